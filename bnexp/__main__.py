@@ -1,0 +1,5 @@
+"""``python -m bnexp``."""
+
+from bnexp.cli.main import entry
+
+entry()

@@ -1,0 +1,1 @@
+"""The command line: ``main.py`` is the door, one file a command."""

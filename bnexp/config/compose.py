@@ -1,0 +1,203 @@
+"""From words on a command line to checked ``ExperimentConfig`` values: the only module that touches Hydra."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnexp.config.options import unknown_key
+from bnexp.config.paths import config_dir
+from bnexp.config.schema import (
+    OPTIMIZERS,
+    SCHEDULES,
+    DatasetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    NormConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from bnexp.errors import UserError, unknown_name
+
+_CONFIG = "train"
+
+
+def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
+    """The one run that these Hydra overrides describe.
+
+    Raises:
+        UserError: anything a user can get wrong, found before a folder is made.
+    """
+    with _hydra(extra_dir) as search_path:
+        return to_experiment(_compose([*search_path, *overrides]))
+
+
+def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[ExperimentConfig]:
+    """Every run of a sweep (comma lists, ``range()``, ``glob()``, ``choice()``), all checked before the first one starts."""
+    with _hydra(extra_dir) as search_path:
+        choices = [_choices(override) for override in _parse(overrides)]
+        return [to_experiment(_compose([*search_path, *combination])) for combination in itertools.product(*choices)]
+
+
+def is_sweep(overrides: Sequence[str]) -> bool:
+    """Whether any override stands for several values."""
+    return any(override.is_sweep_override() for override in _parse(overrides))
+
+
+def run_hydra(
+    arguments: Sequence[str], task: Callable[[ExperimentConfig], None], program: str = "bnexp train"
+) -> None:
+    """Hand a command line to Hydra itself: ``--help``, ``--cfg``, ``-m`` with any launcher, shell completion.
+
+    ``task`` gets one checked config a job; ``program`` is what completion is installed for.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us as exceptions, to be told in our words
+    sys.argv = [program, *arguments]
+
+    def job(raw: DictConfig) -> None:
+        task(to_experiment(raw))
+
+    main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=_CONFIG)
+    with _told(_overrides_in(arguments)):
+        main(job)()
+
+
+def to_experiment(raw: DictConfig) -> ExperimentConfig:
+    """Hydra's composed config as our frozen schema; unknown and missing keys are errors."""
+    try:
+        values = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"the configuration cannot be resolved: {_first_line(error)}", todo="bnexp train --cfg job") from error
+    assert isinstance(values, dict)
+    sections = {
+        "train": _section(TrainConfig, "train", values["train"]),
+        "model": _component(ModelConfig, "model", values["model"]),
+        "norm": _component(NormConfig, "norm", {"placement": "before", **values["norm"]}),
+        "dataset": _component(DatasetConfig, "dataset", values["dataset"]),
+        "optimizer": _optimizer(values["optimizer"]),
+        "schedule": _schedule(values["schedule"]),
+        "probes": values["probes"] or {},
+        "plugins": tuple(values["plugins"] or ()),
+    }
+    return _section(ExperimentConfig, "", {**values, **sections})
+
+
+def _section(kind: type, key: str, values: Any) -> Any:
+    """Build dataclass ``kind`` from a mapping, with every field present and no other; lists become tuples."""
+    names = [field.name for field in fields(kind)]
+    prefix = f"{key}." if key else ""
+    for name in values:
+        if name not in names:
+            raise unknown_key(f"{prefix}{name}", [prefix + n for n in names], key or "the configuration")
+    try:
+        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except TypeError as error:  # a field without a value: only a broken YAML of a user's own folder can do that
+        raise UserError(f"{key or 'the configuration'} lacks a value: {error}", todo=f"give {prefix}<option> in the YAML") from error
+
+
+def _component(kind: type, group: str, values: Mapping[str, Any]) -> Any:
+    """A component's config: the fields every component of the group has, and its own options."""
+    shared = {field.name for field in fields(kind)} - {"options"}
+    options = {name: value for name, value in values.items() if name not in shared}
+    return _section(kind, group, {**{n: v for n, v in values.items() if n in shared}, "options": options})
+
+
+def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
+    if values["name"] not in OPTIMIZERS:
+        raise unknown_name("optimizer", values["name"], OPTIMIZERS)
+    return _section(OPTIMIZERS[values["name"]], "optimizer", values)
+
+
+def _schedule(values: Mapping[str, Any]) -> ScheduleConfig:
+    if values["name"] not in SCHEDULES:
+        raise unknown_name("schedule", values["name"], SCHEDULES)
+    return _section(ScheduleConfig, "schedule", values)
+
+
+@contextmanager
+def _hydra(extra_dir: Path | None) -> Iterator[list[str]]:
+    """An initialised Hydra; yields the override that adds a user's config folder, if there is one."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        yield [f"hydra.searchpath=['file://{extra_dir.resolve()}']"] if extra_dir else []
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    with _told(overrides):
+        return hydra.compose(_CONFIG, overrides=list(overrides))
+
+
+@contextmanager
+def _told(overrides: Sequence[str]) -> Iterator[None]:
+    """Hydra's and OmegaConf's exceptions, told as UserErrors."""
+    try:
+        yield
+    except MissingConfigException as error:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if not group or error.options is None:
+            raise UserError(_first_line(error), todo="bnexp train --help") from error
+        raise unknown_name(group, name, error.options) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _refusal(error, overrides) from error
+
+
+def _refusal(error: Exception, overrides: Sequence[str]) -> UserError:
+    for override in overrides:
+        key = override.lstrip("+~").split("=")[0]
+        if f"'{key}'" in str(error) and "Could not override" in str(error):
+            return unknown_key(key, _known_keys([o for o in overrides if o != override], key), "the configuration")
+    return UserError(_first_line(error), todo="bnexp train --help   shows groups, keys and values")
+
+
+def _known_keys(overrides: Sequence[str], key: str) -> list[str]:
+    """Keys beside a misspelt one: those of its section where the section exists, else all sections and top-level keys."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        try:
+            raw = hydra.compose(_CONFIG, overrides=list(overrides))
+        except HydraException:
+            raw = hydra.compose(_CONFIG)
+    values = OmegaConf.to_container(raw)
+    assert isinstance(values, dict)
+    section = key.split(".")[0]
+    if isinstance(values.get(section), dict):
+        return [f"{section}.{name}" for name in values[section]]
+    return [str(name) for name in values]
+
+
+def _parse(overrides: Sequence[str]) -> list[Any]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides=list(overrides))
+    except OverrideParseException as error:
+        raise UserError(
+            f"{error.override!r} is not a Hydra override: {_first_line(error)}", todo="key=value, for example norm=batch"
+        ) from error
+
+
+def _choices(override: Any) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    key = override.get_key_element()
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _overrides_in(arguments: Sequence[str]) -> list[str]:
+    return [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

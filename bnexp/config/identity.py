@@ -1,0 +1,52 @@
+"""Who a run is: a readable name and a hash of everything that decides what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bnexp.config.schema import COSMETIC, ExperimentConfig
+
+#: Raised when the same config computes something else than before, so that old records are not taken for new ones.
+SCHEMA_VERSION = 1
+
+
+def run_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
+    """The run's name, e.g. ``mnist-mlp-batch-lr0.1-s3-9f2c01ab``.
+
+    Args:
+        config: the run.
+        data_fingerprint: hash of a user's own data files; empty for the data sets that carry official checksums.
+    """
+    readable = f"{config.dataset.name}-{config.model.name}-{config.norm.name}-lr{config.optimizer.lr:g}-s{config.seed}"
+    return f"{readable}-{_digest(_essence(config, data_fingerprint))}"
+
+
+def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
+    """The name shared by runs that differ in nothing but the seed."""
+    essence = _essence(config, data_fingerprint)
+    del essence["seed"]
+    return f"{config.dataset.name}-{config.model.name}-{config.norm.name}-lr{config.optimizer.lr:g}-{_digest(essence)}"
+
+
+def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:
+    values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
+    plugins = {name: _source_digest(name) for name in config.plugins}
+    return {**values, "plugins": plugins, "data_fingerprint": data_fingerprint, "schema_version": SCHEMA_VERSION}
+
+
+def _digest(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _source_digest(module: str) -> str:
+    """Hash of a plugin's source file, so that an edited plugin makes a new run."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    return hashlib.blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()

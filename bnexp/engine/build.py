@@ -1,0 +1,157 @@
+"""From a config to everything a run needs, checked completely before a folder is made."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.schema import ExperimentConfig
+from bnexp.data.augment import augment
+from bnexp.data.batches import Batches
+from bnexp.data.cache import resolve_data_dir
+from bnexp.data.dataset import Part, Splits, load_splits
+from bnexp.data.standardize import Standardizer
+from bnexp.engine.device import pick_device, use_threads
+from bnexp.engine.optimizer import build_optimizer
+from bnexp.errors import UserError
+from bnexp.models.factory import build_model
+from bnexp.norms.factory import norm_factory
+from bnexp.probes.base import Probe, View, build_probes
+from bnexp.rng import torch_stream
+
+#: No probe asks for more held-out examples than this; they are kept as float32.
+MAX_PROBE_EXAMPLES = 2048
+
+
+@dataclass(frozen=True)
+class Set:
+    """One split on the device: u8 images ``[N, C, H, W]`` and int64 labels ``[N]``."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A run, ready to start.
+
+    Attributes:
+        config: what was asked for.
+        train, validation, test: the splits, on the device.
+        batches: the order of training examples (stream ``order``).
+        prepare: u8 images to the model's float32 input, no augmentation.
+        model, optimizer: as at step 0.
+        probes: by name.
+        noise, augmentation: the run's own generators that training moves.
+        data_checksum: of the arrays all splits came from.
+        threads: CPU threads in use.
+    """
+
+    config: ExperimentConfig
+    train: Set
+    validation: Set
+    test: Set
+    batches: Batches
+    prepare: Standardizer
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    probes: dict[str, Probe]
+    noise: torch.Generator
+    augmentation: torch.Generator
+    data_checksum: str
+    threads: int
+
+    def training_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The examples ``indices`` ``[B]`` augmented and standardised: ``[B, C, H, W]`` float32 and their labels."""
+        images = augment(self.train.images[indices], self.config.dataset, generator)
+        return self.prepare(images), self.train.labels[indices]
+
+
+def build(config: ExperimentConfig) -> Experiment:
+    """Load the data, build the model and everything around it.
+
+    Raises:
+        UserError: whatever cannot be known from the config alone: missing data, a model that does not fit the images, ...
+    """
+    import_plugins(config.plugins)
+    device = pick_device(config.device)
+    splits = load_splits(config.dataset, resolve_data_dir(config.data_dir))
+    train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
+    noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
+    batches = Batches(len(train), config.train.batch_size, torch_stream(config.seed, "order"), device)
+    model = _model(config, splits, noise).to(device)
+    prepare = Standardizer(splits.train.images, config.dataset, device)
+    threads = use_threads(config.threads, model)
+    return Experiment(
+        config=config, train=train, validation=validation, test=test, batches=batches, prepare=prepare, model=model,
+        optimizer=build_optimizer(config.optimizer, model),
+        probes=build_probes(config.probes, _view(config, model, validation, prepare)),
+        noise=noise, augmentation=augmentation, data_checksum=splits.checksum, threads=threads,
+    )  # fmt: skip
+
+
+def import_plugins(names: tuple[str, ...]) -> None:
+    """Import a user's modules, which register what they bring; the current folder counts as a place to find them.
+
+    Raises:
+        UserError: a module that is not found.
+    """
+    if names and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"the plugin module {error.name!r} is not found", got=f"plugins=[{name}]",
+                todo=f"run from the folder that holds {name.replace('.', '/')}.py, or install it",
+            ) from error  # fmt: skip
+
+
+def order_hash(experiment: Experiment) -> str:
+    """Hash of the first epoch's order: runs of two arms may be paired only if theirs are equal. Moves nothing."""
+    state = experiment.batches.state()
+    num_batches = len(experiment.train) // experiment.config.train.batch_size
+    order = torch.cat([experiment.batches.next() for _ in range(num_batches)])
+    experiment.batches.restore(state)
+    return hashlib.blake2b(order.cpu().numpy().tobytes(), digest_size=8).hexdigest()
+
+
+def _model(config: ExperimentConfig, splits: Splits, noise: torch.Generator) -> nn.Module:
+    norm = norm_factory(config.norm, batch_size=config.train.batch_size, generator=noise)
+    channels, height, width = splits.train.images.shape[1:]
+    model = build_model(config.model, (channels, height, width), splits.num_classes, norm, config.seed)
+    _try_once(model, (channels, height, width), config)
+    return model
+
+
+def _try_once(model: nn.Module, shape: tuple[int, int, int], config: ExperimentConfig) -> None:
+    """One pass in eval mode, so that what does not fit is refused before a folder is made."""
+    model.eval()
+    with torch.no_grad():
+        logits = model(torch.zeros(2, *shape))
+    model.train()
+    assert logits.ndim == 2, f"model={config.model.name} returned {tuple(logits.shape)} instead of [N, classes]"
+
+
+def _on(device: torch.device, part: Part) -> Set:
+    return Set(torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device))
+
+
+def _view(config: ExperimentConfig, model: nn.Module, validation: Set, prepare: Standardizer) -> View:
+    """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class."""
+    order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
+    usable = order[: min(len(order), MAX_PROBE_EXAMPLES)]
+    return View(
+        model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
+        batch_size=min(config.train.batch_size, len(usable)), seed=config.seed, steps=config.train.steps,
+    )  # fmt: skip

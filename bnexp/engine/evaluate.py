@@ -1,0 +1,68 @@
+"""Accuracy and loss on a complete split, with running or freshly recomputed statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from bnexp.data.batches import Batches
+from bnexp.engine.build import Experiment, Set
+from bnexp.norms.population import has_running_statistics, recompute_statistics
+from bnexp.probes.base import guest
+from bnexp.rng import torch_stream
+
+EVALUATION_BATCH = 1000
+
+#: Population statistics are averaged over this many training batches: 10^3 to 10^4 examples suffice (Wu & Johnson 2021, 3.2).
+POPULATION_BATCHES = 200
+
+
+@dataclass(frozen=True)
+class Score:
+    """``accuracy`` in [0, 1] and mean cross-entropy ``loss`` in nats, over ``num_examples`` examples."""
+
+    accuracy: float
+    loss: float
+    num_examples: int
+
+
+def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
+    """Eval-mode score on every example of ``split``, the last incomplete batch included; the mode is put back."""
+    was_training = model.training
+    model.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+    with torch.inference_mode():
+        for images, labels in zip(split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True):
+            logits = model(experiment.prepare(images))
+            correct += (logits.argmax(1) == labels).sum()
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+    model.train(was_training)
+    return Score(correct.item() / len(split), loss.item() / len(split), len(split))
+
+
+def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:
+    """The score with population statistics recomputed on the frozen final weights; None for a net without running statistics.
+
+    Source: Ioffe & Szegedy 2015, Algorithm 2 (mean of the batch means, m/(m-1) times the mean of the biased batch variances);
+    claims J1 and B9. Deviation: over ``POPULATION_BATCHES`` training batches, or one epoch where that is less. The model is
+    left as it was.
+    """
+    if not has_running_statistics(experiment.model):
+        return None
+    with guest(experiment.model, [experiment.noise]):
+        recompute_statistics(experiment.model, _population_batches(experiment))
+        return evaluate(experiment.model, split, experiment)
+
+
+def _population_batches(experiment: Experiment) -> Iterator[Tensor]:
+    """Training batches from a stream of their own, augmented as in training."""
+    seed, batch_size = experiment.config.seed, experiment.config.train.batch_size
+    order = Batches(len(experiment.train), batch_size, torch_stream(seed, "population"), experiment.train.labels.device)
+    generator = torch_stream(seed, "population/augment", experiment.train.labels.device.type)
+    for _ in range(min(POPULATION_BATCHES, len(experiment.train) // batch_size)):
+        yield experiment.training_batch(order.next(), generator)[0]

@@ -1,0 +1,41 @@
+"""Where a run's time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Seconds spent in evaluation, probes and records, and, as the rest, in training.
+
+    Args:
+        spent: seconds by part that an interrupted run had already spent.
+    """
+
+    PARTS = ("train", "eval", "probe", "record")
+
+    def __init__(self, spent: dict[str, float] | None = None) -> None:
+        self._spent = dict.fromkeys(self.PARTS, 0.0) | (spent or {})
+        self._started = time.perf_counter()
+        self._aside = 0.0
+
+    @contextmanager
+    def aside(self, part: str) -> Iterator[None]:
+        """Time inside counts as ``part`` and not as training."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self._spent[part] += elapsed
+            self._aside += elapsed
+
+    def train_seconds(self) -> float:
+        """Seconds of training so far, interrupted parts of the run included."""
+        return self._spent["train"] + time.perf_counter() - self._started - self._aside
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by part so far."""
+        return self._spent | {"train": self.train_seconds()}

@@ -1,0 +1,119 @@
+"""A run's copy for TensorBoard, arranged: overlayable tracks, margin charts, histograms, hparams in the run's own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from bnexp.config.schema import ExperimentConfig
+from bnexp.probes.base import Observation
+
+#: About this many points a tag; TensorBoard itself keeps a random 1,000 of more.
+MAX_POINTS = 1000
+
+#: Scalars that the HParams page lists beside the settings; they exist under the same tags anyway.
+METRICS = ("val/accuracy", "val/loss", "train/loss")
+
+
+class TensorBoardSink:
+    """Writes events below ``folder``; deleting it loses nothing, and nothing is read back from it.
+
+    Args:
+        folder: the run's ``tb/``.
+        config: for hparams, and to thin long training curves.
+        resumed_at: events after this step, written by the part of the run that was interrupted, are hidden.
+    """
+
+    def __init__(self, folder: Path, config: ExperimentConfig, resumed_at: int | None = None) -> None:
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(str(folder), purge_step=purge, max_queue=1000, flush_secs=30)
+        self._spacing = config.train.steps / MAX_POINTS
+        self._last: dict[str, int] = {}
+        self._charts: dict[str, list[str]] = {}
+        self._has_layout = False
+        _, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
+        experiment, _, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
+        for summary in (experiment, start):
+            self._file_writer().add_summary(summary)
+
+    def scalar(self, step: int, name: str, value: float) -> None:
+        """A scalar, unless the last one of its tag is too near."""
+        if step - self._last.get(name, -(10**9)) >= self._spacing or step == 0:
+            self._writer.add_scalar(name, value, step)
+            self._last[name] = step
+
+    def observation(self, observation: Observation) -> None:
+        """Each value as a scalar under a tag that is the same in every arm, so that two runs overlay; histograms as they come."""
+        tags = [f"{observation.name}/{label}" for label in observation.labels]
+        for tag, value in zip(tags, observation.values, strict=True):
+            self._writer.add_scalar(tag, value, observation.step)
+        self._charts.setdefault(observation.name, tags)
+        if observation.histogram is not None:
+            self._histogram(observation)
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """The layout of the Custom Scalars page, the end of the hparams session, and a marker where a run diverged."""
+        self._layout()
+        status = summary.get("status", "interrupted")
+        if status == "diverged":
+            self._writer.add_scalar("diverged", 1.0, summary["step"])
+            self._writer.add_text("status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"])
+        _, _, end = hparams({}, {})
+        self._file_writer().add_summary(end)
+        self._writer.close()
+
+    def _layout(self) -> None:
+        """One margin chart a layer: median with its 15-85 band. Margin charts take exact tags, lower and upper after the value."""
+        pages: dict[str, dict[str, list[Any]]] = {}
+        for name, tags in self._charts.items():
+            if len(tags) == 3:
+                low, middle, high = tags
+                _, point, site = name.split("/", 2)
+                page = pages.setdefault(PAGE_TITLES.get(point, point), {})
+                page[site] = ["Margin", [middle, low, high]]
+        if pages:
+            self._writer.add_custom_scalars(pages)
+
+    def _histogram(self, observation: Observation) -> None:
+        assert observation.histogram is not None
+        counts, edges = observation.histogram
+        middles = (edges[:-1] + edges[1:]) / 2
+        self._writer.add_histogram_raw(
+            observation.name, min=float(edges[0]), max=float(edges[-1]), num=int(counts.sum()),
+            sum=float((counts * middles).sum()), sum_squares=float((counts * middles**2).sum()),
+            bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(), global_step=observation.step,
+        )  # fmt: skip
+
+    def _file_writer(self) -> Any:
+        return self._writer._get_file_writer()
+
+
+#: Point of observation to the title of its page of margin charts.
+PAGE_TITLES = {
+    "pre_norm": "Before the norm (median, 15-85 % band)",
+    "post_norm": "After the norm (median, 15-85 % band)",
+    "next_input": "Into the next layer (median, 15-85 % band)",
+}
+
+
+def hyperparameters(config: ExperimentConfig) -> dict[str, str | float | int | bool]:
+    """The settings the HParams page shows: the same keys and types in every run, or the page comes up empty."""
+    return {
+        "model": config.model.name,
+        "norm": config.norm.name,
+        "placement": config.norm.placement,
+        "dataset": config.dataset.name,
+        "optimizer": config.optimizer.name,
+        "lr": float(config.optimizer.lr),
+        "batch_size": float(config.train.batch_size),
+        "steps": float(config.train.steps),
+        "init": config.model.init,
+        "init_scale": float(config.model.init_scale),
+        "weight_decay": float(config.optimizer.weight_decay),
+        "schedule": config.schedule.name,
+        "seed": float(config.seed),
+    }

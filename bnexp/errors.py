@@ -1,0 +1,57 @@
+"""What a user may get wrong, said in three parts: what is wrong, what we got, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake a user can mend: printed without a traceback, exit code 2.
+
+    Args:
+        what: what is wrong, as a sentence without its full stop.
+        got: the offending value, as the user would recognise it; left out when there is none.
+        todo: what to type or do instead.
+
+    Example:
+        >>> print(UserError("seed must be a whole number of at least 0", got=-1, todo="seed=0"))
+        seed must be a whole number of at least 0
+          got: -1
+          try: seed=0
+    """
+
+    def __init__(self, what: str, *, got: object = None, todo: str) -> None:
+        self.what, self.got, self.todo = what, got, todo
+        lines = [what]
+        if got is not None:
+            lines.append(f"  got: {got}")
+        lines.append(f"  try: {todo}")
+        super().__init__("\n".join(lines))
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that looks most like ``word``, or None when nothing does.
+
+    Example:
+        >>> nearest("bacth", ["batch", "layer"])
+        'batch'
+    """
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
+    """The error for a name that no registry, folder or schema knows.
+
+    Example:
+        >>> print(unknown_name("norm", "bacth", ["batch", "layer"]))
+        there is no norm named 'bacth'
+          got: norm=bacth
+          try: norm=batch (known: batch, layer)
+    """
+    known = sorted(choices)
+    guess = nearest(name, known)
+    listing = f"known: {', '.join(known)}"
+    todo = f"{kind}={guess} ({listing})" if guess else f"one of these; {listing}"
+    return UserError(f"there is no {kind} named {name!r}", got=f"{kind}={name}", todo=todo)

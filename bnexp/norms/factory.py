@@ -1,0 +1,99 @@
+"""From a norm's name and options to the factory that models call at every hidden layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bnexp.config.options import check_options
+from bnexp.config.schema import NormConfig
+from bnexp.errors import UserError
+from bnexp.registry import Registry
+
+NORMS: Registry[NormSpec] = Registry("norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormSpec:
+    """A registered normaliser.
+
+    Attributes:
+        build: ``build(num_features, dims, *, options...) -> nn.Module``. ``dims`` is the number of axes the features share:
+            0 for ``[N, C]`` inputs, 2 for ``[N, C, H, W]``. The keyword-only parameters are the options of its YAML.
+        centers: it subtracts a mean, so a bias before it has no effect and is dropped.
+        needs_batch: its training statistics come from other examples of the batch, so a batch of one is refused.
+        uses_noise: ``build`` also takes ``generator``, the run's ``noise`` stream.
+        wrap_layer: acts on the layer's weights instead of its outputs; called on each hidden layer before the norm module.
+        check_batch: ``check_batch(batch_size, options)`` raises a UserError when the training batch does not fit.
+    """
+
+    build: Callable[..., nn.Module]
+    centers: bool = False
+    needs_batch: bool = False
+    uses_noise: bool = False
+    wrap_layer: Callable[[nn.Module], nn.Module] | None = None
+    check_batch: Callable[[int, Mapping[str, Any]], None] | None = None
+
+
+def register(name: str, **facts: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Register a build function as ``norm=name``; ``facts`` are the fields of :class:`NormSpec`."""
+
+    def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        NORMS.add(name, NormSpec(build=build, **facts))
+        return build
+
+    return add
+
+
+@dataclass(frozen=True)
+class NormFactory:
+    """What a model is given instead of a norm's name.
+
+    Attributes:
+        spec: the registered normaliser.
+        options: its checked options.
+        placement: ``"before"`` or ``"after"`` the nonlinearity.
+    """
+
+    spec: NormSpec
+    options: Mapping[str, Any]
+    placement: str
+
+    def __call__(self, num_features: int, dims: int) -> nn.Module:
+        """A normaliser of ``num_features`` features that share ``dims`` further axes (0 or 2)."""
+        return self.spec.build(num_features, dims, **self.options)
+
+    def layer(self, layer: nn.Module) -> nn.Module:
+        """``layer``, reparametrised if this normaliser acts on weights."""
+        return self.spec.wrap_layer(layer) if self.spec.wrap_layer else layer
+
+    @property
+    def keeps_bias(self) -> bool:
+        """Whether a bias right before this norm can have an effect."""
+        return not (self.spec.centers and self.placement == "before")
+
+
+def norm_factory(config: NormConfig, *, batch_size: int, generator: torch.Generator) -> NormFactory:
+    """The factory a config asks for.
+
+    Raises:
+        UserError: unknown norm, wrong option, or a training batch that this norm cannot use.
+    """
+    spec = NORMS[config.name]
+    provided = ("generator",) if spec.uses_noise else ()
+    options = check_options("norm", config.name, spec.build, config.options, provided)
+    if spec.needs_batch and batch_size == 1:
+        raise UserError(
+            f"norm={config.name} needs statistics over several examples, and a batch of 1 has no spread",
+            got="train.batch_size=1",
+            todo="train.batch_size=60, or norm=layer, which looks at one example at a time",
+        )
+    if spec.check_batch:
+        spec.check_batch(batch_size, options)
+    if spec.uses_noise:
+        options["generator"] = generator
+    return NormFactory(spec, options, config.placement)

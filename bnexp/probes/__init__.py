@@ -1,0 +1,7 @@
+"""Probes: guests that look at a run without changing it. One import line each."""
+
+from bnexp.probes.base import PROBES, Observation, Probe, View, register
+
+__all__ = ["PROBES", "Observation", "Probe", "View", "register"]
+
+from bnexp.probes import layer_inputs  # noqa: E402, F401

@@ -1,0 +1,165 @@
+"""The distributions of every hidden layer's inputs over training: the measurement behind Fig. 1b,c of the 2015 paper.
+
+Legend: M examples, U units (features or channels), K values a unit, T observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bnexp.models.blocks import NormAct
+from bnexp.probes.base import Observation, Probe, View, register
+from bnexp.records.drift import drift_summary
+from bnexp.rng import numpy_stream
+from bnexp.schedule import observation_steps
+
+QUANTILES = (0.15, 0.50, 0.85)
+LABELS = ("p15", "p50", "p85")
+POINTS = ("pre_norm", "post_norm", "next_input")
+NUM_BINS = 64
+
+
+@register("layer_inputs")
+class LayerInputs(Probe):
+    """Exact 15/50/85 percentiles, mean and sd of what enters each hidden layer, per unit and pooled over the layer's units.
+
+    Three points of every :class:`~bnexp.models.blocks.NormAct`: ``pre_norm`` enters the norm, ``post_norm`` leaves it (with
+    ``norm.placement=before`` this is what enters the nonlinearity), ``next_input`` enters the next layer. The held-out examples
+    go through in training batches and in train mode, so a batch-normalised net is seen with the statistics it trains with;
+    buffers are put back afterwards. A percentile is the linear interpolation between the two neighbouring order statistics of
+    all K values; sd is biased (1/K).
+
+    Source: Ioffe & Szegedy 2015, section 4.1, Fig. 1b,c. Deviation: the paper shows one unit of the last hidden layer on the test
+    set; here every unit of every layer is kept, on validation examples.
+    """
+
+    cost: ClassVar[str] = "light"
+
+    def __init__(
+        self, view: View, *, examples: int, values_per_unit: int, observations: int, steps_between: int, histograms: int
+    ) -> None:
+        self._view = view
+        num_batches = max(1, min(-(-examples // view.batch_size), len(view.inputs) // view.batch_size))
+        self._batches = view.inputs[: num_batches * view.batch_size].split(view.batch_size)
+        self._values_per_unit = values_per_unit
+        self._sites = {name: module for name, module in view.model.named_modules() if isinstance(module, NormAct)}
+        self._places: dict[str, Tensor] = {}
+        count = min(observations, max(view.steps // steps_between, 12))
+        self._steps = observation_steps(view.steps, count) if self._sites else []
+        spacing = max(1, -(-len(self._steps) // histograms)) if histograms else 0
+        self._histogram_steps = set(self._steps[::-1][::spacing]) if spacing else set()
+        self._seen: list[dict[str, np.ndarray]] = []
+        self._seen_steps: list[int] = []
+        self._last_sorted: dict[str, np.ndarray] = {}
+
+    def steps(self) -> Sequence[int]:
+        """At most ``observations`` steps, dense early, on average ``steps_between`` apart; none for a model without hidden layers."""
+        return self._steps
+
+    def observe(self, step: int) -> list[Observation]:
+        """Percentiles of each site and point; a histogram as well at a few of the steps."""
+        row: dict[str, np.ndarray] = {}
+        observations = []
+        for name, values_UK in self._collect().items():
+            sorted_UK = np.sort(values_UK, axis=1)
+            pooled = np.sort(sorted_UK, axis=None)
+            row |= {f"{name}/{key}": value for key, value in _unit_statistics(sorted_UK).items()}
+            row |= {f"{name}/pooled_{key}": value[0] for key, value in _statistics(pooled[None]).items()}
+            row[f"{name}/unit_w1"] = self._moved(name, sorted_UK)
+            histogram = np.histogram(pooled, bins=NUM_BINS) if step in self._histogram_steps and np.isfinite(pooled).all() else None
+            quantiles = tuple(float(q) for q in row[f"{name}/pooled_quantiles"])
+            site, point = name.rsplit("/", 1)
+            observations.append(
+                Observation(step=step, name=f"layer_inputs/{point}/{site}", labels=LABELS, values=quantiles, histogram=histogram)
+            )
+        self._seen.append(row)
+        self._seen_steps.append(step)
+        return observations
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``<site>/<point>/<statistic>`` with the observation as first axis, and ``steps``.
+
+        Shape: ``unit_quantiles`` [T, U, 3]; ``unit_mean``, ``unit_sd``, ``unit_w1`` [T, U]; ``pooled_quantiles`` [T, 3];
+        ``pooled_mean``, ``pooled_sd`` [T]. ``unit_w1`` is the Wasserstein-1 distance to the observation before (NaN at the first).
+        """
+        names = self._seen[0] if self._seen else {}
+        return {"steps": np.array(self._seen_steps)} | {name: np.stack([row[name] for row in self._seen]) for name in names}
+
+    def summary(self) -> dict[str, Any]:
+        """Drift numbers of claims A5 and B3, for each point, over all hidden units."""
+        return {point: drift_summary(self.arrays(), point) for point in POINTS} if self._seen else {}
+
+    def state(self) -> dict[str, Any]:
+        """All observations so far and the last sorted values."""
+        return {"seen": self._seen, "steps": self._seen_steps, "last_sorted": self._last_sorted}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up :meth:`state`."""
+        self._seen, self._seen_steps = list(state["seen"]), list(state["steps"])
+        self._last_sorted = dict(state["last_sorted"])
+
+    def _collect(self) -> dict[str, np.ndarray]:
+        """``<site>/<point>`` to values ``[U, K]`` of one train-mode pass over the probe batches."""
+        captured: dict[str, list[Tensor]] = {f"{site}/{point}": [] for site in self._sites for point in POINTS}
+        handles = [handle for site, module in self._sites.items() for handle in _hooks(site, module, captured)]
+        try:
+            self._view.model.train()
+            with torch.no_grad():
+                for batch in self._batches:
+                    self._view.model(batch)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {name: self._sample(name, torch.cat(parts)) for name, parts in captured.items()}
+
+    def _sample(self, name: str, values: Tensor) -> np.ndarray:
+        """``[M, U]`` or ``[M, U, H, W]`` as ``[U, K]``, at the same random places every time when there are too many."""
+        values_UK = values.movedim(1, 0).flatten(1)
+        if values_UK.shape[1] > self._values_per_unit:
+            if name not in self._places:
+                generator = numpy_stream(self._view.seed, f"probe/{name}")
+                places = np.sort(generator.choice(values_UK.shape[1], self._values_per_unit, replace=False))
+                self._places[name] = torch.from_numpy(places).to(values.device)
+            values_UK = values_UK[:, self._places[name]]
+        return np.ascontiguousarray(values_UK.float().cpu().numpy())
+
+    def _moved(self, name: str, sorted_UK: np.ndarray) -> np.ndarray:
+        """Wasserstein-1 distance of each unit to its last observation: the mean distance between equal ranks."""
+        last = self._last_sorted.get(name)
+        self._last_sorted[name] = sorted_UK
+        if last is None:
+            return np.full(len(sorted_UK), np.nan, np.float32)
+        return np.abs(sorted_UK - last).mean(axis=1)
+
+
+def _hooks(site: str, module: NormAct, captured: dict[str, list[Tensor]]) -> list[Any]:
+    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        captured[f"{site}/pre_norm"].append(inputs[0])
+
+    def leave(_: nn.Module, __: Any, output: Tensor) -> None:
+        captured[f"{site}/post_norm"].append(output)
+
+    def pass_on(_: nn.Module, __: Any, output: Tensor) -> None:
+        captured[f"{site}/next_input"].append(output)
+
+    norm = module.norm
+    return [norm.register_forward_pre_hook(enter), norm.register_forward_hook(leave), module.register_forward_hook(pass_on)]
+
+
+def _unit_statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"unit_{key}": value for key, value in _statistics(sorted_UK).items()}
+
+
+def _statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:
+    """Percentiles, mean and biased (1/K) sd along the last axis of sorted values."""
+    positions = np.array(QUANTILES) * (sorted_UK.shape[1] - 1)
+    low = np.floor(positions).astype(int)
+    high = np.ceil(positions).astype(int)
+    below, above = sorted_UK[:, low], sorted_UK[:, high]
+    quantiles = below + (above - below) * (positions - low).astype(np.float32)
+    return {"quantiles": quantiles, "mean": sorted_UK.mean(axis=1), "sd": sorted_UK.std(axis=1)}

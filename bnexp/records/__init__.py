@@ -1,0 +1,1 @@
+"""Run records on disk: ``run.json``, ``events.jsonl``, ``probes/*.npz``, ``end.json``. No torch from here down."""

@@ -1,0 +1,72 @@
+"""Numbers read off a run's evaluation curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measured quantity over training.
+
+    Attributes:
+        steps: updates done at each point, increasing.
+        values: the quantity; None where it was not finite.
+        seconds: training seconds at each point.
+    """
+
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+    seconds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.steps) == len(self.values) == len(self.seconds):
+            raise ValueError("steps, values and seconds of a curve differ in length")
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long something took: ``observed`` False means it had not happened after ``steps`` steps (right-censored)."""
+
+    steps: int
+    seconds: float
+    observed: bool
+
+
+def time_to_target(curve: Curve, target: float) -> Duration:
+    """The first of two consecutive evaluations above ``target``; censored at the last evaluation if there is none.
+
+    Two in a row, because on a noisy curve a single one can be luck (AlgoPerf counts single ones; claims sheet 0.4). The very last
+    evaluation has no successor, so it alone never counts.
+
+    Example:
+        >>> curve = Curve((0, 10, 20, 30), (0.1, 0.95, 0.8, 0.96), (0.0, 1.0, 2.0, 3.0))
+        >>> time_to_target(curve, 0.9)
+        Duration(steps=30, seconds=3.0, observed=False)
+        >>> time_to_target(curve, 0.7)
+        Duration(steps=10, seconds=1.0, observed=True)
+    """
+    if not curve.steps:
+        return Duration(0, 0.0, False)
+    above = [value is not None and value > target for value in curve.values]
+    for index in range(len(above) - 1):
+        if above[index] and above[index + 1]:
+            return Duration(curve.steps[index], curve.seconds[index], True)
+    return Duration(curve.steps[-1], curve.seconds[-1], False)
+
+
+def area_under_curve(curve: Curve) -> float | None:
+    """Mean height of the curve over its steps (trapezoids), in the unit of its values; None if it has a hole or one point.
+
+    Example:
+        >>> area_under_curve(Curve((0, 10), (0.0, 1.0), (0.0, 1.0)))
+        0.5
+    """
+    values: Sequence[float | None] = curve.values
+    if len(values) < 2 or any(value is None for value in values):
+        return None
+    area = 0.0
+    for (s0, v0), (s1, v1) in zip(zip(curve.steps, values), zip(curve.steps[1:], values[1:])):  # noqa: B905 - pairs of neighbours
+        area += (s1 - s0) * ((v0 or 0.0) + (v1 or 0.0)) / 2
+    return area / (curve.steps[-1] - curve.steps[0])

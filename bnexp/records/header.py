@@ -1,0 +1,87 @@
+"""What ``run.json`` says: enough to do the run again, and to tell whether two runs may be compared."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bnexp import __version__
+from bnexp.config.identity import SCHEMA_VERSION
+from bnexp.config.schema import COSMETIC, ExperimentConfig
+
+_PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard")
+
+
+def header(
+    config: ExperimentConfig, *, run_id: str, arm_id: str, overrides: Sequence[str], hashes: Mapping[str, Any],
+    data: Mapping[str, Any], device: str, threads: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The header of one run.
+
+    Args:
+        config: the run.
+        run_id: its name.
+        arm_id: the name it shares with runs that differ only in the seed.
+        overrides: what was typed after ``bnexp train``.
+        hashes: ``init`` (layer to hash of its initial weights) and ``order``; runs are paired only if these agree.
+        data: name, checksum and sizes of the splits.
+        device: where it ran, in words.
+        threads: CPU threads.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "arm_id": arm_id,
+        "command": command(overrides),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "config": {key: value for key, value in asdict(config).items() if key not in COSMETIC},
+        "hashes": hashes,
+        "data": data,
+        "device": device,
+        "threads": threads,
+        "versions": {"bnexp": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "git": git_commit(Path(__file__).parent),
+        "machine": {"system": platform.system(), "processor": processor(), "cores": os.cpu_count()},
+    }
+
+
+def command(overrides: Sequence[str]) -> str:
+    """The command that does the run again anywhere: without the overrides that only say where it ran.
+
+    Example:
+        >>> command(["norm=none", "runs_dir=/tmp/x"])
+        'bnexp train norm=none'
+    """
+    return " ".join(["bnexp train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_commit(folder: Path) -> dict[str, Any] | None:
+    """Commit and cleanness of the checkout that ``folder`` is in; None for an installed package."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        tracked = _git(folder, "ls-files", ".")
+        return {"commit": commit, "clean": not _git(folder, "status", "--porcelain", "--", ".")} if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

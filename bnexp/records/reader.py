@@ -1,0 +1,69 @@
+"""The half of the record that others read: a run's status, header, curves and arrays. Never TensorBoard's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnexp.records import paths
+from bnexp.records.curves import Curve
+
+#: A run with one of these is done; ``diverged`` is a result, not a failure.
+COMPLETE = ("finished", "diverged")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run's folder, read lazily."""
+
+    folder: Path
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``diverged``, ``failed``, or ``interrupted`` where no end was written (killed, or still going)."""
+        return self.end["status"] if self.end else "interrupted"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run needs no further work."""
+        return self.status in COMPLETE
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """``run.json``."""
+        return json.loads((self.folder / paths.HEADER).read_text(encoding="utf-8"))
+
+    @cached_property
+    def end(self) -> dict[str, Any]:
+        """``end.json``, or an empty dict."""
+        file = self.folder / paths.END
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``events.jsonl``; a last line cut short by a kill is left out."""
+        with (self.folder / paths.EVENTS).open(encoding="utf-8") as stream:
+            for line in stream:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def curve(self, name: str) -> Curve:
+        """All values recorded under ``name``, e.g. ``"val/accuracy"``."""
+        rows = [event for event in self.events() if event["name"] == name]
+        return Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
+
+    def arrays(self, probe: str) -> dict[str, np.ndarray]:
+        """A probe's arrays by name."""
+        with np.load(self.folder / paths.PROBES / f"{probe}.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+def find_runs(runs_dir: Path) -> list[RunRecord]:
+    """Every run below ``runs_dir`` that has a header, by name."""
+    headers = sorted(runs_dir.glob(f"*/{paths.HEADER}")) if runs_dir.is_dir() else []
+    return [RunRecord(file.parent) for file in headers]

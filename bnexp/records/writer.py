@@ -1,0 +1,72 @@
+"""The half of the record that a run writes: header first, events as they happen, end last."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnexp.records import paths
+from bnexp.records.jsonfile import finite, write_json
+
+#: Keys of an event line that hold clock readings; everything else is bitwise the same for the same seed on the same machine.
+CLOCK_KEYS = ("seconds",)
+
+
+class RunWriter:
+    """Appends one run's events and closes its record.
+
+    Args:
+        folder: the run's folder, which exists and is this process's alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._events = (folder / paths.EVENTS).open("a", encoding="utf-8")
+
+    @classmethod
+    def begin(cls, folder: Path, header: Mapping[str, Any]) -> RunWriter:
+        """A new record: the header is on disk before the first step."""
+        write_json(folder / paths.HEADER, header)
+        return cls(folder)
+
+    @classmethod
+    def resume(cls, folder: Path, events_size: int) -> RunWriter:
+        """Continue a record from a checkpoint: whatever was written after it is cut off, so no curve folds back."""
+        os.truncate(folder / paths.EVENTS, events_size)
+        return cls(folder)
+
+    def event(self, step: int, name: str, value: float, seconds: float) -> None:
+        """One measurement after ``step`` updates; ``seconds`` is training time so far (no evaluation, no probes)."""
+        line = {"step": step, "name": name, **finite(value), "seconds": round(seconds, 4)}
+        self._events.write(json.dumps(line) + "\n")
+
+    def size(self) -> int:
+        """Bytes of events on disk, after a flush: what a checkpoint stores for :meth:`resume`."""
+        self._events.flush()
+        os.fsync(self._events.fileno())
+        return os.path.getsize(self.folder / paths.EVENTS)
+
+    def arrays(self, probe: str, content: Mapping[str, np.ndarray]) -> None:
+        """A probe's arrays as ``probes/<probe>.npz``, written to a temporary name first."""
+        folder = self.folder / paths.PROBES
+        folder.mkdir(exist_ok=True)
+        temporary = folder / f".{probe}.npz"
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, **content)
+        temporary.replace(folder / f"{probe}.npz")
+
+    def end(self, content: Mapping[str, Any]) -> None:
+        """Close the record: the presence of ``end.json`` means that everything else is complete."""
+        self.close()
+        write_json(self.folder / paths.END, content)
+
+    def close(self) -> None:
+        """Flush and close the event file; the record stays open for a later :meth:`resume`."""
+        if not self._events.closed:
+            self.size()
+            self._events.close()

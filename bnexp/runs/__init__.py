@@ -1,0 +1,1 @@
+"""From a config to a complete record: decide, run, finish."""

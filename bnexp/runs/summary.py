@@ -1,0 +1,69 @@
+"""What ``end.json`` says of a run that reached its end."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+from bnexp.config.schema import TrainConfig
+from bnexp.engine.build import Experiment
+from bnexp.engine.evaluate import evaluate, evaluate_recomputed
+from bnexp.engine.loop import Outcome
+from bnexp.records.curves import Curve, area_under_curve, time_to_target
+
+
+def summarize(experiment: Experiment, outcome: Outcome, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
+    """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run.
+
+    Args:
+        experiment: at its last step.
+        outcome: how training ended.
+        curve: validation accuracy.
+        seconds: time by part.
+    """
+    return {
+        "status": outcome.status,
+        "step": outcome.step,
+        "test": _test_scores(experiment) if outcome.status == "finished" else None,
+        "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
+        "targets": targets(curve, experiment.config.train),
+        "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
+        "seconds": {part: round(value, 3) for part, value in seconds.items()},
+        "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
+    }
+
+
+def targets(curve: Curve, train: TrainConfig) -> list[dict[str, Any]]:
+    """Steps, examples and training seconds to each target; ``observed`` false means not within this run (censored)."""
+    rows = []
+    for target in train.targets:
+        duration = time_to_target(curve, target)
+        rows.append(
+            {
+                "target": target,
+                "steps": duration.steps,
+                "examples": duration.steps * train.batch_size,
+                "seconds": round(duration.seconds, 3),
+                "observed": duration.observed,
+            }
+        )
+    return rows
+
+
+def _test_scores(experiment: Experiment) -> dict[str, Any]:
+    """Accuracy and loss with running statistics and, where there are any, with recomputed ones."""
+    running = evaluate(experiment.model, experiment.test, experiment)
+    recomputed = evaluate_recomputed(experiment, experiment.test)
+    return {
+        "num_examples": running.num_examples,
+        "accuracy": running.accuracy,
+        "loss": running.loss,
+        "recomputed_accuracy": recomputed.accuracy if recomputed else None,
+        "recomputed_loss": recomputed.loss if recomputed else None,
+    }
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
