@@ -37,17 +37,27 @@ def _shape(schedule: ScheduleConfig, progress: float) -> float:
 
 
 def evaluation_steps(steps: int, every: int) -> list[int]:
-    """Steps after which a run is evaluated: 0, then 1, 2, 5, 10, 20, 50, ... up to ``every``, then its multiples, and the last.
+    """Steps after which a run is evaluated: each at most a tenth of its step number and at most ``every`` after the one before.
 
-    Dense early, because a fast arm may reach a target before the first regular evaluation; the same grid for every arm.
+    Dense early, because a fast arm may reach a target before the first regular evaluation, and steps-to-target can be no more
+    exact than this grid; the same grid for every arm.
 
     Example:
-        >>> evaluation_steps(350, 100)
-        [0, 1, 2, 5, 10, 20, 50, 100, 200, 300, 350]
+        >>> evaluation_steps(40, 100)[10:]
+        [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40]
+        >>> evaluation_steps(3000, 100)[-4:]
+        [2700, 2800, 2900, 3000]
     """
-    early = (mantissa * 10**power for power in range(len(str(every))) for mantissa in (1, 2, 5))
-    grid = {0, steps, *(step for step in early if step < every), *range(every, steps, every)}
-    return sorted(step for step in grid if step <= steps)
+    grid = [0]
+    while grid[-1] < steps:
+        grid.append(min(steps, grid[-1] + min(_round_gap(grid[-1] // 10), every)))
+    return grid
+
+
+def _round_gap(most: int) -> int:
+    """The largest of 1, 2, 5, 10, 20, 50, ... up to ``most``, and at least 1: evaluations fall on round steps."""
+    power = 10 ** (len(str(max(most, 1))) - 1)
+    return next(mantissa * power for mantissa in (5, 2, 1) if mantissa * power <= max(most, 1))
 
 
 def observation_steps(steps: int, count: int) -> list[int]:

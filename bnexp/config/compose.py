@@ -55,7 +55,12 @@ def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[Expe
 
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether any override stands for several values."""
-    return any(override.is_sweep_override() for override in _parse(overrides))
+    return bool(varied_keys(overrides))
+
+
+def varied_keys(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The keys that stand for several values."""
+    return tuple(override.get_key_element() for override in _parse(overrides) if override.is_sweep_override())
 
 
 def run_hydra(

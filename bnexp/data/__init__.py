@@ -1,4 +1,4 @@
-"""Data: bytes in memory, split once, batched and standardised on the fly. One import line for each source; none loads torch."""
+"""Data: bytes in memory, split once, batched and standardised on the fly. One import line for each source, no torch."""
 
 from bnexp.data import image_folder, mnist_5k, npz, torchvision_sets
 from bnexp.data.cache import default_data_dir, resolve_data_dir

@@ -38,7 +38,8 @@ def crop(x_BCHW: Tensor, shift: int, generator: torch.Generator) -> Tensor:
 
     Shape: ``[B, C, H, W]`` uint8 in and out.
 
-    Source: He et al. 2016 (CVPR), section 4.2: pad by 4 pixels on each side, then take a random crop of the original size.
+    Source: He et al. 2016 (CVPR), section 4.2: pad by 4 pixels on each side, then take a random crop of the original
+    size.
     """
     batch, _, height, width = x_BCHW.shape
     padded = functional.pad(x_BCHW, (shift, shift, shift, shift))
@@ -48,5 +49,5 @@ def crop(x_BCHW: Tensor, shift: int, generator: torch.Generator) -> Tensor:
 
 
 def _draw(high: int, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` whole numbers in 0..high-1, drawn where the generator is: one on the CPU gives every device the same ones."""
+    """``count`` whole numbers in 0..high-1, drawn where the generator is: one on the CPU serves every device alike."""
     return torch.randint(high, (count,), generator=generator, device=generator.device)

@@ -13,22 +13,20 @@ from bnexp.errors import UserError
 class Batches:
     """An endless supply of index batches; each epoch is a new permutation drawn from ``generator``.
 
-    The examples that do not fill a last batch are left out of that epoch: every batch has the same size, as the statistics of
-    batch normalisation need. They take part in the next epoch with the same chance as all others.
+    The examples that do not fill a last batch are left out of that epoch: every batch has the same size, as the
+    statistics of batch normalisation need. They take part in the next epoch with the same chance as all others.
 
     Args:
         num_examples: N.
         batch_size: B.
-        generator: stream ``order`` of the run, on the CPU so that the order is the same on every device; nothing else draws from it.
-        device: where the indices are wanted; a permutation is moved there once an epoch.
+        generator: stream ``order`` of the run, on the CPU so that the order is the same on every device; nothing else
+            draws from it.
 
     Raises:
         UserError: the batch is larger than the data.
     """
 
-    def __init__(
-        self, num_examples: int, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, num_examples: int, batch_size: int, generator: torch.Generator) -> None:
         if batch_size > num_examples:
             raise UserError(
                 f"train.batch_size must not be larger than the {num_examples} training examples",
@@ -36,7 +34,7 @@ class Batches:
                 todo=f"train.batch_size={num_examples}",
             )
         self._num_examples, self._batch_size = num_examples, batch_size
-        self._generator, self._device = generator, device
+        self._generator = generator
         self._shuffle()
 
     def next(self) -> torch.Tensor:
@@ -51,7 +49,7 @@ class Batches:
         return indices_B
 
     def state(self) -> dict[str, torch.Tensor | int]:
-        """All that is needed to go on from here: the generator at the start of this epoch, and the place in the epoch."""
+        """What is needed to go on from here: the generator at the start of this epoch, and the place in the epoch."""
         return {"generator": self._epoch_start.clone(), "position": self._position}
 
     def restore(self, state: dict[str, torch.Tensor | int]) -> None:
@@ -65,5 +63,5 @@ class Batches:
 
     def _shuffle(self) -> None:
         self._epoch_start = self._generator.get_state()
-        order_N = torch.randperm(self._num_examples, generator=self._generator, device=self._generator.device)
-        self._order_N, self._position = order_N.to(self._device), 0
+        self._order_N = torch.randperm(self._num_examples, generator=self._generator, device=self._generator.device)
+        self._position = 0

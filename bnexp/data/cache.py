@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def default_data_dir() -> Path:
-    """The folder for data files: ``$BNEXP_DATA``, else ``bnexp`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    """The folder for data files: ``$BNEXP_DATA``, else ``bnexp`` in ``$XDG_CACHE_HOME`` else ``~/.cache``."""
     if chosen := os.environ.get("BNEXP_DATA"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bnexp"
@@ -47,7 +47,9 @@ def cached(data_dir: Path, name: str, parse: Callable[[], Source]) -> Source:
     try:
         _write(file, source)
     except OSError as error:
-        _log.warning("cannot keep parsed data in %s (%s); dataset=%s is parsed again at every start", file.parent, error, name)
+        _log.warning(
+            "cannot keep parsed data in %s (%s); dataset=%s is parsed again at every start", file.parent, error, name
+        )
     return source
 
 

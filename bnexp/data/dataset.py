@@ -21,8 +21,8 @@ __all__ = ["Part", "Splits", "load_splits"]
 class Splits:
     """Training, validation and test part of one data set.
 
-    Every prefix of ``train`` and of ``validation`` has the class proportions of the whole, so ``validation.images[:n]`` is a fair
-    small sample. ``test`` keeps the source's order.
+    Every prefix of ``train`` and of ``validation`` has the class proportions of the whole, so
+    ``validation.images[:n]`` is a fair small sample. ``test`` keeps the source's order.
 
     Attributes:
         checksum: hash of the source's contents and of which examples went where; equal if and only if the parts are.
@@ -45,9 +45,9 @@ class Splits:
 def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
     """The parts a config asks for.
 
-    The split is a property of the data, not of a run: it comes from stream ``split`` of seed 0. The validation part is the first
-    ``validation_examples`` of one stratified order of the source's training examples and the training part is what follows, so
-    ``train_examples=1000`` is contained in ``train_examples=2000``.
+    The split is a property of the data, not of a run: it comes from stream ``split`` of seed 0. The validation part
+    is the first ``validation_examples`` of one stratified order of the source's training examples and the training
+    part is what follows, so ``train_examples=1000`` is contained in ``train_examples=2000``.
 
     Raises:
         UserError: more examples asked for than there are, a crop as large as the image, or anything the source refuses.
@@ -63,7 +63,9 @@ def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
         validation=source.train.take(validation_V).padded(config.pad),
         test=source.test.padded(config.pad),
         num_classes=source.num_classes,
-        checksum=array_checksum(np.frombuffer(source.checksum.encode(), np.uint8), validation_V, train_M, np.array(config.pad)),
+        checksum=array_checksum(
+            np.frombuffer(source.checksum.encode(), np.uint8), validation_V, train_M, np.array(config.pad)
+        ),
     )
     _check_crop(config, splits.input_shape)
     return splits
@@ -72,7 +74,8 @@ def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
 def _check_counts(config: DatasetConfig, available: int) -> None:
     if config.validation_examples >= available:
         raise UserError(
-            f"dataset.validation_examples leaves nothing to train on: dataset={config.name} has {available} training examples",
+            f"dataset.validation_examples leaves nothing to train on: dataset={config.name} has {available}"
+            " training examples",
             got=f"dataset.validation_examples={config.validation_examples}",
             todo=f"dataset.validation_examples={max(1, available // 6)}",
         )

@@ -35,10 +35,11 @@ def fingerprint(data_dir: Path, *, path: str | None, size: int | None, grayscale
 
 @register("image_folder", fingerprint=fingerprint)
 def load(data_dir: Path, *, path: str | None, size: int | None, grayscale: bool) -> Source:
-    """The images below ``path`` (looked for in the working folder, then in ``data_dir``); classes in alphabetical order.
+    """The images below ``path`` (looked for in the working folder, then in ``data_dir``), classes sorted by name.
 
-    ``size`` resizes to size x size pixels (Pillow's bilinear filter, which averages when it shrinks, whatever the aspect ratio);
-    null takes the images as they are, all of one size. ``grayscale`` gives one channel instead of three.
+    ``size`` resizes to size x size pixels (Pillow's bilinear filter, which averages when it shrinks, whatever the
+    aspect ratio); null takes the images as they are, all of one size. ``grayscale`` gives one channel instead of
+    three.
 
     Shape: images ``[N, C, H, W]``.
 
@@ -103,7 +104,11 @@ def _read_image(file: Path, size: int | None, grayscale: bool) -> np.ndarray:
     try:
         with Image.open(file) as image:
             if image.mode.startswith(("I", "F")):
-                raise UserError(f"images must have 8 bits a channel; mode {image.mode} has more", got=file, todo="convert it to 8 bits")
+                raise UserError(
+                    f"images must have 8 bits a channel; mode {image.mode} has more",
+                    got=file,
+                    todo="convert it to 8 bits",
+                )
             image = image.convert("L" if grayscale else "RGB")
             if size is not None:
                 image = image.resize((size, size), Image.Resampling.BILINEAR)

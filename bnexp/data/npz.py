@@ -40,8 +40,8 @@ def _hash_of(file: Path, mtime_ns: int, num_bytes: int) -> str:  # noqa: ARG001 
 def load(data_dir: Path, *, path: str | None) -> Source:
     """The arrays of the file at ``path`` (looked for in the working folder, then in ``data_dir``).
 
-    Shape: x ``[N, H, W]`` (grey), ``[N, H, W, 1]`` or ``[N, H, W, 3]`` uint8 in 0..255; y ``[N]`` or ``[N, 1]``, any integer type,
-    0..K-1 with every class present in y_train.
+    Shape: x ``[N, H, W]`` (grey), ``[N, H, W, 1]`` or ``[N, H, W, 3]`` uint8 in 0..255; y ``[N]`` or ``[N, 1]``, any
+    integer type, 0..K-1 with every class present in y_train.
 
     Raises:
         UserError: no such file, a missing array, or an array of another type, shape or range; the message says which.
@@ -61,7 +61,7 @@ def load(data_dir: Path, *, path: str | None) -> Source:
 
 
 def find_user_path(name: str, data_dir: Path, path: str | None) -> Path:
-    """A user's file or folder: as given, or below the data folder, so that a command can be written without a machine's paths."""
+    """A user's file or folder: as given, or below the data folder, so that a command needs no machine's paths."""
     if path is None:
         raise UserError(f"dataset={name} needs to know where your images are", todo=f"dataset={name} dataset.path=PATH")
     given = Path(path).expanduser()
@@ -141,9 +141,9 @@ def _count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
     num_classes = len(present)
     if not np.array_equal(present, np.arange(num_classes)):
         raise UserError(
-            f"y_train must hold the classes 0..{max(num_classes - 1, 1)} for the {num_classes} different labels it has, without gaps",
+            f"y_train has {num_classes} different labels, which must be 0..{max(num_classes - 1, 0)}",
             got=f"labels from {present.min()} to {present.max()}" if num_classes else "no labels",
-            todo="classes, y_train = np.unique(y_train, return_inverse=True); y_test = np.searchsorted(classes, y_test)",
+            todo="names, y_train = np.unique(y_train, return_inverse=True); y_test = np.searchsorted(names, y_test)",
         )
     if len(test_labels) == 0 or test_labels.min() < 0 or test_labels.max() >= num_classes:
         raise UserError(

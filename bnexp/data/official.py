@@ -1,6 +1,7 @@
 """The official files of the well-known data sets: their places, their checksums, and what of them a folder holds.
 
-Imports no torch: listing and checking answer at once. A test compares the checksums with those of torchvision's own classes.
+Imports no torch: listing and checking answer at once. A test compares the checksums with those of torchvision's own
+classes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 _BLOCK = 1 << 20
+_LARGEST_CONTENT = 1 << 26
 
 
 @dataclass(frozen=True)
 class OfficialFile:
     """A file by its place below the data folder (torchvision's layout) and its md5.
 
-    ``content_md5`` is that of the decompressed contents: the same data compressed again (Debian's Fashion-MNIST, say) is as good.
+    ``content_md5`` is that of the decompressed contents: the same data compressed again (Debian's Fashion-MNIST, say)
+    is as good.
     """
 
     path: str
@@ -54,7 +57,13 @@ class OfficialSet:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a data folder holds of a set: a complete good form if there is one, what is missing of the first, what is damaged."""
+    """What a data folder holds of a set.
+
+    Attributes:
+        form: the first complete form whose files are all good; None if there is none.
+        missing: files of the first form that are not there.
+        damaged: files of any form that are there with other contents.
+    """
 
     form: tuple[OfficialFile, ...] | None
     missing: tuple[OfficialFile, ...]
@@ -71,9 +80,10 @@ def _cifar(archive: str, md5: str, folder: str, checksums: Mapping[str, str]) ->
     return ((OfficialFile(archive, md5),), extracted)
 
 
-# The content checksums of MNIST were taken from files with the official md5. Those of Fashion-MNIST were taken from Debian's package
-# dataset-fashion-mnist, whose compressed streams, put behind the original gzip headers (file name and time of 31 August 2017), give
-# all four official md5s; so they are the official contents. For KMNIST we had no copy.
+# The content checksums of MNIST were taken from files with the official md5. Those of Fashion-MNIST were taken from
+# Debian's package dataset-fashion-mnist, whose compressed streams, put behind the original gzip headers (file name
+# and time of 31 August 2017), give all four official md5s; so they are the official contents. For KMNIST we had no
+# copy.
 OFFICIAL: Mapping[str, OfficialSet] = {
     "mnist": OfficialSet(
         class_name="MNIST",
@@ -191,11 +201,11 @@ def file_md5(path: Path) -> str:
         return _md5(stream)
 
 
-def content_md5(path: Path, limit: int = 1 << 26) -> str | None:
-    """md5 of what a gzip file decompresses to; None if it is no (intact) gzip file or holds more than ``limit`` bytes."""
+def content_md5(path: Path) -> str | None:
+    """md5 of what a gzip file decompresses to; None if it is no intact gzip file or holds more than any IDX file."""
     try:
         with gzip.open(path) as stream:
-            return _md5(stream, limit)
+            return _md5(stream, _LARGEST_CONTENT)
     except (OSError, EOFError, zlib.error):
         return None
 

@@ -30,7 +30,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
-            raise ValueError(f"train and test images differ: {self.train.images.shape[1:]}, {self.test.images.shape[1:]}")
+            raise ValueError(
+                f"train and test images differ: {self.train.images.shape[1:]}, {self.test.images.shape[1:]}"
+            )
         for part in (self.train, self.test):
             if len(part) == 0 or part.labels.min() < 0 or part.labels.max() >= self.num_classes:
                 raise ValueError(f"labels must be in 0..{self.num_classes - 1} and there must be some")
@@ -56,8 +58,8 @@ class SourceSpec:
 
     Attributes:
         load: ``load(data_dir, *, options...) -> Source``. The keyword-only parameters are the options of its YAML.
-        fingerprint: the same parameters; a hash of the user's own files, without torch, so that a changed file makes a new run.
-            None for a source whose contents are fixed by official checksums.
+        fingerprint: the same parameters; a hash of the user's own files, without torch, so that a changed file makes
+            a new run. None for a source whose contents are fixed by official checksums.
     """
 
     load: Callable[..., Source]

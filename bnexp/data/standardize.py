@@ -11,44 +11,50 @@ from torch import Tensor
 
 from bnexp.config.schema import DatasetConfig
 
-#: Least standard deviation of a pixel in units of 0..1. Pixels at the border of MNIST are (almost) always 0, and dividing by their
-#: own deviation would make a rare stroke there hundreds of units large; with this floor no input is beyond +-10.
+#: Least standard deviation of a pixel in units of 0..1. Pixels at the border of MNIST are (almost) always 0, and
+#: dividing by their own deviation would make a rare stroke there hundreds of units large; with this floor no input is
+#: beyond +-10.
 SD_FLOOR = 0.1
 
-_TOP_BIT = 7  # set in exactly the bytes with byte / 255 > 0.5, that is 128..255; a shift is five times as fast as a comparison
+_TOP_BIT = 7  # set in just the bytes with byte / 255 > 0.5 (128..255); a shift is five times as fast as a comparison
 _CHUNK = 1000
 
 
 class Standardizer:
     """Bytes to floats as ``config.binarize`` and ``config.standardize`` say.
 
-    First a pixel becomes a number u: ``byte / 255``, or with ``binarize`` 1 where that is above 0.5 and 0 elsewhere. Then
+    First a pixel becomes a number u: ``byte / 255``, or with ``binarize`` 1 where that is above 0.5 and 0 elsewhere.
+    Then
 
     - ``none``: the byte itself, 0..255
     - ``unit``: u
     - ``center``: u minus the mean of its channel
     - ``global``: that, divided by the standard deviation of the channel
-    - ``per_pixel``: u minus the mean of its pixel, divided by the standard deviation of the pixel, at least ``SD_FLOOR``
+    - ``per_pixel``: u minus the mean of its pixel, divided by the standard deviation of the pixel, at least
+      ``SD_FLOOR``
 
-    Means and standard deviations are over all training images as the network sees them without augmentation (padding included);
-    deviations are biased (1/m).
+    Means and standard deviations are over all training images as the network sees them without augmentation (padding
+    included); deviations are biased (1/m).
 
     Shape: ``[B, C, H, W]`` uint8 to ``[B, C, H, W]`` float32.
 
     Args:
         train_images_NCHW: images of the training part; no other part may enter.
         config: says what to do.
-        device: where batches will be.
 
     Source: LeCun et al. 1998 (Efficient BackProp), section 4.3, for the idea of centring and scaling inputs.
-    Deviation: they scale each input variable; ``center`` and ``global`` treat all pixels of a channel alike, as is usual today.
+    Deviation: they scale each input variable; ``center`` and ``global`` treat all pixels of a channel alike, as is
+    usual today.
     """
 
-    def __init__(self, train_images_NCHW: np.ndarray, config: DatasetConfig, device: torch.device | str = "cpu") -> None:
+    def __init__(self, train_images_NCHW: np.ndarray, config: DatasetConfig) -> None:
         self._binarize = config.binarize
-        scale, offset = _affine(train_images_NCHW, config)
-        self.scale = torch.tensor(scale, dtype=torch.float32, device=device)
-        self.offset = torch.tensor(offset, dtype=torch.float32, device=device)
+        self.scale, self.offset = (torch.tensor(x, dtype=torch.float32) for x in _affine(train_images_NCHW, config))
+
+    def to(self, device: torch.device | str) -> Standardizer:
+        """This standardiser with its constants moved to ``device``, where batches will be."""
+        self.scale, self.offset = self.scale.to(device), self.offset.to(device)
+        return self
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         """The batch as network inputs."""

@@ -11,9 +11,9 @@ import numpy as np
 def stratified_order(labels_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A random order of ``0..N-1`` whose every prefix is as balanced as the whole.
 
-    The j-th of the ``n`` examples of a class (in random order) gets the key ``(j + 1/2) / n``; sorting by key spreads each class
-    evenly. So a validation split, a subset and a larger subset are nothing but prefixes and stretches of one order: disjoint,
-    stratified and nested by construction.
+    The j-th of the ``n`` examples of a class (in random order) gets the key ``(j + 1/2) / n``; sorting by key spreads
+    each class evenly. So a validation split, a subset and a larger subset are nothing but prefixes and stretches of
+    one order: disjoint, stratified and nested by construction.
 
     Shape: labels ``[N]`` in 0..K-1; returns ``[N]`` int64.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from bnexp.data.cache import cached
 from bnexp.data.network import any_answers, socket_timeout
-from bnexp.data.official import OFFICIAL, Holding, OfficialFile, OfficialSet, inspect
+from bnexp.data.official import OFFICIAL, Holding, OfficialFile, OfficialSet, file_md5, inspect
 from bnexp.data.part import Part
 from bnexp.data.source import Source, register
 from bnexp.errors import UserError
@@ -54,8 +54,8 @@ for _name in OFFICIAL:
 def fetch(name: str, data_dir: Path) -> tuple[OfficialFile, ...]:
     """Bring the official files into ``data_dir`` unless they are there; returns them.
 
-    A download goes to a folder of its own and its files are renamed into place when their checksums match, so a killed one leaves
-    nothing that could be taken for data. Processes that want the same set wait for the first.
+    A download goes to a folder of its own and its files are renamed into place when their checksums match, so a
+    killed one leaves nothing that could be taken for data. Processes that want the same set wait for the first.
 
     Raises:
         UserError: a damaged file in the way, no network, a download that fails, a folder that cannot be written.
@@ -104,7 +104,9 @@ def _alone(name: str, data_dir: Path) -> Iterator[None]:
         lock = (data_dir / f".{name}.lock").open("w")
     except OSError as error:
         raise UserError(
-            f"the data folder cannot be written: {error.strerror}", got=data_dir, todo="data_dir=FOLDER or export BNEXP_DATA=FOLDER"
+            f"the data folder cannot be written: {error.strerror}",
+            got=data_dir,
+            todo="data_dir=FOLDER or export BNEXP_DATA=FOLDER",
         ) from error
     with lock:
         if fcntl:
@@ -115,9 +117,9 @@ def _alone(name: str, data_dir: Path) -> Iterator[None]:
 def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
     official = OFFICIAL[name]
     folder = data_dir / f".{name}.partial"
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed download left; we hold the lock, so nobody is writing there
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed download left: nobody writes there while we hold the lock
     try:
-        _stage(data_dir, folder, [file for file in official.forms[0] if file not in holding.missing])
+        _stage(data_dir, folder, _reusable(data_dir, official))
         _download(official, folder)
         for file in holding.missing:
             (data_dir / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,12 @@ def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _reusable(data_dir: Path, official: OfficialSet) -> list[OfficialFile]:
+    """Files that torchvision will take as they are: one it does not, it would overwrite, following our link to it."""
+    present = [file for file in official.forms[0] if (data_dir / file.path).is_file()]
+    return [file for file in present if file_md5(data_dir / file.path) == file.md5]
+
+
 def _download(official: OfficialSet, folder: Path) -> None:
     """Let torchvision download what is not in ``folder`` yet; it verifies every md5 and draws its bar on stderr."""
     with socket_timeout(_SILENCE_SECONDS):
@@ -136,7 +144,7 @@ def _download(official: OfficialSet, folder: Path) -> None:
 
 
 def _parse(name: str, data_dir: Path, form: Sequence[OfficialFile]) -> Source:
-    """The verified files, read by torchvision in a scratch folder, so that nothing extracted lies about to be trusted later."""
+    """The verified files, read by torchvision in a scratch folder, so that nothing extracted is trusted later."""
     official = OFFICIAL[name]
     with tempfile.TemporaryDirectory(prefix=f"bnexp-{name}-", dir=_scratch_parent(data_dir)) as scratch:
         _stage(data_dir, Path(scratch), form)
@@ -177,7 +185,7 @@ def _torchvision_parts(official: OfficialSet, folder: Path) -> tuple[Any, Any]:
 
 
 def _to_part(parsed: Any) -> Part:
-    """A torchvision data set as contiguous ``[N, C, H, W]`` bytes: MNIST's are ``[N, H, W]``, CIFAR's ``[N, H, W, C]``."""
+    """A torchvision set as contiguous ``[N, C, H, W]`` bytes: MNIST's are ``[N, H, W]``, CIFAR's ``[N, H, W, C]``."""
     images = np.asarray(parsed.data)
     if images.ndim == 3:
         images = images[:, None]

@@ -87,9 +87,9 @@ def build(config: ExperimentConfig) -> Experiment:
     splits = load_splits(config.dataset, resolve_data_dir(config.data_dir))
     train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
-    batches = Batches(len(train), config.train.batch_size, torch_stream(config.seed, "order"), device)
+    batches = Batches(len(train), config.train.batch_size, torch_stream(config.seed, "order"))
     model = _model(config, splits, noise).to(device)
-    prepare = Standardizer(splits.train.images, config.dataset, device)
+    prepare = Standardizer(splits.train.images, config.dataset).to(device)
     threads = use_threads(config.threads, model)
     return Experiment(
         config=config, train=train, validation=validation, test=test, batches=batches, prepare=prepare, model=model,

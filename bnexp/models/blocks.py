@@ -48,8 +48,9 @@ class NormAct(nn.Module):
         if self.before:
             x = self.norm(x)
         x = self.activation(x if shortcut is None else x + shortcut)
-        if hasattr(self.norm, "post_activation"):
-            x = self.norm.post_activation(x)
+        post_activation = getattr(self.norm, "post_activation", None)
+        if post_activation is not None:
+            x = post_activation(x)
         return x if self.before else self.norm(x)
 
 

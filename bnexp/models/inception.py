@@ -114,7 +114,7 @@ def _chain(**layers: nn.Module) -> nn.Sequential:
 
 def _pool(kind: str, stride: int) -> nn.Module:
     if kind == "avg":
-        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=True)
     return nn.MaxPool2d(3, stride, padding=1)
 
 
@@ -141,8 +141,8 @@ def build(
     Source: Ioffe & Szegedy 2015, section 4.2 and appendix, Fig. 5.
     Deviation: the stem begins with a plain 3x3 convolution, not a separable 7x7 one, and halves the image once, not
         three times, since it starts from 32x32 and not from 224x224. The pool projections of 4c and 4d have 96 channels
-        at width 64, as in TF-Slim's version; with the 128 of the figure its column of output sizes would not add up. No
-        auxiliary classifiers, no dropout.
+        at width 64, as in TF-Slim's version, which adds up to the figure's 576 outputs; versions with 128 give 608. No
+        auxiliary classifiers, no dropout, no local response normalisation.
     """
     whole("model.width", width, least=2, example=16)
     choice("model.activation", activation, tuple(ACTIVATIONS))

@@ -32,7 +32,7 @@ def group(num_features: int, dims: int, *, num_groups: int, affine: str, eps: fl
     checks.divides("norm.num_groups", num_groups, "the number of features", num_features)
     if dims == 0 and num_groups == num_features:
         raise UserError(
-            "norm=group with one feature in a group has no spread in a fully connected layer, where a feature is one value",
+            "norm=group with one feature in a group has no spread in a fully connected layer, where it is one value",
             got=f"norm.num_groups={num_groups} for {num_features} features",
             todo="norm.num_groups=1, or norm=layer, which is the same",
         )

@@ -80,6 +80,7 @@ class RunFailed(Exception):  # noqa: N818 - a run fails, an error is ours
     """A run that broke down: our bug or a plugin's. The message names the folder that holds the traceback."""
 
     def __init__(self, folder: Path, error: Exception) -> None:
+        self.folder = folder
         self.reason = f"{type(error).__name__}: {error}"
         super().__init__(f"{self.reason}\n  see: {folder / paths.ERROR}")
 

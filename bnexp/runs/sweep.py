@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from bnexp.config.compose import run_hydra
+from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
 from bnexp.runs.execute import RunFailed, execute
@@ -44,6 +44,7 @@ class Job:
     manifest: Path
     num_jobs: int
     started: float
+    varied: tuple[str, ...]
 
     def __call__(self, config: ExperimentConfig) -> None:
         overrides = tuple(HydraConfig.get().overrides.task)
@@ -55,8 +56,9 @@ class Job:
     def _line(self, row: Row) -> str:
         done = len(read_manifest(self.manifest))
         left = (time.time() - self.started) / done * (self.num_jobs - done)
+        name = " ".join(override for override in row.overrides if override.split("=")[0] in self.varied)
         words = row.reason or ("was complete already" if row.skipped else row.status)
-        return f"[{done}/{self.num_jobs}] {' '.join(row.overrides)}: {words}" + (f"; about {left:.0f} s left" if done < self.num_jobs else "")
+        return f"[{done}/{self.num_jobs}] {name}: {words}" + (f"; about {left:.0f} s left" if done < self.num_jobs else "")
 
 
 def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_dir: Path | None) -> list[Row]:
@@ -74,7 +76,7 @@ def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_d
     if any(override.startswith("hydra/launcher=") for override in overrides):
         os.environ.setdefault("BNEXP_THREADS", "1")
     own_folder = ["--config-dir", str(extra_dir)] if extra_dir else []
-    run_hydra(["--multirun", *own_folder, *overrides], Job(manifest, len(configs), time.time()))
+    run_hydra(["--multirun", *own_folder, *overrides], Job(manifest, len(configs), time.time(), varied_keys(overrides)))
     return read_manifest(manifest)
 
 
@@ -90,5 +92,7 @@ def _carry_out(config: ExperimentConfig, overrides: tuple[str, ...]) -> Row:
     except UserError as error:
         return Row(overrides, "refused", reason=" ".join(str(error).split()))
     except RunFailed as error:
-        return Row(overrides, "failed", reason=error.reason)
+        return Row(overrides, "failed", reason=f"{error.reason} (see {error.folder})")
+    except Exception as error:  # one run's bug must not cost the others their turn
+        return Row(overrides, "failed", reason=f"{type(error).__name__}: {error}")
     return Row(overrides, result.record.status, skipped=result.skipped, folder=str(result.record.folder))

@@ -150,7 +150,7 @@ def test_hidden_biases_are_dropped_iff_the_norm_centres_and_stands_before(build,
     assert {layer.bias is not None for layer in hidden} == {kept}
 
 
-@pytest.mark.parametrize("name", ["resmlp", "mlp", "cnn", "inception", "vgg"])
+@pytest.mark.parametrize("name", SMALL)
 def test_a_dropped_bias_would_have_had_no_effect(build, name):
     """In resmlp the biases of stem and linear2 enter the sum, which is read by norms alone: they too may go."""
     model = build(name, norm="not_centering", **SMALL[name])

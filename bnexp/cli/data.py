@@ -1,0 +1,249 @@
+"""``bnexp data``: which data sets are here, getting them, checking them, importing files you already have.
+
+Imports torch only where a data set has to be parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bnexp.cli.table import columns
+from bnexp.config.paths import first_comment, group_files
+from bnexp.data import SOURCES, resolve_data_dir
+from bnexp.data.cache import cache_file, read_cache
+from bnexp.data.import_files import copy_in, find_official
+from bnexp.data.official import OFFICIAL, inspect
+from bnexp.errors import UserError, unknown_name
+
+DONE = 0
+
+_EPILOG = """\
+  bnexp data list                        what is here, and what getting the rest costs
+  bnexp data fetch mnist cifar10         download, verify and parse
+  bnexp data check                       checksums of everything that is here
+  bnexp data import ~/Downloads          copy official files found below a folder, whatever they are called
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One data set in ``bnexp data list``.
+
+    Attributes:
+        here: its files (or their parsed copy) are in the data folder, or it needs none; null for a user's own data.
+        bytes: on disk, parsed copy included.
+        download_mb: 10^6 bytes to download; 0 for none.
+    """
+
+    name: str
+    here: bool | None
+    bytes: int
+    download_mb: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One data set in ``bnexp data check``: ``state`` is ``good``, ``damaged``, ``incomplete`` or ``absent``."""
+
+    name: str
+    state: str
+    detail: str
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns the exit code.
+
+    Raises:
+        UserError: an unknown data set, a damaged or missing file, no network.
+    """
+    arguments = _parser().parse_args(argv)
+    data_dir = resolve_data_dir(arguments.data_dir)
+    if arguments.action == "list":
+        return _list(data_dir, arguments.json)
+    if arguments.action == "fetch":
+        return _fetch(data_dir, arguments.names)
+    if arguments.action == "check":
+        return _check(data_dir, arguments.names, arguments.json)
+    return _import(data_dir, Path(arguments.path).expanduser(), arguments.name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--data-dir", metavar="FOLDER", help="the data folder (default: $BNEXP_DATA, else a cache folder)"
+    )
+    parser = argparse.ArgumentParser(
+        "bnexp data",
+        description=__doc__.splitlines()[0],
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check|import")
+    listing = actions.add_parser("list", parents=[shared], help="what is here")
+    fetching = actions.add_parser("fetch", parents=[shared], help="download what is not here")
+    fetching.add_argument("names", nargs="+", metavar="NAME")
+    checking = actions.add_parser("check", parents=[shared], help="verify checksums")
+    checking.add_argument("names", nargs="*", metavar="NAME")
+    importing = actions.add_parser("import", parents=[shared], help="copy official files found below a path")
+    importing.add_argument("path", metavar="PATH")
+    importing.add_argument("name", nargs="?", metavar="NAME", help="only this data set")
+    for action in (listing, checking):
+        action.add_argument("--json", action="store_true", help="for machines")
+    return parser
+
+
+def _list(data_dir: Path, as_json: bool) -> int:
+    files = group_files("dataset")
+    rows = [_row(name, data_dir, first_comment(files[name]) if name in files else "") for name in SOURCES]
+    if as_json:
+        _print_json(data_dir, rows)
+        return DONE
+    table = [["dataset", "here", "on disk", "to get it", "what"]]
+    table += [[row.name, _yes(row.here), _size(row.bytes), _cost(row), row.what] for row in rows]
+    print(f"data folder: {data_dir}\n{columns(table)}")
+    return DONE
+
+
+def _print_json(data_dir: Path, rows: Sequence[Row] | Sequence[Verdict]) -> None:
+    print(json.dumps({"data_dir": str(data_dir), "datasets": [asdict(row) for row in rows]}, indent=2))
+
+
+def _row(name: str, data_dir: Path, what: str) -> Row:
+    cache = cache_file(data_dir, name)
+    if name not in OFFICIAL:
+        embedded = SOURCES[name].fingerprint is None
+        return Row(name, True if embedded else None, _bytes([cache]), 0, what)
+    official = OFFICIAL[name]
+    here = cache.is_file() or any(all((data_dir / file.path).is_file() for file in form) for form in official.forms)
+    places = [data_dir / file.path for form in official.forms for file in form]
+    return Row(name, here, _bytes([*places, cache]), official.download_mb, what)
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _yes(here: bool | None) -> str:
+    return {True: "yes", False: "no", None: "yours"}[here]
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes else "-"
+
+
+def _cost(row: Row) -> str:
+    if row.here is None:
+        return f"dataset={row.name} dataset.path=PATH"
+    return "nothing" if row.here else f"{row.download_mb} MB over the network"
+
+
+def _fetch(data_dir: Path, names: Sequence[str]) -> int:
+    for name in _not_own(names):
+        source = SOURCES[name].load(data_dir)
+        print(f"{name}: {len(source.train):,} training and {len(source.test):,} test images, verified, in {data_dir}")
+    return DONE
+
+
+def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
+    verdicts = [_verdict(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    if as_json:
+        _print_json(data_dir, verdicts)
+    else:
+        table = [["dataset", "state", ""], *([verdict.name, verdict.state, verdict.detail] for verdict in verdicts)]
+        print(f"data folder: {data_dir}\n{columns(table)}")
+    if damaged := [verdict for verdict in verdicts if verdict.state == "damaged"]:
+        raise UserError(
+            f"damaged data: {', '.join(verdict.name for verdict in damaged)}",
+            got="; ".join(verdict.detail for verdict in damaged),
+            todo="delete these files, then bnexp data fetch " + " ".join(verdict.name for verdict in damaged),
+        )
+    return DONE
+
+
+def _verdict(name: str, data_dir: Path) -> Verdict:
+    cache = cache_file(data_dir, name)
+    try:
+        parsed = bool(cache.is_file() and read_cache(cache))
+    except UserError:
+        return Verdict(name, "damaged", str(cache))
+    if name not in OFFICIAL:
+        return Verdict(
+            name,
+            "good",
+            "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use",
+        )
+    holding = inspect(data_dir, OFFICIAL[name])
+    if holding.damaged:
+        return Verdict(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
+    if holding.form:
+        return Verdict(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
+    if parsed:
+        return Verdict(name, "good", "parsed copy matches its checksum; the original files are not here")
+    if len(holding.missing) < len(OFFICIAL[name].forms[0]):
+        return Verdict(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
+    return Verdict(name, "absent", f"bnexp data fetch {name}")
+
+
+def _import(data_dir: Path, path: Path, name: str | None) -> int:
+    if not path.exists():
+        raise UserError("there is nothing at this path", got=path, todo="bnexp data import PATH [NAME]")
+    names = list(OFFICIAL) if name is None else _importable(name)
+    found = find_official(path, names)
+    if not found:
+        looked_for = ", ".join(file.name for wanted in names for file in OFFICIAL[wanted].forms[0])
+        raise UserError(
+            f"no intact official files of {name or 'any data set'} below this path (they are recognised by checksum)",
+            got=path,
+            todo=f"bnexp data import PATH, with files such as {looked_for}",
+        )
+    for match in found:
+        target = copy_in(match, data_dir)
+        print(f"{match.name}: {match.file.name} " + (f"<- {match.path}" if target else "is here already"))
+    return _summarise(data_dir, sorted({match.name for match in found}))
+
+
+def _summarise(data_dir: Path, names: Sequence[str]) -> int:
+    incomplete = {name: inspect(data_dir, OFFICIAL[name]) for name in names}
+    incomplete = {name: holding for name, holding in incomplete.items() if holding.form is None}
+    for name in names:
+        if name not in incomplete:
+            print(f"{name}: complete and verified in {data_dir}; use it with dataset={name}")
+    if incomplete:
+        raise UserError(
+            f"{', '.join(incomplete)} is not complete yet",
+            got="missing " + ", ".join(file.name for holding in incomplete.values() for file in holding.missing),
+            todo="bnexp data import PATH, where the missing files are",
+        )
+    return DONE
+
+
+def _importable(name: str) -> list[str]:
+    if name not in OFFICIAL:
+        _known([name])
+        raise UserError(
+            f"dataset={name} has no official files to import", got=name, todo=f"one of {', '.join(OFFICIAL)}"
+        )
+    return [name]
+
+
+def _not_own(names: Sequence[str]) -> Sequence[str]:
+    for name in _known(names):
+        if SOURCES[name].fingerprint is not None:
+            raise UserError(
+                f"dataset={name} is made of your own files; they have no official copy or checksum",
+                got=name,
+                todo=f"bnexp train dataset={name} dataset.path=PATH",
+            )
+    return names
+
+
+def _known(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in SOURCES:
+            raise unknown_name("dataset", name, SOURCES)
+    return names
