@@ -34,9 +34,7 @@ class TensorBoardSink:
         self._spacing = config.train.steps / MAX_POINTS
         self._last: dict[str, int] = {}
         self._charts: dict[str, list[str]] = {}
-        self._has_layout = False
-        _, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
-        experiment, _, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
+        experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
         for summary in (experiment, start):
             self._file_writer().add_summary(summary)
 
@@ -67,16 +65,19 @@ class TensorBoardSink:
         self._writer.close()
 
     def _layout(self) -> None:
-        """One margin chart a layer: median with its 15-85 band. Margin charts take exact tags, lower and upper after the value."""
-        pages: dict[str, dict[str, list[Any]]] = {}
-        for name, tags in self._charts.items():
-            if len(tags) == 3:
-                low, middle, high = tags
-                _, point, site = name.split("/", 2)
-                page = pages.setdefault(PAGE_TITLES.get(point, point), {})
-                page[site] = ["Margin", [middle, low, high]]
-        if pages:
-            self._writer.add_custom_scalars(pages)
+        """One margin chart a layer: median with its 15-85 band. The page shows the charts of a category last one first."""
+        pages: dict[str, dict[str, list[Any]]] = {
+            "How fast it learns": {
+                "loss": ["Multiline", ["train/loss", "val/loss"]],
+                "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
+            }
+        }
+        bands = {name: tags for name, tags in self._charts.items() if name.startswith("layer_inputs/")}
+        for point, title in PAGE_TITLES.items():
+            for name in reversed([name for name in bands if name.split("/")[1] == point]):
+                low, middle, high = bands[name]
+                pages.setdefault(title, {})[name.split("/", 2)[2]] = ["Margin", [middle, low, high]]
+        self._writer.add_custom_scalars(pages)
 
     def _histogram(self, observation: Observation) -> None:
         assert observation.histogram is not None
@@ -100,20 +101,23 @@ PAGE_TITLES = {
 }
 
 
-def hyperparameters(config: ExperimentConfig) -> dict[str, str | float | int | bool]:
-    """The settings the HParams page shows: the same keys and types in every run, or the page comes up empty."""
+def hyperparameters(config: ExperimentConfig) -> dict[str, str | float]:
+    """The settings the HParams page shows: the same keys and types in every run, or the page comes up empty.
+
+    The page sorts them by name and shows the first five, so those most often varied have the plain names.
+    """
     return {
+        "dataset": config.dataset.name,
+        "lr": float(config.optimizer.lr),
         "model": config.model.name,
         "norm": config.norm.name,
-        "placement": config.norm.placement,
-        "dataset": config.dataset.name,
-        "optimizer": config.optimizer.name,
-        "lr": float(config.optimizer.lr),
-        "batch_size": float(config.train.batch_size),
-        "steps": float(config.train.steps),
-        "init": config.model.init,
-        "init_scale": float(config.model.init_scale),
-        "weight_decay": float(config.optimizer.weight_decay),
-        "schedule": config.schedule.name,
         "seed": float(config.seed),
+        "setting.batch_size": float(config.train.batch_size),
+        "setting.init": config.model.init,
+        "setting.init_scale": float(config.model.init_scale),
+        "setting.optimizer": config.optimizer.name,
+        "setting.placement": config.norm.placement,
+        "setting.schedule": config.schedule.name,
+        "setting.steps": float(config.train.steps),
+        "setting.weight_decay": float(config.optimizer.weight_decay),
     }

@@ -114,7 +114,7 @@ def _chain(**layers: nn.Module) -> nn.Sequential:
 
 def _pool(kind: str, stride: int) -> nn.Module:
     if kind == "avg":
-        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=True)
+        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
     return nn.MaxPool2d(3, stride, padding=1)
 
 

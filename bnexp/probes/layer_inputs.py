@@ -47,7 +47,8 @@ class LayerInputs(Probe):
         num_batches = max(1, min(-(-examples // view.batch_size), len(view.inputs) // view.batch_size))
         self._batches = view.inputs[: num_batches * view.batch_size].split(view.batch_size)
         self._values_per_unit = values_per_unit
-        self._sites = {name: module for name, module in view.model.named_modules() if isinstance(module, NormAct)}
+        named = view.model.named_modules()
+        self._sites = {name.removesuffix(".site"): module for name, module in named if isinstance(module, NormAct)}
         self._places: dict[str, Tensor] = {}
         count = min(observations, max(view.steps // steps_between, 12))
         self._steps = observation_steps(view.steps, count) if self._sites else []

@@ -56,12 +56,15 @@ def images(shape, number=4):
 # Shapes and sizes
 
 
-@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 40, 36), (1, 28, 28)])
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 40, 36)])
 def test_a_model_maps_images_to_one_logit_per_class(build, name, shape):
-    if name == "vgg" and shape[1] < 32:
-        pytest.skip("vgg refuses images this small; tested below")
     assert build(name, shape, num_classes=7, **SMALL[name])(images(shape)).shape == (4, 7)
+
+
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"vgg"}))
+def test_every_model_but_vgg_takes_the_28_pixels_of_mnist_as_they_are(build, name):
+    assert build(name, (1, 28, 28), **SMALL[name])(images((1, 28, 28))).shape == (4, 10)
 
 
 def test_softmax_regression_maps_images_to_one_logit_per_class(build):
@@ -98,12 +101,27 @@ def test_inception_modules_have_the_outputs_of_figure_5(build):
     assert channels == {"3a": 256, "3b": 320, "3c": 576, **fours, "4e": 1024, "5a": 1024, "5b": 1024}
 
 
-def test_inception_modules_see_three_image_sizes(build):
-    model, sides = build("inception", **SMALL["inception"]), {}
-    for name, module in model.named_children():
-        module.register_forward_pre_hook(lambda _, inputs, name=name: sides.update({name: inputs[0].shape[-1]}))
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("cnn", {"hidden2": 32, "hidden3": 16, "hidden4": 16, "hidden5": 8, "average": 8}),
+        ("vgg", {"stage1": 32, "stage2": 16, "stage3": 8, "stage4": 4, "stage5": 2, "average": 1}),
+        ("resnet", {"stage1": 32, "stage2": 32, "stage3": 16, "average": 8}),
+        ("inception", {"stem3": 32, "inception3a": 16, "inception3c": 16, "inception4a": 8, "inception4e": 8,
+                       "inception5a": 4, "average": 4}),
+    ],
+)  # fmt: skip
+def test_an_image_of_32_pixels_reaches_each_part_at_its_size(build, name, sides):
+    model, seen = build(name, **SMALL[name]), {}
+    for child, module in model.named_children():
+        module.register_forward_pre_hook(lambda _, inputs, child=child: seen.update({child: inputs[0].shape[-1]}))
     model(images((3, 32, 32)))
-    assert [sides[f"inception{name}"] for name in ("3a", "3c", "4a", "4e", "5a", "5b")] == [16, 16, 8, 8, 4, 4]
+    assert {child: seen[child] for child in sides} == sides
+
+
+def test_average_pooling_does_not_darken_the_border(build):
+    ones = torch.ones(1, 2, 5, 5)
+    assert torch.equal(build("inception", **SMALL["inception"]).inception3a.pool.spread(ones), ones)
 
 
 # Names and norms

@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {"group": {"num_groups": 2}, "ghost": {"ghost
 
 @pytest.fixture
 def build() -> Callable[..., nn.Module]:
-    """``build(name, num_features=6, dims=0, batch_size=8, generator=None, **options)``: a float64 norm module."""
+    """``build(name, ...)``: a float64 norm module with its YAML's options, those in ``SMALL`` and the ones given."""
 
     def build_norm(
         name: str,
@@ -29,13 +29,13 @@ def build() -> Callable[..., nn.Module]:
         dims: int = 0,
         batch_size: int = 8,
         generator: torch.Generator | None = None,
+        small: bool = True,
         **options: Any,
     ) -> nn.Module:
         values = yaml.safe_load(group_files("norm")[name].read_text(encoding="utf-8"))
         del values["name"]
-        config = NormConfig(
-            name=name, placement=values.pop("placement"), options={**values, **SMALL.get(name, {}), **options}
-        )
+        placement, fitting = values.pop("placement"), SMALL.get(name, {}) if small else {}
+        config = NormConfig(name=name, placement=placement, options={**values, **fitting, **options})
         generator = generator or torch_stream(0, "noise")
         return norm_factory(config, batch_size=batch_size, generator=generator)(num_features, dims).double()
 

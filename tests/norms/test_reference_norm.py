@@ -35,7 +35,7 @@ def close(a, b):
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(shape=shapes, affine=st.sampled_from(AFFINE), momentum=st.sampled_from([0.1, 0.5, 1.0, None]), seed=st.integers(0, 99))
+@given(shapes, st.sampled_from(AFFINE), st.sampled_from([0.1, 0.5, 1.0, None]), st.integers(0, 99))
 def test_equal_to_torch_forward_backward_and_in_its_buffers(shape, affine, momentum, seed):
     ours, torchs = pair(shape, affine, momentum)
     generator = torch_stream(seed, "tests")
