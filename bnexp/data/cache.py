@@ -60,7 +60,7 @@ def read_cache(file: Path) -> Source:
         UserError: truncated, changed or not a cache of ours.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             train = Part(arrays["train_images"], arrays["train_labels"])
             test = Part(arrays["test_images"], arrays["test_labels"])
             source = Source(train, test, int(arrays["num_classes"]))

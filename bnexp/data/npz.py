@@ -79,7 +79,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(file):
             raise ValueError("not a zip archive")
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             held = list(archive)
             arrays = {key: archive[key] for key in _KEYS if key in held}
     except (OSError, ValueError, zipfile.BadZipFile) as error:

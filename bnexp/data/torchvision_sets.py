@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
         for file in holding.missing:
             (data_dir / file.path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder / file.path, data_dir / file.path)
-    except (URLError, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise _unavailable(name, data_dir, holding.missing, f"did not deliver it ({reason})") from error
     finally:
@@ -174,14 +174,25 @@ def _stage(data_dir: Path, folder: Path, files: Sequence[OfficialFile]) -> None:
 
 
 def _torchvision_parts(official: OfficialSet, folder: Path) -> tuple[Any, Any]:
-    from torchvision import datasets  # here: importing it takes seconds, and a cached set does not need it
-
+    datasets = _torchvision_datasets()
     build = getattr(datasets, official.class_name)
     parts: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
     if official.class_name == "SVHN":
         parts = ({"split": "train"}, {"split": "test"})
     train, test = (build(folder, download=True, **part) for part in parts)
     return train, test
+
+
+def _torchvision_datasets() -> Any:
+    try:
+        from torchvision import datasets  # here: importing it takes seconds, and a cached set does not need it
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "torchvision, which reads the official files, cannot be imported beside this torch",
+            got=str(error).strip().splitlines()[0],
+            todo="install both from one index: pip install --force-reinstall torch torchvision",
+        ) from error
+    return datasets
 
 
 def _to_part(parsed: Any) -> Part:

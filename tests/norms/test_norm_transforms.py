@@ -65,6 +65,8 @@ def single_step(model, x):
     return value.detach(), {k: p.grad for k, p in model.named_parameters()}, dict(model.named_buffers())
 
 
+# torch has no batching rule for its weight_norm and loops over the seeds: right, only slow
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_weight_normalised_layers_of_stacked_seeds_compute_what_single_ones_do(sample):
     layers = [nn.Sequential(wrap_layer(nn.Linear(6, 4).double())) for _ in range(3)]
     x = torch.stack([sample((8, 6), seed) for seed in range(3)])
