@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from bnexp.config.checks import whole
-from bnexp.data.npz import find_user_path
 from bnexp.data.part import Part
 from bnexp.data.source import Source, register
+from bnexp.data.user_path import find_user_path
 from bnexp.errors import UserError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")

@@ -14,6 +14,7 @@ import numpy as np
 
 from bnexp.data.part import Part
 from bnexp.data.source import Source, register
+from bnexp.data.user_path import find_user_path
 from bnexp.errors import UserError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -58,21 +59,6 @@ def load(data_dir: Path, *, path: str | None) -> Source:
             todo="save both with the same [H, W, C]",
         )
     return Source(Part(train_images, train_labels), Part(test_images, test_labels), num_classes)
-
-
-def find_user_path(name: str, data_dir: Path, path: str | None) -> Path:
-    """A user's file or folder: as given, or below the data folder, so that a command needs no machine's paths."""
-    if path is None:
-        raise UserError(f"dataset={name} needs to know where your images are", todo=f"dataset={name} dataset.path=PATH")
-    given = Path(path).expanduser()
-    for candidate in (given, data_dir / given):
-        if candidate.exists():
-            return candidate
-    raise UserError(
-        f"dataset.path does not exist, neither in {Path.cwd()} nor in {data_dir}",
-        got=f"dataset.path={path}",
-        todo=f"dataset={name} dataset.path=PATH   (an absolute path, or one below these folders)",
-    )
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:

@@ -72,8 +72,9 @@ class Experiment:
 
     def training_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The examples ``indices`` ``[B]`` augmented and standardised: ``[B, C, H, W]`` float32 and their labels."""
-        images = augment(self.train.images[indices], self.config.dataset, generator)
-        return self.prepare(images), self.train.labels[indices]
+        indices = indices.to(self.train.labels.device)
+        images = self.train.images.index_select(0, indices)  # ten times as fast as images[indices] on bytes
+        return self.prepare(augment(images, self.config.dataset, generator)), self.train.labels.index_select(0, indices)
 
 
 def build(config: ExperimentConfig) -> Experiment:

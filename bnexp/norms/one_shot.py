@@ -68,7 +68,7 @@ class OneShotNorm(FeatureAffine):
         """
         if self.training:
             values_per_feature(x)
-            self.look(x.detach())
+            self.look(x)
         x_hat = (x - self.expand(self.first_mean)) * self.expand(self.first_sd).reciprocal()
         return self.scale_and_shift(x_hat)
 

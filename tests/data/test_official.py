@@ -216,6 +216,15 @@ def test_import_recognises_files_by_contents_whatever_they_are_called(tmp_path, 
     assert left_behind(here) == sorted([first, second, third])
 
 
+def test_a_copy_that_differs_from_what_was_read_is_not_kept(tmp_path, fake_mnist, monkeypatch):
+    fake_mnist.write(tmp_path / "there", IMAGES)
+    (match,) = find_official(tmp_path / "there", ["mnist"])
+    monkeypatch.setattr("shutil.copyfile", lambda _, target: target.write_bytes(b"bad disk"))
+    with pytest.raises(UserError, match="the copy is not what was read"):
+        copy_in(match, tmp_path / "here")
+    assert left_behind(tmp_path / "here") == []
+
+
 def test_import_does_not_overwrite_a_damaged_file(tmp_path, fake_mnist):
     fake_mnist.write(tmp_path / "there")
     target = tmp_path / "here" / "MNIST" / "raw" / IMAGES

@@ -102,6 +102,12 @@ def test_every_prefix_of_a_stratified_order_is_balanced(counts, seed):
     assert (np.abs(taken - sizes * shares) <= 1 + len(counts) / 2 * shares).all()
 
 
+def test_a_rare_class_does_not_come_early():
+    labels = np.repeat([0, 1], [90, 10])
+    order = stratified_order(labels, np.random.default_rng(0))
+    assert np.flatnonzero(labels[order] == 1)[:2].tolist() == [5, 15]
+
+
 def test_all_examples_of_a_class_are_equally_likely_to_come_first():
     labels = np.array([0, 0, 0, 1, 1, 1])
     firsts = [stratified_order(labels, np.random.default_rng(seed))[0] for seed in range(600)]

@@ -132,13 +132,13 @@ def test_unclipped_renorm_gives_in_train_mode_what_eval_mode_gives(build, sample
 
 
 def test_renorm_clips_both_corrections_and_keeps_them_out_of_the_gradient(build, sample):
-    norm = build("renorm", r_max=2.0, d_max=0.5, warmup_steps=0, ramp_steps=1)
+    norm = build("renorm", r_max=15.0, d_max=20.0, warmup_steps=0, ramp_steps=1)
     x, upstream = 10 * sample((8, 6)), sample((8, 6), seed=1)
     r = (x.var(0, correction=0) + 1e-5).sqrt() / (1 + 1e-5) ** 0.5
     d = x.mean(0) / (1 + 1e-5) ** 0.5
-    r, d = r.clamp(0.5, 2), d.clamp(-0.5, 0.5)
-    assert (r == 2).any()
-    assert (d.abs() == 0.5).any()
+    assert 0 < (r > 15).sum() < 6
+    assert 0 < (d.abs() > 20).sum() < 6
+    r, d = r.clamp(1 / 15, 15), d.clamp(-20, 20)
     batch = build("batch")
     close(gradient(norm, x, upstream), r * gradient(batch, x, upstream))
     norm.reset_running_stats()

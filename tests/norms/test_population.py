@@ -43,14 +43,14 @@ def test_a_ghost_counts_as_a_batch(build, sample):
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_deeper_layers_are_measured_behind_layers_normalised_by_their_batch(build, sample, name):
-    amplitude = {"amplitude": 0.0} if name == "noisy" else {}
-    first, second = (build(name, affine="none", **amplitude) for _ in range(2))
+    options = {"noisy": {"amplitude": 0.0}, "renorm": {"warmup_steps": 0, "ramp_steps": 1}}.get(name, {})
+    first, second = (build(name, affine="none", **options) for _ in range(2))
     for seed in range(40, 43):
         second(first(5 * sample((8, 6), seed)))
     data = batches(sample)
     recompute_statistics(nn.Sequential(first, second), data)
-    fresh = build(name, affine="none", **amplitude)
-    expected = torch.stack([fresh(x).mean(0) for x in data]).mean(0)
+    plain = build("batch" if name == "renorm" else name, affine="none", **({} if name == "renorm" else options))
+    expected = torch.stack([plain(x).mean(0) for x in data]).mean(0)
     torch.testing.assert_close(second.running_mean, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -59,7 +59,8 @@ def test_momentum_flags_counts_and_parameters_are_as_before(build, sample):
     model(sample((8, 6)))
     model[0].eval()
     parameters = copy.deepcopy(list(model.parameters()))
-    recompute_statistics(model, batches(sample))
+    recompute_statistics(model, data := batches(sample))
+    torch.testing.assert_close(model[0].running_mean, torch.stack(data).mean((0, 1)))
     assert [module.training for module in model] == [False, True, True]
     assert (model[0].momentum, model[2].momentum) == (0.3, 0.2)
     assert (int(model[0].num_batches_tracked), int(model[2].num_batches_tracked)) == (1, 1)

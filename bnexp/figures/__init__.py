@@ -1,0 +1,1 @@
+"""Figures: each is a function of data and axes."""
