@@ -29,7 +29,7 @@ def usage() -> str:
         f"bnexp {__version__}: does Batch Normalization do what people say, and why? Measure it.",
         *(f"  {example:<40} {what}" for what, example in COMMANDS.values()),
         "Words with = are Hydra overrides (key=value); bnexp train --help shows every key.",
-        "Completion in bash:  eval \"$(bnexp -sc install=bash)\"",
+        'Completion in bash:  eval "$(bnexp -sc install=bash)"',
     ]
     return "\n".join(lines)
 
@@ -61,7 +61,9 @@ def _unknown_command(name: str) -> UserError:
     if "=" in name:
         return UserError("an override needs a command before it", got=name, todo=f"bnexp train {name}")
     error = unknown_name("command", name, COMMANDS)
-    return UserError(f"there is no command {name!r}", got=f"bnexp {name}", todo=error.todo.replace("command=", "bnexp "))
+    return UserError(
+        f"there is no command {name!r}", got=f"bnexp {name}", todo=error.todo.replace("command=", "bnexp ")
+    )
 
 
 def entry() -> None:

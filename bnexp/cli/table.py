@@ -28,7 +28,10 @@ def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
         batch  120
     """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join((indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows)
+    return "\n".join(
+        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    )
 
 
 def run_report(record: RunRecord) -> str:
@@ -51,7 +54,12 @@ def run_report(record: RunRecord) -> str:
 
 def run_json(record: RunRecord) -> dict[str, Any]:
     """One run for machines: its folder, its config and everything ``end.json`` says."""
-    return {"folder": str(record.folder), "run_id": record.header["run_id"], "config": record.header["config"], **record.end}
+    return {
+        "folder": str(record.folder),
+        "run_id": record.header["run_id"],
+        "config": record.header["config"],
+        **record.end,
+    }
 
 
 def _ending(end: dict[str, Any]) -> str:
@@ -112,7 +120,10 @@ def sweep_report(rows: Sequence[Row]) -> str:
     targets = [f"steps to {row['target']:g}" for row in done[0][1].end["targets"]] if done else []
     table = [[*varied, "val acc", "test acc", "recomputed", *targets, "train s", "ended"]]
     for arm in ordered:
-        table += [_sweep_row(row, record, varied) for row, record in sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])]
+        table += [
+            _sweep_row(row, record, varied)
+            for row, record in sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
+        ]
     parts = [columns(table)] if done else []
     parts += [f"{row.status}: {' '.join(row.overrides)}: {row.reason}" for row in failed]
     if done:
@@ -136,7 +147,9 @@ def _sweep_row(row: Row, record: RunRecord, varied: Sequence[str]) -> list[str]:
 
 def _merit(arm: list[tuple[Row, RunRecord]]) -> float:
     """Mean final validation accuracy of an arm's runs; a diverged run counts as 0."""
-    return fmean((record.end["validation"]["final"] or 0.0) if record.status == "finished" else 0.0 for _, record in arm)
+    return fmean(
+        (record.end["validation"]["final"] or 0.0) if record.status == "finished" else 0.0 for _, record in arm
+    )
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:

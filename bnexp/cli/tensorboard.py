@@ -21,7 +21,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "bnexp tensorboard", description="TensorBoard on a runs folder, or on chosen runs only.", allow_abbrev=False
     )
-    parser.add_argument("where", nargs="*", type=Path, default=[Path("runs")], help="a runs folder, or run folders (default: runs)")
+    parser.add_argument(
+        "where", nargs="*", type=Path, default=[Path("runs")], help="a runs folder, or run folders (default: runs)"
+    )
     parser.add_argument("--port", type=int, default=6006, help="0 takes a free one (default: 6006)")
     parser.add_argument("--bind-all", action="store_true", help="let other machines look too")
     arguments = parser.parse_args(argv)
@@ -44,7 +46,11 @@ def _check(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError("there is no such folder of runs", got=folder, todo=f"{program()} train, which makes runs/")
     if not any(folder.glob(f"**/{paths.TENSORBOARD}/events.*")):
-        raise UserError("no run below this folder has anything for TensorBoard", got=folder, todo=f"{program()} train runs_dir={folder}")
+        raise UserError(
+            "no run below this folder has anything for TensorBoard",
+            got=folder,
+            todo=f"{program()} train runs_dir={folder}",
+        )
 
 
 def _gather(folders: list[Path]) -> Path:

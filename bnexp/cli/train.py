@@ -16,7 +16,20 @@ from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
 
 #: Flags that only ask Hydra for information.
-HYDRA_QUESTIONS = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--resolve", "-p", "--package")
+HYDRA_QUESTIONS = (
+    "-h",
+    "--help",
+    "--hydra-help",
+    "-c",
+    "--cfg",
+    "-i",
+    "--info",
+    "-sc",
+    "--shell-completion",
+    "--resolve",
+    "-p",
+    "--package",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +41,11 @@ def main(argv: list[str]) -> int:
     _refuse_stray_words(overrides)
     extra_dir = Path(arguments.config_dir) if arguments.config_dir else None
     if extra_dir and not extra_dir.is_dir():
-        raise UserError("the folder of --config-dir does not exist", got=arguments.config_dir, todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it")
+        raise UserError(
+            "the folder of --config-dir does not exist",
+            got=arguments.config_dir,
+            todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
+        )
     configs = expand(overrides, extra_dir)
     if arguments.multirun or is_sweep(overrides):
         return _train_many(configs, overrides, extra_dir, arguments.json)
@@ -36,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
-    from bnexp.runs.execute import RunFailed, execute  # noqa: PLC0415 - torch stays out until a run starts
+    from bnexp.runs.execute import RunFailed, execute
 
     try:
         result = execute(config, overrides)
@@ -44,13 +61,16 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
         print(f"the run failed: {error}", file=sys.stderr)
         return SOME_FAILED
     if result.skipped:
-        print(f"already complete, nothing to train (force=true runs it again beside this one): {result.record.folder}", file=sys.stderr)
+        print(
+            f"already complete, nothing to train (force=true runs it again beside this one): {result.record.folder}",
+            file=sys.stderr,
+        )
     print(json.dumps(run_json(result.record)) if as_json else run_report(result.record))
     return DONE
 
 
 def _train_many(configs: list[ExperimentConfig], overrides: list[str], extra_dir: Path | None, as_json: bool) -> int:
-    from bnexp.runs.sweep import sweep  # noqa: PLC0415 - torch stays out until a run starts
+    from bnexp.runs.sweep import sweep
 
     rows = sweep(configs, overrides, extra_dir)
     if as_json:

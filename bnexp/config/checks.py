@@ -23,8 +23,14 @@ def whole(key: str, value: Any, *, least: int, example: int | None = None) -> in
 
 
 def real(
-    key: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf,
-    most: float = math.inf, example: float,
+    key: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    example: float,
 ) -> float:
     """``value`` as a float if it is a finite number inside the open (above, below) and closed (least, most) bounds."""
     inside = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

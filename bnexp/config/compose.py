@@ -63,9 +63,7 @@ def varied_keys(overrides: Sequence[str]) -> tuple[str, ...]:
     return tuple(override.get_key_element() for override in _parse(overrides) if override.is_sweep_override())
 
 
-def run_hydra(
-    arguments: Sequence[str], task: Callable[[ExperimentConfig], None], program: str = "bnexp train"
-) -> None:
+def run_hydra(arguments: Sequence[str], task: Callable[[ExperimentConfig], None], program: str = "bnexp train") -> None:
     """Hand a command line to Hydra itself: ``--help``, ``--cfg``, ``-m`` with any launcher, shell completion.
 
     ``task`` gets one checked config a job; ``program`` is what completion is installed for.
@@ -86,7 +84,9 @@ def to_experiment(raw: DictConfig) -> ExperimentConfig:
     try:
         values = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"the configuration cannot be resolved: {_first_line(error)}", todo="bnexp train --cfg job") from error
+        raise UserError(
+            f"the configuration cannot be resolved: {_first_line(error)}", todo="bnexp train --cfg job"
+        ) from error
     assert isinstance(values, dict)
     sections = {
         "train": _section(TrainConfig, "train", values["train"]),
@@ -111,7 +111,9 @@ def _section(kind: type, key: str, values: Any) -> Any:
     try:
         return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except TypeError as error:  # a field without a value: only a broken YAML of a user's own folder can do that
-        raise UserError(f"{key or 'the configuration'} lacks a value: {error}", todo=f"give {prefix}<option> in the YAML") from error
+        raise UserError(
+            f"{key or 'the configuration'} lacks a value: {error}", todo=f"give {prefix}<option> in the YAML"
+        ) from error
 
 
 def _component(kind: type, group: str, values: Mapping[str, Any]) -> Any:
@@ -189,7 +191,8 @@ def _parse(overrides: Sequence[str]) -> list[Any]:
         return OverridesParser.create().parse_overrides(overrides=list(overrides))
     except OverrideParseException as error:
         raise UserError(
-            f"{error.override!r} is not a Hydra override: {_first_line(error)}", todo="key=value, for example norm=batch"
+            f"{error.override!r} is not a Hydra override: {_first_line(error)}",
+            todo="key=value, for example norm=batch",
         ) from error
 
 

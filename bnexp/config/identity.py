@@ -36,7 +36,9 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
 def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:
     values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
     if data_fingerprint:  # the files' content counts, not where they lie
-        values["dataset"]["options"] = {key: value for key, value in values["dataset"]["options"].items() if key != "path"}
+        values["dataset"]["options"] = {
+            key: value for key, value in values["dataset"]["options"].items() if key != "path"
+        }
     plugins = {name: _source_digest(name) for name in config.plugins}
     return {**values, "plugins": plugins, "data_fingerprint": data_fingerprint, "schema_version": SCHEMA_VERSION}
 

@@ -44,7 +44,9 @@ def check_options(
             raise unknown_key(f"{group}.{key}", [f"{group}.{n}" for n in names], f"{group}={name}")
     for key in names:
         if key not in options:
-            raise UserError(f"{group}={name} needs the option {group}.{key}", todo=f"add '{key}:' to configs/{group}/{name}.yaml")
+            raise UserError(
+                f"{group}={name} needs the option {group}.{key}", todo=f"add '{key}:' to configs/{group}/{name}.yaml"
+            )
     hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
     return {key: _typed(f"{group}.{key}", options[key], hints[key]) for key in names}
 
@@ -54,7 +56,11 @@ def unknown_key(key: str, known: typing.Iterable[str], owner: str) -> UserError:
     known = sorted(known)
     guess = nearest(key, known)
     listing = ", ".join(known) if known else "none"
-    return UserError(f"{owner} has no option {key}", got=key, todo=f"{guess} (options: {listing})" if guess else f"options: {listing}")
+    return UserError(
+        f"{owner} has no option {key}",
+        got=key,
+        todo=f"{guess} (options: {listing})" if guess else f"options: {listing}",
+    )
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
@@ -64,4 +70,8 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     if any(isinstance(value, kind) for kind in allowed) and (bool in allowed or not isinstance(value, bool)):
         return value
     words = " or ".join(_WORDS.get(kind, str(kind)) for kind in allowed)
-    raise UserError(f"{key} must be {words}", got=repr(value), todo=f"bnexp train --cfg job | grep {key.split('.')[-1]}   shows the default")
+    raise UserError(
+        f"{key} must be {words}",
+        got=repr(value),
+        todo=f"bnexp train --cfg job | grep {key.split('.')[-1]}   shows the default",
+    )

@@ -109,7 +109,9 @@ class SGDConfig(OptimizerConfig):
         flag("optimizer.nesterov", self.nesterov)
         if self.nesterov and self.momentum == 0:
             raise UserError(
-                "optimizer.nesterov needs momentum", got="optimizer.nesterov=true optimizer.momentum=0", todo="optimizer.momentum=0.9"
+                "optimizer.nesterov needs momentum",
+                got="optimizer.nesterov=true optimizer.momentum=0",
+                todo="optimizer.momentum=0.9",
             )
 
 
@@ -173,7 +175,9 @@ class TrainConfig:
         for target in self.targets:
             real("train.targets", target, above=0, below=1, example=0.95)
         if len(set(self.targets)) != len(self.targets):
-            raise UserError("train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]")
+            raise UserError(
+                "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +201,11 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         whole("seed", self.seed, least=0, example=0)
-        choice("device", self.device.split(":")[0] if isinstance(self.device, str) else self.device, ("auto", "cpu", "cuda"))
+        choice(
+            "device",
+            self.device.split(":")[0] if isinstance(self.device, str) else self.device,
+            ("auto", "cpu", "cuda"),
+        )
         if self.threads is not None:
             whole("threads", self.threads, least=1, example=1)
         flag("force", self.force)

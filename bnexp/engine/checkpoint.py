@@ -31,7 +31,7 @@ def save(folder: Path, experiment: Experiment, *, step: int, events_size: int, s
 
 
 def load(folder: Path, experiment: Experiment) -> dict[str, Any] | None:
-    """Put a checkpoint's state into ``experiment``; returns its ``step``, ``events_size`` and ``spent``, or None if there is none."""
+    """Put a checkpoint's state into ``experiment``; returns its step, ``events_size`` and ``spent``, or None without one."""
     file = folder / paths.CHECKPOINT
     if not file.is_file():
         return None

@@ -23,7 +23,11 @@ def pick_device(name: str) -> torch.device:
             raise UserError("there is no CUDA device that torch can use", got=f"device={name}", todo="device=cpu")
         number = name.partition(":")[2] or "0"
         if not number.isdigit() or int(number) >= torch.cuda.device_count():
-            raise UserError(f"there are {torch.cuda.device_count()} CUDA devices, numbered from 0", got=f"device={name}", todo="device=cuda:0")
+            raise UserError(
+                f"there are {torch.cuda.device_count()} CUDA devices, numbered from 0",
+                got=f"device={name}",
+                todo="device=cuda:0",
+            )
     elif name != "cpu":
         raise UserError("only CUDA devices are numbered", got=f"device={name}", todo="device=cpu")
     return torch.device(name)

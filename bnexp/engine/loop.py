@@ -31,7 +31,9 @@ class Outcome:
     step: int
 
 
-def train(experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None) -> Outcome:
+def train(
+    experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
+) -> Outcome:
     """Train to the last step, or to the first loss that is not a finite number.
 
     Args:

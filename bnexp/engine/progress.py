@@ -26,7 +26,9 @@ class Progress:
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
         self._title, self._steps = title, steps
-        self._bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=None, dynamic_ncols=True, leave=False)
+        self._bar = tqdm(
+            total=steps, initial=done, desc=title, unit="step", disable=None, dynamic_ncols=True, leave=False
+        )
         self._known: dict[str, float] = {}
         self._started = self._last_line = time.monotonic()
         self._first = done
@@ -58,4 +60,8 @@ class Progress:
         rate = (step - self._first) / (self._last_line - self._started)
         left = (self._steps - step) / rate if rate else float("inf")
         words = ", ".join(f"{name} {value}" for name, value in shown.items())
-        print(f"{self._title}: step {step}/{self._steps}, {words}, {rate:.0f} steps/s, {left:.0f} s left", file=sys.stderr, flush=True)
+        print(
+            f"{self._title}: step {step}/{self._steps}, {words}, {rate:.0f} steps/s, {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )

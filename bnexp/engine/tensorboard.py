@@ -59,7 +59,9 @@ class TensorBoardSink:
         status = summary.get("status", "interrupted")
         if status == "diverged":
             self._writer.add_scalar("diverged", 1.0, summary["step"])
-            self._writer.add_text("status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"])
+            self._writer.add_text(
+                "status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"]
+            )
         _, _, end = hparams({}, {})
         self._file_writer().add_summary(end)
         self._writer.close()

@@ -24,5 +24,12 @@ def draw_curves(curves: Sequence[Curve], ax: Axes, *, color: str, linestyle: str
         raise ValueError("the runs of an arm were not evaluated at the same steps")
     values_ST = np.array([curve.values for curve in curves], float)
     ax.fill_between(steps, values_ST.min(axis=0), values_ST.max(axis=0), color=color, alpha=0.2, linewidth=0)
-    ax.plot(steps, values_ST.mean(axis=0), color=color, linestyle=linestyle, linewidth=1.4, label=f"{label} (n={len(curves)})")
+    ax.plot(
+        steps,
+        values_ST.mean(axis=0),
+        color=color,
+        linestyle=linestyle,
+        linewidth=1.4,
+        label=f"{label} (n={len(curves)})",
+    )
     return ax

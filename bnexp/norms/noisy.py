@@ -20,8 +20,16 @@ UNIT_MEAN, UNIT_SCALE, ELEMENT_MEAN, ELEMENT_SCALE = 0.5, 0.25, 0.1, 0.1
 
 @register("noisy", centers=True, needs_batch=True, uses_noise=True)
 def noisy(
-    num_features: int, dims: int, *, amplitude: float, where: str, in_eval: bool, affine: str, eps: float,
-    momentum: float | None, generator: torch.Generator,
+    num_features: int,
+    dims: int,
+    *,
+    amplitude: float,
+    where: str,
+    in_eval: bool,
+    affine: str,
+    eps: float,
+    momentum: float | None,
+    generator: torch.Generator,
 ) -> nn.Module:
     """Batch normalisation with a distribution that is made unstable again on purpose.
 

@@ -17,8 +17,16 @@ from bnexp.norms.factory import register
 
 @register("renorm", centers=True, needs_batch=True)
 def renorm(
-    num_features: int, dims: int, *, r_max: float, d_max: float, warmup_steps: int, ramp_steps: int, affine: str,
-    eps: float, momentum: float,
+    num_features: int,
+    dims: int,
+    *,
+    r_max: float,
+    d_max: float,
+    warmup_steps: int,
+    ramp_steps: int,
+    affine: str,
+    eps: float,
+    momentum: float,
 ) -> nn.Module:
     """Batch normalisation whose train-mode output is moved towards what eval mode would give, within limits.
 

@@ -59,7 +59,7 @@ class LayerInputs(Probe):
         self._last_sorted: dict[str, np.ndarray] = {}
 
     def steps(self) -> Sequence[int]:
-        """At most ``observations`` steps, dense early, on average ``steps_between`` apart; none for a model without hidden layers."""
+        """At most ``observations`` steps, dense early, on average ``steps_between`` apart; none without hidden layers."""
         return self._steps
 
     def observe(self, step: int) -> list[Observation]:
@@ -72,11 +72,17 @@ class LayerInputs(Probe):
             row |= {f"{name}/{key}": value for key, value in _unit_statistics(sorted_UK).items()}
             row |= {f"{name}/pooled_{key}": value[0] for key, value in _statistics(pooled[None]).items()}
             row[f"{name}/unit_w1"] = self._moved(name, sorted_UK)
-            histogram = np.histogram(pooled, bins=NUM_BINS) if step in self._histogram_steps and np.isfinite(pooled).all() else None
+            histogram = (
+                np.histogram(pooled, bins=NUM_BINS)
+                if step in self._histogram_steps and np.isfinite(pooled).all()
+                else None
+            )
             quantiles = tuple(float(q) for q in row[f"{name}/pooled_quantiles"])
             site, point = name.rsplit("/", 1)
             observations.append(
-                Observation(step=step, name=f"layer_inputs/{point}/{site}", labels=LABELS, values=quantiles, histogram=histogram)
+                Observation(
+                    step=step, name=f"layer_inputs/{point}/{site}", labels=LABELS, values=quantiles, histogram=histogram
+                )
             )
         self._seen.append(row)
         self._seen_steps.append(step)
@@ -89,7 +95,9 @@ class LayerInputs(Probe):
         ``pooled_mean``, ``pooled_sd`` [T]. ``unit_w1`` is the Wasserstein-1 distance to the observation before (NaN at the first).
         """
         names = self._seen[0] if self._seen else {}
-        return {"steps": np.array(self._seen_steps)} | {name: np.stack([row[name] for row in self._seen]) for name in names}
+        return {"steps": np.array(self._seen_steps)} | {
+            name: np.stack([row[name] for row in self._seen]) for name in names
+        }
 
     def summary(self) -> dict[str, Any]:
         """Drift numbers of claims A5 and B3, for each point, over all hidden units."""
@@ -149,7 +157,11 @@ def _hooks(site: str, module: NormAct, captured: dict[str, list[Tensor]]) -> lis
         captured[f"{site}/next_input"].append(output)
 
     norm = module.norm
-    return [norm.register_forward_pre_hook(enter), norm.register_forward_hook(leave), module.register_forward_hook(pass_on)]
+    return [
+        norm.register_forward_pre_hook(enter),
+        norm.register_forward_hook(leave),
+        module.register_forward_hook(pass_on),
+    ]
 
 
 def _unit_statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:

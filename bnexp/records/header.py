@@ -46,7 +46,11 @@ def header(
         "data": data,
         "device": device,
         "threads": threads,
-        "versions": {"bnexp": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": {
+            "bnexp": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
         "git": git_commit(Path(__file__).parent),
         "machine": {"system": platform.system(), "processor": processor(), "cores": os.cpu_count()},
     }
@@ -83,5 +87,7 @@ def git_commit(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout.strip()

@@ -57,7 +57,7 @@ class RunWriter:
         folder.mkdir(exist_ok=True)
         temporary = folder / f".{probe}.npz"
         with temporary.open("wb") as stream:
-            np.savez_compressed(stream, **content)
+            np.savez_compressed(stream, **dict(content))  # type: ignore[arg-type]
         temporary.replace(folder / f"{probe}.npz")
 
     def end(self, content: Mapping[str, Any]) -> None:

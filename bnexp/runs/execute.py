@@ -101,7 +101,11 @@ def _open(
 def _run(experiment: Experiment, writer: RunWriter, spent: dict[str, float] | None, resumed_at: int | None) -> None:
     config, folder = experiment.config, writer.folder
     tensorboard = TensorBoardSink(folder / paths.TENSORBOARD, config, resumed_at)
-    progress = Progress(f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}", config.train.steps, resumed_at or 0)
+    progress = Progress(
+        f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}",
+        config.train.steps,
+        resumed_at or 0,
+    )
     watch = Stopwatch(spent)
     journal = Journal(writer, [tensorboard, progress], watch)
     end: dict[str, Any] = {}
@@ -136,7 +140,14 @@ def _header(experiment: Experiment, name: str, arm: str, overrides: Sequence[str
     data = {"name": experiment.config.dataset.name, "checksum": experiment.data_checksum, **sizes}
     hashes = {"init": layer_hashes(experiment.model), "order": order_hash(experiment)}
     return header(
-        experiment.config, run_id=name, arm_id=arm, overrides=overrides, hashes=hashes, data=data, device=words, threads=experiment.threads
+        experiment.config,
+        run_id=name,
+        arm_id=arm,
+        overrides=overrides,
+        hashes=hashes,
+        data=data,
+        device=words,
+        threads=experiment.threads,
     )
 
 

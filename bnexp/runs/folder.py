@@ -60,7 +60,11 @@ def occupied(place: Place) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError("another process is at this very run", got=place.folder, todo="wait for it, or give seed=... or force=true") from error
+                raise UserError(
+                    "another process is at this very run",
+                    got=place.folder,
+                    todo="wait for it, or give seed=... or force=true",
+                ) from error
         yield
         lock_file.unlink(missing_ok=True)
 
@@ -71,13 +75,21 @@ def told_if_disk_refuses(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise UserError("the run folder was made by another process just now, or a file is in its way", got=folder, todo="run the command again") from error
+        raise UserError(
+            "the run folder was made by another process just now, or a file is in its way",
+            got=folder,
+            todo="run the command again",
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError("the disk is full", got=folder, todo="free some space and run the same command: it continues") from error
+            raise UserError(
+                "the disk is full", got=folder, todo="free some space and run the same command: it continues"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise UserError(
-                f"the run folder cannot be written ({error.strerror})", got=folder, todo="runs_dir=FOLDER, one you may write to"
+                f"the run folder cannot be written ({error.strerror})",
+                got=folder,
+                todo="runs_dir=FOLDER, one you may write to",
             ) from error
         raise
 

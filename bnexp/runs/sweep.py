@@ -58,7 +58,9 @@ class Job:
         left = (time.time() - self.started) / done * (self.num_jobs - done)
         name = " ".join(override for override in row.overrides if override.split("=")[0] in self.varied)
         words = row.reason or ("was complete already" if row.skipped else row.status)
-        return f"[{done}/{self.num_jobs}] {name}: {words}" + (f"; about {left:.0f} s left" if done < self.num_jobs else "")
+        return f"[{done}/{self.num_jobs}] {name}: {words}" + (
+            f"; about {left:.0f} s left" if done < self.num_jobs else ""
+        )
 
 
 def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_dir: Path | None) -> list[Row]:

@@ -55,7 +55,8 @@ def ratio_interval(base_S: ArrayLike, arm_S: ArrayLike, level: float = 0.95) -> 
     if (base_S <= 0).any() or (arm_S <= 0).any():
         raise ValueError("ratios need positive values")
     log = _t_interval(_paired(np.log(base_S), np.log(arm_S)), level)
-    return Interval(*(float(np.exp(value)) for value in (log.estimate, log.low, log.high)), level, log.num_seeds)
+    estimate, low, high = (float(np.exp(value)) for value in (log.estimate, log.low, log.high))
+    return Interval(estimate, low, high, level, log.num_seeds)
 
 
 def bootstrap_ratio_interval(
@@ -66,7 +67,8 @@ def bootstrap_ratio_interval(
     if np.ptp(logs_S) == 0:
         low = high = float(logs_S[0])
     else:
-        found = stats.bootstrap((logs_S,), np.mean, n_resamples=resamples, confidence_level=level, method="percentile", rng=rng)
+        settings = {"n_resamples": resamples, "confidence_level": level, "method": "percentile", "rng": rng}
+        found = stats.bootstrap((logs_S,), np.mean, **settings)
         low, high = found.confidence_interval
     return Interval(float(np.exp(logs_S.mean())), float(np.exp(low)), float(np.exp(high)), level, len(logs_S))
 
@@ -74,7 +76,9 @@ def bootstrap_ratio_interval(
 def _paired(first_S: ArrayLike, second_S: ArrayLike) -> np.ndarray:
     first_S, second_S = np.asarray(first_S, float), np.asarray(second_S, float)
     if first_S.shape != second_S.shape or first_S.ndim != 1 or len(first_S) < 2:
-        raise ValueError(f"paired values need two equally long rows of at least 2 seeds, got {first_S.shape} and {second_S.shape}")
+        raise ValueError(
+            f"pairs need two rows of the same 2 or more seeds, got shapes {first_S.shape} and {second_S.shape}"
+        )
     differences_S = first_S - second_S
     if not np.isfinite(differences_S).all():
         raise ValueError("paired values must be finite; censored or diverged runs need a survival method")
