@@ -1,6 +1,6 @@
 """The reference loop: what one run does, in the order it does it.
 
-Step t means "after t updates". Before the first update (t = 0) and after it the run is looked at on fixed grids: the training curve,
+Step t means "after t updates". At t = 0 and later the run is looked at on fixed grids: the training curve,
 the validation score, the probes. Looking never changes the run: evaluation and probes leave no trace in buffers or generators.
 """
 
