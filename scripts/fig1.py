@@ -12,6 +12,7 @@ import argparse
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,6 @@ TUNING_SEEDS = (1000, 1001, 1002)
 SEEDS = tuple(range(8))
 TARGETS = (0.90, 0.95, 0.97)
 TRACK = "hidden3/post_norm/unit_quantiles"
-LABELS = {
-    "none": "without BN, own best rate",
-    "batch": "with BN, own best rate",
-    "batch_same_lr": "with BN, the same rate as without",
-}
 
 
 def main() -> None:
@@ -122,17 +118,25 @@ def export(runs_dir: Path) -> None:
 
 
 def reported_arms(runs: list[RunRecord]) -> dict[str, dict[int, RunRecord]]:
-    """The three declared arms, each from seed to run."""
+    """The declared arms, each from seed to run; where both arms chose the same rate, the same-rate arm is the own-rate one."""
     best = best_rates(runs)
-    rates = {
-        "none": ("none", best["none"]),
-        "batch": ("batch", best["batch"]),
-        "batch_same_lr": ("batch", best["none"]),
-    }
+    rates = {"none": ("none", best["none"]), "batch": ("batch", best["batch"])}
+    if best["batch"] != best["none"]:
+        rates["batch_same_lr"] = ("batch", best["none"])
     found = {setting(run): run for run in runs}
     return {
-        arm: {seed: found[(norm, lr, seed)] for seed in SEEDS if (norm, lr, seed) in found}
+        arm: {seed: found[norm, lr, seed] for seed in SEEDS if (norm, lr, seed) in found}
         for arm, (norm, lr) in rates.items()
+    }
+
+
+def labels(arms: Iterable[str]) -> dict[str, str]:
+    """Arms in words."""
+    own = "own best rate" if "batch_same_lr" in arms else "own best rate, the same as without"
+    return {
+        "none": "without BN, own best rate",
+        "batch": f"with BN, {own}",
+        "batch_same_lr": "with BN, the same rate as without",
     }
 
 
@@ -148,23 +152,22 @@ def draw() -> None:
 
 def draw_figure(arms: dict[str, dict[int, RunRecord]]) -> None:
     """The paper's three panels."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.5, 3.3), width_ratios=(1.25, 1, 1))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.5, 3.4), width_ratios=(1.25, 1, 1))
+    short = {"none": "without BN", "batch": "with BN", "batch_same_lr": "with BN, other's rate"}
     for arm, by_seed in arms.items():
         curves = [run.curve("val/accuracy") for run in by_seed.values()]
-        rate = next(iter(by_seed.values())).header["config"]["optimizer"]["lr"]
-        draw_curves(curves, left, color=COLORS[arm], linestyle=LINE_STYLES[arm], label=f"{LABELS[arm]} ({rate:g})")
-    left.set(
-        xlabel="training steps (log scale from 1)",
-        ylabel="validation accuracy",
-        ylim=(0.7, 1.0),
-        title="(a) how fast it learns",
-    )
-    left.set_xscale("symlog", linthresh=10)
-    left.set_xlim(10, 50_000)
-    left.legend(loc="lower right", fontsize=7, handlelength=2.4)
+        rate = setting(next(iter(by_seed.values())))[1]
+        label = f"{short[arm]}, learning rate {rate:g}"
+        draw_curves(curves, left, color=COLORS[arm], linestyle=LINE_STYLES[arm], label=label)
+    left.set(ylabel="validation accuracy", ylim=(0.7, 1.0), title="(a) how fast it learns: mean and range of seeds")
+    left.legend(loc="center right", fontsize=7.5, handlelength=2.4)
     for axes, arm, title in ((middle, "none", "(b) without BN"), (right, "batch", "(c) with BN")):
         _draw_track_panel(axes, arms[arm][0], arm, title)
     middle.sharey(right)
+    for axes, first in ((left, 10), (middle, 1), (right, 1)):
+        axes.set_xscale("symlog", linthresh=first)
+        axes.set_xlim(first if axes is left else 0, 50_000)
+        axes.set_xlabel("training steps (log scale)")
     save(figure, FOLDER / "fig1")
     plt.close(figure)
 
@@ -173,23 +176,10 @@ def _draw_track_panel(axes: Axes, run: RunRecord, arm: str, title: str) -> None:
     arrays = run.arrays("layer_inputs")
     unit = median_unit(arrays[TRACK])
     draw_tracks(arrays["steps"], arrays[TRACK], axes, unit=unit, color=COLORS[arm])
-    rate = run.header["config"]["optimizer"]["lr"]
-    axes.set(
-        xlabel="training steps",
-        ylabel="input to the sigmoid",
-        title=f"{title}: unit {unit} of hidden layer 3, rate {rate:g}",
-    )
-    axes.set_xticks([0, 25_000, 50_000], ["0", "25k", "50k"])
+    axes.set(ylabel="input to the sigmoid", title=f"{title}: unit {unit} of layer 3, seed 0")
     for quantile, name in zip(arrays[TRACK][-1, unit], ("15 %", "50 %", "85 %"), strict=True):
-        axes.annotate(
-            name,
-            (50_000, quantile),
-            xytext=(3, 0),
-            textcoords="offset points",
-            fontsize=7,
-            va="center",
-            color=COLORS[arm],
-        )
+        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        axes.annotate(name, (50_000, quantile), fontsize=7, color=COLORS[arm], **place)
 
 
 def draw_tuning(runs: list[RunRecord]) -> None:
@@ -216,7 +206,7 @@ def draw_tuning(runs: list[RunRecord]) -> None:
     left.set(
         ylabel="final validation accuracy", title="tuning: median and each of 3 seeds", ylim=(lowest - 0.002, None)
     )
-    right.set(ylabel="steps to 0.95", title="50,000 means not reached", yscale="log")
+    right.set(ylabel="steps to 0.95", title="median and each of 3 seeds", yscale="log")
     save(figure, FOLDER / "tuning")
     plt.close(figure)
 
@@ -253,17 +243,24 @@ def _steps_table(arms: dict[str, dict[int, RunRecord]], seeds: list[int]) -> str
     targets.append(
         (f"baseline's median final accuracy - 0.5 points ({baseline_final - 0.005:.4f})", baseline_final - 0.005)
     )
-    lines = [
-        "| target | steps without BN | with BN, same rate | ratio [95 %] | with BN, own rate | ratio [95 %] |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    lines = _header("target", "steps without BN", arms)
     for name, target in targets:
         times = {arm: [time_to_target(arms[arm][seed].curve("val/accuracy"), target) for seed in seeds] for arm in arms}
         cells = [name, _median_steps(times["none"])]
-        for arm in ("batch_same_lr", "batch"):
+        for arm in _with_bn(arms):
             cells += [_median_steps(times[arm]), _ratio(times["none"], times[arm])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _with_bn(arms: Iterable[str]) -> list[str]:
+    return [arm for arm in arms if arm != "none"]
+
+
+def _header(first: str, second: str, arms: Iterable[str]) -> list[str]:
+    """The first two lines of a table with two columns for every arm with BN."""
+    cells = [first, second, *(cell for arm in _with_bn(arms) for cell in (labels(arms)[arm], "ratio [95 %]"))]
+    return ["| " + " | ".join(cells) + " |", "|---|" + "--:|" * (len(cells) - 1)]
 
 
 def _median_steps(times: list[Any]) -> str:
@@ -288,13 +285,13 @@ def _accuracy_table(arms: dict[str, dict[int, RunRecord]], seeds: list[int]) -> 
     lines = [
         "| arm | test accuracy, mean of seeds | minus no BN, points [95 %] |",
         "|---|--:|--:|",
-        f"| {LABELS['none']} | {np.mean(base):.2f} % | |",
+        f"| {labels(arms)['none']} | {np.mean(base):.2f} % | |",
     ]
-    for arm in ("batch_same_lr", "batch"):
+    for arm in _with_bn(arms):
         for key, words in (("accuracy", "running statistics"), ("recomputed_accuracy", "recomputed statistics")):
             values = scores(arm, key)
             lines.append(
-                f"| {LABELS[arm]}, {words} | {np.mean(values):.2f} % | {difference_interval(values, base):+.2f} |"
+                f"| {labels(arms)[arm]}, {words} | {np.mean(values):.2f} % | {difference_interval(values, base):+.2f} |"
             )
     return "\n".join(lines)
 
@@ -311,14 +308,11 @@ def _drift_table(arms: dict[str, dict[int, RunRecord]], seeds: list[int]) -> str
         "next layer's input: mean's step, in sd": ("next_input", "drift_mean"),
         "next layer's input: net change of log sd": ("next_input", "net_sd"),
     }
-    lines = [
-        "| median of all 300 hidden units | without BN | with BN, same rate | ratio [95 %] | with BN, own rate | ratio [95 %] |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    lines = _header("median of all 300 hidden units", "without BN", arms)
     for words, (point, key) in rows.items():
         base = drift("none", point, key)
         cells = [words, f"{np.mean(base):.3g}"]
-        for arm in ("batch_same_lr", "batch"):
+        for arm in _with_bn(arms):
             values = drift(arm, point, key)
             ratio: Interval = ratio_interval(base, values)
             cells += [f"{np.mean(values):.3g}", f"{ratio:.2f}"]
