@@ -51,7 +51,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
           try: norm=batch (known: batch, layer)
     """
     known = sorted(choices)
-    guess = nearest(name, known)
+    guess = nearest(str(name), known)
     listing = f"known: {', '.join(known)}"
     todo = f"{kind}={guess} ({listing})" if guess else f"one of these; {listing}"
     return UserError(f"there is no {kind} named {name!r}", got=f"{kind}={name}", todo=todo)

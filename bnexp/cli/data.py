@@ -150,7 +150,7 @@ def _fetch(data_dir: Path, names: Sequence[str]) -> int:
 
 
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
-    verdicts = [_verdict(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    verdicts = [verdict_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
     if as_json:
         _print_json(data_dir, verdicts)
     else:
@@ -165,7 +165,7 @@ def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
     return DONE
 
 
-def _verdict(name: str, data_dir: Path) -> Verdict:
+def verdict_of(name: str, data_dir: Path) -> Verdict:
     cache = cache_file(data_dir, name)
     try:
         parsed = bool(cache.is_file() and read_cache(cache))

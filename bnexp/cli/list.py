@@ -10,7 +10,7 @@ from typing import Any
 from bnexp.cli.main import DONE
 from bnexp.cli.table import columns, percent
 from bnexp.config.paths import first_comment, group_files
-from bnexp.errors import unknown_name
+from bnexp.errors import UserError, nearest
 from bnexp.records.reader import RunRecord, find_runs
 
 #: Word on the command line to config group.
@@ -42,7 +42,13 @@ def main(argv: list[str]) -> int:
         rows = [{"name": name, "what": first_comment(file)} for name, file in files.items()]
         empty = ""
     else:
-        raise unknown_name("kind of thing to list", arguments.kind, [*GROUPS, "runs"])
+        known = [*GROUPS, "runs"]
+        guess = nearest(arguments.kind, known) or "norms"
+        raise UserError(
+            f"bnexp list knows no {arguments.kind!r}",
+            got=arguments.kind,
+            todo=f"bnexp list {guess} (known: {', '.join(known)})",
+        )
     if arguments.json:
         print(json.dumps(rows))
     else:

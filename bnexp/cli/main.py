@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bnexp import __version__
 from bnexp.errors import UserError, unknown_name
 
-DONE, USER_ERROR, SOME_FAILED = 0, 2, 3
+DONE, USER_ERROR, SOME_FAILED, CONTRADICTED = 0, 2, 3, 4
 INTERRUPTED = 130
 
 #: Command to what it does and an example; each lives in ``bnexp.cli.<command>`` as ``main(argv) -> exit code``.

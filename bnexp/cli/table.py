@@ -133,7 +133,7 @@ def sweep_report(rows: Sequence[Row]) -> str:
 
 def _sweep_row(row: Row, record: RunRecord, varied: Sequence[str]) -> list[str]:
     end = record.end
-    values = dict(override.split("=", 1) for override in row.overrides)
+    values = _assignments(row)
     test = end["test"] or {}
     scores = [end["validation"]["final"], test.get("accuracy"), test.get("recomputed_accuracy")]
     return [
@@ -152,10 +152,15 @@ def _merit(arm: list[tuple[Row, RunRecord]]) -> float:
     )
 
 
+def _assignments(row: Row) -> dict[str, str]:
+    """Key to value of a run's overrides; a deletion (``~key``) has none and is the same for all runs."""
+    return dict(override.split("=", 1) for override in row.overrides if "=" in override)
+
+
 def _varied(rows: Sequence[Row]) -> list[str]:
     """The keys whose values differ between runs, in the order they were typed."""
     seen: dict[str, set[str]] = {}
     for row in rows:
-        for key, value in (override.split("=", 1) for override in row.overrides):
+        for key, value in _assignments(row).items():
             seen.setdefault(key, set()).add(value)
     return [key for key, values in seen.items() if len(values) > 1] or list(seen)[:1]

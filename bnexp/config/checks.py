@@ -60,6 +60,20 @@ def flag(key: str, value: Any) -> bool:
     return value
 
 
+def text(key: str, value: Any, *, example: str) -> str:
+    """``value`` if it is a word that is not empty, a path for example."""
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{key} must be a word", got=repr(value), todo=f"{key}={example}")
+    return value
+
+
+def several(key: str, value: Any, *, example: str) -> tuple[Any, ...]:
+    """``value`` if it is a list, which arrives as a tuple; what is in it is for the caller to check."""
+    if not isinstance(value, tuple):
+        raise UserError(f"{key} must be a list", got=repr(value), todo=f"{key}={example}")
+    return value
+
+
 def divides(key: str, value: int, total_key: str, total: int) -> None:
     """Require that ``value`` divides ``total``; the message names the nearest divisor."""
     if total % value:

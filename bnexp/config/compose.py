@@ -7,19 +7,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnexp.config.options import unknown_key
-from bnexp.config.paths import config_dir
+from bnexp.config.paths import config_dir, group_files
 from bnexp.config.schema import (
     OPTIMIZERS,
     SCHEDULES,
@@ -49,7 +50,8 @@ def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> Exp
 def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[ExperimentConfig]:
     """Every run of a sweep (comma lists, ``range()``, ``glob()``, ``choice()``), all checked before the first one starts."""
     with _hydra(extra_dir) as search_path:
-        choices = [_choices(override) for override in _parse(overrides)]
+        with _told(overrides):
+            choices = [_choices(override, extra_dir) for override in _parse(overrides)]
         return [to_experiment(_compose([*search_path, *combination])) for combination in itertools.product(*choices)]
 
 
@@ -88,6 +90,7 @@ def to_experiment(raw: DictConfig) -> ExperimentConfig:
             f"the configuration cannot be resolved: {_first_line(error)}", todo="bnexp train --cfg job"
         ) from error
     assert isinstance(values, dict)
+    _require_groups(values)
     sections = {
         "train": _section(TrainConfig, "train", values["train"]),
         "model": _component(ModelConfig, "model", values["model"]),
@@ -95,8 +98,8 @@ def to_experiment(raw: DictConfig) -> ExperimentConfig:
         "dataset": _component(DatasetConfig, "dataset", values["dataset"]),
         "optimizer": _optimizer(values["optimizer"]),
         "schedule": _schedule(values["schedule"]),
-        "probes": values["probes"] or {},
-        "plugins": tuple(values["plugins"] or ()),
+        "probes": values.get("probes") or {},
+        "plugins": values.get("plugins") or (),
     }
     return _section(ExperimentConfig, "", {**values, **sections})
 
@@ -108,12 +111,19 @@ def _section(kind: type, key: str, values: Any) -> Any:
     for name in values:
         if name not in names:
             raise unknown_key(f"{prefix}{name}", [prefix + n for n in names], key or "the configuration")
-    try:
-        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-    except TypeError as error:  # a field without a value: only a broken YAML of a user's own folder can do that
-        raise UserError(
-            f"{key or 'the configuration'} lacks a value: {error}", todo=f"give {prefix}<option> in the YAML"
-        ) from error
+    for field in fields(kind):
+        if field.name not in values and field.default is MISSING:
+            name = prefix + field.name
+            raise UserError(f"there is no value for {name}", todo=f"{name}=VALUE, or the line in its YAML")
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def _require_groups(values: Mapping[Any, Any]) -> None:
+    """What ``~model`` or ``train=3`` leaves without its values is refused by name."""
+    for name in ("train", "model", "norm", "dataset", "optimizer", "schedule"):
+        if not isinstance(values.get(name), dict):
+            got = f"{name}={values[name]}" if name in values else f"no {name}"
+            raise UserError(f"{name} must be a group of options", got=got, todo="bnexp train --help   shows the groups")
 
 
 def _component(kind: type, group: str, values: Mapping[str, Any]) -> Any:
@@ -145,7 +155,10 @@ def _hydra(extra_dir: Path | None) -> Iterator[list[str]]:
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
     with _told(overrides):
-        return hydra.compose(_CONFIG, overrides=list(overrides))
+        try:
+            return hydra.compose(_CONFIG, overrides=list(overrides))
+        except ValueError as error:  # Hydra's word for norm=null or =3
+            raise UserError(_first_line(error), todo="bnexp train --help   shows groups, keys and values") from error
 
 
 @contextmanager
@@ -186,7 +199,7 @@ def _known_keys(overrides: Sequence[str], key: str) -> list[str]:
     return [str(name) for name in values]
 
 
-def _parse(overrides: Sequence[str]) -> list[Any]:
+def _parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(overrides=list(overrides))
     except OverrideParseException as error:
@@ -196,11 +209,16 @@ def _parse(overrides: Sequence[str]) -> list[Any]:
         ) from error
 
 
-def _choices(override: Any) -> list[str]:
+def _choices(override: Override, extra_dir: Path | None) -> list[str]:
     if not override.is_sweep_override():
-        return [override.input_line]
+        return [str(override.input_line)]
     key = override.get_key_element()
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    value = override.value()
+    if isinstance(value, Glob):
+        names = value.filter(list(group_files(override.key_or_group, extra_dir)))
+    else:
+        names = list(override.sweep_string_iterator())
+    return [f"{key}={name}" for name in names]
 
 
 def _overrides_in(arguments: Sequence[str]) -> list[str]:

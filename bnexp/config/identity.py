@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,26 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
     essence = _essence(config, data_fingerprint)
     del essence["seed"]
     return f"{config.dataset.name}-{config.model.name}-{config.norm.name}-lr{config.optimizer.lr:g}-{_digest(essence)}"
+
+
+def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any]) -> str:
+    """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one."""
+    source = "".join(inspect.getsource(function) for function in _reached(measure, {}))
+    return f"{claim}-{budget}-s{seed}-{_digest({'source': source, 'schema_version': SCHEMA_VERSION})}"
+
+
+def _reached(function: Callable[..., Any], seen: dict[str, Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """A function and those of its own module that it calls, so that editing a figure makes no new measurement."""
+    seen[function.__name__] = function
+    pending = [function.__code__]
+    while pending:
+        code = pending.pop()
+        pending += [constant for constant in code.co_consts if inspect.iscode(constant)]
+        for name in code.co_names:
+            called = function.__globals__.get(name)
+            if inspect.isfunction(called) and called.__module__ == function.__module__ and name not in seen:
+                _reached(called, seen)
+    return [seen[name] for name in sorted(seen)]
 
 
 def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bnexp.config.checks import choice, flag, real, whole
+from bnexp.config.checks import choice, flag, real, several, text, whole
 from bnexp.errors import UserError
 
 Options = Mapping[str, Any]
@@ -148,7 +148,7 @@ class ScheduleConfig:
         whole("schedule.warmup_steps", self.warmup_steps, least=0, example=100)
         least = {"above": 0.0} if self.name == "exponential" else {"least": 0.0}
         real("schedule.final_factor", self.final_factor, most=1, example=0.01, **least)
-        for drop in self.drops:
+        for drop in several("schedule.drops", self.drops, example="[0.5,0.75]"):
             real("schedule.drops", drop, above=0, below=1, example=0.5)
         real("schedule.drop_factor", self.drop_factor, above=0, most=1, example=0.1)
 
@@ -172,7 +172,7 @@ class TrainConfig:
         whole("train.batch_size", self.batch_size, least=1, example=60)
         whole("train.eval_every", self.eval_every, least=1, example=100)
         whole("train.log_every", self.log_every, least=1, example=50)
-        for target in self.targets:
+        for target in several("train.targets", self.targets, example="[0.9,0.95]"):
             real("train.targets", target, above=0, below=1, example=0.95)
         if len(set(self.targets)) != len(self.targets):
             raise UserError(
@@ -209,6 +209,18 @@ class ExperimentConfig:
         if self.threads is not None:
             whole("threads", self.threads, least=1, example=1)
         flag("force", self.force)
+        for plugin in several("plugins", self.plugins, example="[my_norm]"):
+            text("plugins", plugin, example="[my_norm]")
+        text("runs_dir", self.runs_dir, example="runs")
+        if self.data_dir is not None:
+            text("data_dir", self.data_dir, example="data")
+        for name, options in self.probes.items():
+            if not isinstance(options, Mapping):
+                raise UserError(
+                    f"probes.{name} must be a group of options",
+                    got=repr(options),
+                    todo=f"~probes.{name} to leave it out",
+                )
         if self.schedule.warmup_steps >= self.train.steps:
             raise UserError(
                 "schedule.warmup_steps must be smaller than train.steps",

@@ -174,7 +174,7 @@ def _stage(data_dir: Path, folder: Path, files: Sequence[OfficialFile]) -> None:
 
 
 def _torchvision_parts(official: OfficialSet, folder: Path) -> tuple[Any, Any]:
-    datasets = _torchvision_datasets()
+    datasets = torchvision_datasets()
     build = getattr(datasets, official.class_name)
     parts: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
     if official.class_name == "SVHN":
@@ -183,7 +183,7 @@ def _torchvision_parts(official: OfficialSet, folder: Path) -> tuple[Any, Any]:
     return train, test
 
 
-def _torchvision_datasets() -> Any:
+def torchvision_datasets() -> Any:
     try:
         from torchvision import datasets  # here: importing it takes seconds, and a cached set does not need it
     except (ImportError, RuntimeError) as error:

@@ -25,7 +25,7 @@ from bnexp.norms.factory import norm_factory
 from bnexp.probes.base import Probe, View, build_probes
 from bnexp.rng import torch_stream
 
-#: No probe asks for more held-out examples than this; they are kept as float32.
+#: No probe asks for more held-out examples than this or one training batch; they are kept as float32.
 MAX_PROBE_EXAMPLES = 2048
 
 
@@ -149,10 +149,15 @@ def _on(device: torch.device, part: Part) -> Set:
 
 
 def _view(config: ExperimentConfig, model: nn.Module, validation: Set, prepare: Standardizer) -> View:
-    """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class."""
+    """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class.
+
+    Where these do not fill a training batch they are taken again, because a batch-normalised net is seen as it trains, by whole
+    batches.
+    """
     order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
-    usable = order[: min(len(order), MAX_PROBE_EXAMPLES)]
+    wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.batch_size)
+    usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
-        batch_size=min(config.train.batch_size, len(usable)), seed=config.seed, steps=config.train.steps,
+        batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

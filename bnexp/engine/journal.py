@@ -35,6 +35,7 @@ class Journal:
     def __init__(self, writer: RunWriter, sinks: Sequence[Sink], watch: Stopwatch) -> None:
         self.writer, self.watch = writer, watch
         self._sinks = sinks
+        self._timed = watch.train_seconds()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Measurements after ``step`` updates, by name (``split/quantity``)."""
@@ -44,6 +45,15 @@ class Journal:
                 self.writer.event(step, name, value, seconds)
                 for sink in self._sinks:
                     sink.scalar(step, name, value)
+
+    def step_time(self, step: int, num_steps: int) -> None:
+        """Training time per step since the last call, for the sinks only: on record it is in the differences of ``seconds``."""
+        seconds = self.watch.train_seconds()
+        milliseconds = 1e3 * (seconds - self._timed) / num_steps
+        self._timed = seconds
+        with self.watch.aside("record"):
+            for sink in self._sinks:
+                sink.scalar(step, "clock/step_ms", milliseconds)
 
     def observations(self, seen: Sequence[Observation]) -> None:
         """What a probe saw: for the sinks only, since the probe's own arrays go to disk at the end."""

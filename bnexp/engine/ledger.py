@@ -38,6 +38,10 @@ class Ledger:
         self._losses.append(loss)
         self._correct.append(correct)
 
+    def broken(self) -> bool:
+        """Whether a loss since the last reading was not finite; waits for the device."""
+        return bool(self._losses) and not bool(torch.stack(self._losses).isfinite().all())
+
     def read(self, step: int) -> Interval | None:
         """The interval that ends after ``step`` updates, and start anew; None if there was no step."""
         if not self._losses:

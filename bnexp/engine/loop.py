@@ -60,7 +60,7 @@ def train(
             if step in evaluations:
                 _evaluate(step, experiment, journal)
             for name, due in observations.items():
-                if step in due:
+                if step in due and not ledger.broken():
                     _observe(step, name, experiment, journal)
             if step in evaluations and time.monotonic() - last_save > CHECKPOINT_SECONDS:
                 save(step)
@@ -85,11 +85,12 @@ def _log(step: int, ledger: Ledger, experiment: Experiment, journal: Journal) ->
         return interval.diverged_at
     lr = experiment.optimizer.param_groups[0]["lr"]
     journal.scalars(step, {"train/loss": interval.loss, "train/accuracy": interval.accuracy, "train/lr": lr})
+    journal.step_time(step, interval.num_steps)
     return None
 
 
 def _evaluate(step: int, experiment: Experiment, journal: Journal) -> None:
-    with journal.watch.aside("eval"):
+    with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
         score = evaluate(experiment.model, experiment.validation, experiment)
     journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
 

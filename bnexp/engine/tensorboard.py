@@ -84,7 +84,7 @@ class TensorBoardSink:
     def _histogram(self, observation: Observation) -> None:
         assert observation.histogram is not None
         counts, edges = observation.histogram
-        middles = (edges[:-1] + edges[1:]) / 2
+        middles = edges[:-1] / 2 + edges[1:] / 2
         self._writer.add_histogram_raw(
             observation.name, min=float(edges[0]), max=float(edges[-1]), num=int(counts.sum()),
             sum=float((counts * middles).sum()), sum_squares=float((counts * middles**2).sum()),

@@ -22,7 +22,7 @@ class View:
 
     Attributes:
         model: the network in training; whatever a probe does to its buffers, modes and gradients is undone afterwards.
-        inputs: held-out examples, prepared as in training, ``[M, C, H, W]`` float32; M is a multiple of the training batch.
+        inputs: held-out examples, prepared as in training, ``[M, C, H, W]`` float32; M is at least the training batch B.
         labels: their classes, ``[M]`` int64.
         batch_size: the training batch size B.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
@@ -106,12 +106,15 @@ def build_probes(config: Mapping[str, Mapping[str, Any]], view: View) -> dict[st
 def guest(model: nn.Module, generators: Sequence[torch.Generator]) -> Iterator[None]:
     """Undo whatever happens inside: buffers, train/eval modes, gradients and the states of the run's own generators.
 
-    Weights are not copied: a probe that changes weights works on its own copy.
+    Weights are not copied: a probe that changes weights works on its own copy. Gradients are taken away meanwhile, because a
+    backward pass would add to them in place.
     """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     states = [generator.get_state() for generator in generators]
+    for parameter, _ in gradients:
+        parameter.grad = None
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bnexp.config.checks import whole
 from bnexp.models.blocks import NormAct
 from bnexp.probes.base import Observation, Probe, View, register
 from bnexp.records.drift import drift_summary
@@ -43,6 +44,11 @@ class LayerInputs(Probe):
     def __init__(
         self, view: View, *, examples: int, values_per_unit: int, observations: int, steps_between: int, histograms: int
     ) -> None:
+        whole("probes.layer_inputs.examples", examples, least=1, example=240)
+        whole("probes.layer_inputs.values_per_unit", values_per_unit, least=1, example=4096)
+        whole("probes.layer_inputs.observations", observations, least=2, example=60)
+        whole("probes.layer_inputs.steps_between", steps_between, least=1, example=250)
+        whole("probes.layer_inputs.histograms", histograms, least=0, example=10)
         self._view = view
         num_batches = max(1, min(-(-examples // view.batch_size), len(view.inputs) // view.batch_size))
         self._batches = view.inputs[: num_batches * view.batch_size].split(view.batch_size)
@@ -62,6 +68,8 @@ class LayerInputs(Probe):
         """At most ``observations`` steps, dense early, on average ``steps_between`` apart; none without hidden layers."""
         return self._steps
 
+    # On the way to divergence the numbers are inf and nan, which is a result and no reason to warn.
+    @np.errstate(over="ignore", invalid="ignore")
     def observe(self, step: int) -> list[Observation]:
         """Percentiles of each site and point; a histogram as well at a few of the steps."""
         row: dict[str, np.ndarray] = {}
@@ -72,11 +80,7 @@ class LayerInputs(Probe):
             row |= {f"{name}/{key}": value for key, value in _unit_statistics(sorted_UK).items()}
             row |= {f"{name}/pooled_{key}": value[0] for key, value in _statistics(pooled[None]).items()}
             row[f"{name}/unit_w1"] = self._moved(name, sorted_UK)
-            histogram = (
-                np.histogram(pooled, bins=NUM_BINS)
-                if step in self._histogram_steps and np.isfinite(pooled).all()
-                else None
-            )
+            histogram = _histogram(pooled) if step in self._histogram_steps else None
             quantiles = tuple(float(q) for q in row[f"{name}/pooled_quantiles"])
             site, point = name.rsplit("/", 1)
             observations.append(
@@ -162,6 +166,11 @@ def _hooks(site: str, module: NormAct, captured: dict[str, list[Tensor]]) -> lis
         norm.register_forward_hook(leave),
         module.register_forward_hook(pass_on),
     ]
+
+
+def _histogram(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Counts and edges, in float64: float32 has no room for 64 bins between two values that are nearly equal."""
+    return np.histogram(pooled.astype(np.float64), bins=NUM_BINS) if np.isfinite(pooled).all() else None
 
 
 def _unit_statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:

@@ -41,6 +41,8 @@ def drift_summary(arrays: Mapping[str, np.ndarray], point: str) -> dict[str, flo
     return {name: _median(np.concatenate([site[name] for site in per_unit])) for name in names}
 
 
+# A run that diverged has inf - inf in it, which ends as None and is no reason to warn.
+@np.errstate(over="ignore", invalid="ignore")
 def _unit_drift(steps: np.ndarray, arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """The same numbers for each unit of one site: name to ``[U]``."""
     quantiles_TUQ = arrays[f"{name}/unit_quantiles"].astype(np.float64)
@@ -53,18 +55,17 @@ def _unit_drift(steps: np.ndarray, arrays: Mapping[str, np.ndarray], name: str) 
     moved_spread = np.abs(np.diff(_log(spread_TU), axis=0))
     log_sd_TU = _log(sd_TU)
     typical_sd = sd_TU.mean(axis=0)
-    with np.errstate(invalid="ignore"):
-        return {
-            "drift_mean": _over(np.abs(np.diff(mean_TU, axis=0)), typical_sd).mean(axis=0),
-            "drift_sd": np.abs(np.diff(log_sd_TU, axis=0)).mean(axis=0),
-            "net_mean": _over(np.abs(mean_TU[-1] - mean_TU[0]), sd_TU[0]),
-            "net_sd": np.abs(log_sd_TU[-1] - log_sd_TU[0]),
-            "tv50_early": moved_median[early].sum(axis=0),
-            "tv50_late": moved_median[~early].sum(axis=0),
-            "tv_spread_early": moved_spread[early].sum(axis=0),
-            "tv_spread_late": moved_spread[~early].sum(axis=0),
-            "w1": _over(w1_TU[1:], typical_sd).mean(axis=0),
-        }
+    return {
+        "drift_mean": _over(np.abs(np.diff(mean_TU, axis=0)), typical_sd).mean(axis=0),
+        "drift_sd": np.abs(np.diff(log_sd_TU, axis=0)).mean(axis=0),
+        "net_mean": _over(np.abs(mean_TU[-1] - mean_TU[0]), sd_TU[0]),
+        "net_sd": np.abs(log_sd_TU[-1] - log_sd_TU[0]),
+        "tv50_early": moved_median[early].sum(axis=0),
+        "tv50_late": moved_median[~early].sum(axis=0),
+        "tv_spread_early": moved_spread[early].sum(axis=0),
+        "tv_spread_late": moved_spread[~early].sum(axis=0),
+        "w1": _over(w1_TU[1:], typical_sd).mean(axis=0),
+    }
 
 
 def _over(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -40,17 +40,33 @@ def header(
         "run_id": run_id,
         "arm_id": arm_id,
         "command": command(overrides),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": {key: value for key, value in asdict(config).items() if key not in COSMETIC},
         "hashes": hashes,
         "data": data,
         "device": device,
         "threads": threads,
-        "versions": {
-            "bnexp": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
+        **_circumstances(),
+    }
+
+
+def measurement_header(*, run_id: str, claim: str, budget: str, seed: int) -> dict[str, Any]:
+    """The header of a claim's own measurement."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "command": f"bnexp reproduce {claim} budget={budget}",
+        "measurement": {"claim": claim, "budget": budget, "seed": seed},
+        "threads": 1,
+        **_circumstances(),
+    }
+
+
+def _circumstances() -> dict[str, Any]:
+    """When, with which versions and on what kind of machine."""
+    packages = {name: version(name) for name in _PACKAGES}
+    return {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"bnexp": __version__, "python": platform.python_version(), **packages},
         "git": git_commit(Path(__file__).parent),
         "machine": {"system": platform.system(), "processor": processor(), "cores": os.cpu_count()},
     }

@@ -22,7 +22,7 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.engine import checkpoint
 from bnexp.engine.build import Experiment, build, import_plugins, order_hash
-from bnexp.engine.journal import Journal
+from bnexp.engine.journal import Journal, Sink
 from bnexp.engine.loop import train
 from bnexp.engine.progress import Progress
 from bnexp.engine.stopwatch import Stopwatch
@@ -44,12 +44,13 @@ class Result:
     skipped: bool
 
 
-def execute(config: ExperimentConfig, overrides: Sequence[str] = ()) -> Result:
+def execute(config: ExperimentConfig, overrides: Sequence[str] = (), show: bool = True) -> Result:
     """Bring a run to its end, unless it is there already.
 
     Args:
         config: the run.
         overrides: what was typed, for the header.
+        show: whether to show a bar; many runs side by side share their parent's.
 
     Raises:
         UserError: found before a folder is made, or a disk that refuses to take the record.
@@ -66,7 +67,7 @@ def execute(config: ExperimentConfig, overrides: Sequence[str] = ()) -> Result:
     with occupied(place), told_if_disk_refuses(place.folder), _terminable():
         writer, spent, resumed_at = _open(place, experiment, name, arm_id(config, fingerprint), overrides)
         try:
-            _run(experiment, writer, spent, resumed_at)
+            _run(experiment, writer, spent, resumed_at, show)
         except (KeyboardInterrupt, OSError):
             writer.close()
             raise
@@ -98,16 +99,16 @@ def _open(
     return RunWriter.begin(place.folder, _header(experiment, name, arm, overrides)), None, None
 
 
-def _run(experiment: Experiment, writer: RunWriter, spent: dict[str, float] | None, resumed_at: int | None) -> None:
+def _run(
+    experiment: Experiment, writer: RunWriter, spent: dict[str, float] | None, resumed_at: int | None, show: bool
+) -> None:
     config, folder = experiment.config, writer.folder
-    tensorboard = TensorBoardSink(folder / paths.TENSORBOARD, config, resumed_at)
-    progress = Progress(
-        f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}",
-        config.train.steps,
-        resumed_at or 0,
-    )
+    title = f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
+    sinks: list[Sink] = [TensorBoardSink(folder / paths.TENSORBOARD, config, resumed_at)]
+    if show:
+        sinks.append(Progress(title, config.train.steps, resumed_at or 0))
     watch = Stopwatch(spent)
-    journal = Journal(writer, [tensorboard, progress], watch)
+    journal = Journal(writer, sinks, watch)
     end: dict[str, Any] = {}
     try:
         outcome = train(experiment, journal, partial(_save, experiment, journal), resumed_at)

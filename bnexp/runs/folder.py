@@ -50,9 +50,8 @@ def occupied(place: Place) -> Iterator[None]:
     Raises:
         UserError: the folder cannot be made, or another process is at this very run.
     """
+    make_runs_dir(place.folder.parent)
     with told_if_disk_refuses(place.folder):
-        place.folder.parent.mkdir(parents=True, exist_ok=True)
-        _keep_out_of_git(place.folder.parent)
         place.folder.mkdir(exist_ok=place.interrupted)
     lock_file = place.folder / paths.LOCK
     with lock_file.open("w") as lock:
@@ -63,7 +62,7 @@ def occupied(place: Place) -> Iterator[None]:
                 raise UserError(
                     "another process is at this very run",
                     got=place.folder,
-                    todo="wait for it, or give seed=... or force=true",
+                    todo="wait for it, or give another seed",
                 ) from error
         yield
         lock_file.unlink(missing_ok=True)
@@ -92,6 +91,19 @@ def told_if_disk_refuses(folder: Path) -> Iterator[None]:
                 todo="runs_dir=FOLDER, one you may write to",
             ) from error
         raise
+
+
+def make_runs_dir(runs_dir: Path) -> None:
+    """The folder that all runs share.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    if runs_dir.exists() and not runs_dir.is_dir():
+        raise UserError("runs_dir is a file, not a folder", got=runs_dir, todo="runs_dir=FOLDER, one you may write to")
+    with told_if_disk_refuses(runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        _keep_out_of_git(runs_dir)
 
 
 def _keep_out_of_git(runs_dir: Path) -> None:

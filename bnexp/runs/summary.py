@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from typing import Any
@@ -58,10 +59,15 @@ def _test_scores(experiment: Experiment) -> dict[str, Any]:
     return {
         "num_examples": running.num_examples,
         "accuracy": running.accuracy,
-        "loss": running.loss,
+        "loss": _finite_or_none(running.loss),
         "recomputed_accuracy": recomputed.accuracy if recomputed else None,
-        "recomputed_loss": recomputed.loss if recomputed else None,
+        "recomputed_loss": _finite_or_none(recomputed.loss) if recomputed else None,
     }
+
+
+def _finite_or_none(loss: float) -> float | None:
+    """The last update may break a net whose training losses were all finite, and JSON has no NaN."""
+    return loss if math.isfinite(loss) else None
 
 
 def _peak_memory_bytes() -> int:

@@ -16,6 +16,7 @@ from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
 from bnexp.runs.execute import RunFailed, execute
+from bnexp.runs.folder import make_runs_dir, told_if_disk_refuses
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,13 @@ def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_d
         overrides: what was typed, sweeps unexpanded.
         extra_dir: a user's own config folder.
     """
-    folder = Path(configs[0].runs_dir) / "sweeps"
-    folder.mkdir(parents=True, exist_ok=True)
+    runs_dir = Path(configs[0].runs_dir)
+    make_runs_dir(runs_dir)
+    folder = runs_dir / "sweeps"
     manifest = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
-    manifest.touch()
+    with told_if_disk_refuses(folder):
+        folder.mkdir(exist_ok=True)
+        manifest.touch()
     if any(override.startswith("hydra/launcher=") for override in overrides):
         os.environ.setdefault("BNEXP_THREADS", "1")
     own_folder = ["--config-dir", str(extra_dir)] if extra_dir else []

@@ -12,69 +12,83 @@ from bnexp.errors import UserError
     ("name", "arguments", "message"),
     [
         (
-            "group", {"num_features": 10, "num_groups": 4},
+            "group",
+            {"num_features": 10, "num_groups": 4},
             "norm.num_groups must divide the number of features (10)\n"
             "  got: 4\n  try: norm.num_groups=5 (divisors: [1, 2, 5, 10])",
         ),
         (
-            "group", {"num_groups": 6},
+            "group",
+            {"num_groups": 6},
             "norm=group with one feature in a group has no spread in a fully connected layer, where it is one value\n"
             "  got: norm.num_groups=6 for 6 features\n  try: norm.num_groups=1, or norm=layer, which is the same",
         ),
         (
-            "group", {"num_groups": 0},
+            "group",
+            {"num_groups": 0},
             "norm.num_groups must be a whole number of at least 1\n  got: 0\n  try: norm.num_groups=4",
         ),
         (
-            "instance", {},
+            "instance",
+            {},
             "norm=instance averages over the space of one image, "
             "and a feature of a fully connected layer is one value\n"
             "  got: norm=instance on 6 features without space\n"
             "  try: norm=layer, which averages over features, or a model whose hidden layers are all convolutions",
         ),
         (
-            "ghost", {"ghost_size": 3},
+            "ghost",
+            {"ghost_size": 3},
             "norm.ghost_size must divide train.batch_size (8)\n"
             "  got: 3\n  try: norm.ghost_size=4 (divisors: [1, 2, 4, 8])",
         ),
         (
-            "ghost", {"ghost_size": 1},
+            "ghost",
+            {"ghost_size": 1},
             "norm.ghost_size must be a whole number of at least 2\n  got: 1\n  try: norm.ghost_size=20",
         ),
         (
-            "batch", {"affine": "ful"},
+            "batch",
+            {"affine": "ful"},
             "norm.affine must be one of full, scale, shift, none\n  got: 'ful'\n  try: norm.affine=full",
         ),
         ("layer", {"eps": 0}, "norm.eps must be a number above 0\n  got: 0.0\n  try: norm.eps=1e-05"),
         (
-            "reference", {"momentum": 1.5},
+            "reference",
+            {"momentum": 1.5},
             "norm.momentum must be a number above 0 and at most 1\n  got: 1.5\n  try: norm.momentum=0.1",
         ),
         ("renorm", {"r_max": 0.5}, "norm.r_max must be a number at least 1\n  got: 0.5\n  try: norm.r_max=3"),
         ("renorm", {"d_max": -1}, "norm.d_max must be a number at least 0\n  got: -1.0\n  try: norm.d_max=5"),
         (
-            "renorm", {"warmup_steps": -1},
+            "renorm",
+            {"warmup_steps": -1},
             "norm.warmup_steps must be a whole number of at least 0\n  got: -1\n  try: norm.warmup_steps=500",
         ),
         (
-            "renorm", {"ramp_steps": 0},
+            "renorm",
+            {"ramp_steps": 0},
             "norm.ramp_steps must be a whole number of at least 1\n  got: 0\n  try: norm.ramp_steps=2000",
         ),
         (
-            "noisy", {"amplitude": -1},
+            "noisy",
+            {"amplitude": -1},
             "norm.amplitude must be a number at least 0\n  got: -1.0\n  try: norm.amplitude=1",
         ),
         (
-            "noisy", {"where": "befor"},
+            "noisy",
+            {"where": "befor"},
             "norm.where must be one of before, after\n  got: 'befor'\n  try: norm.where=before",
         ),
         (
-            "detached", {"detach": "var"},
+            "detached",
+            {"detach": "var"},
             "norm.detach must be one of mean, variance, both\n  got: 'var'\n  try: norm.detach=variance",
         ),
         ("lp", {"p": "l3"}, "norm.p must be one of l1, l2, linf\n  got: 'l3'\n  try: norm.p=l2"),
         (
-            "batch", {"batch_size": 1},
+            "batch",
+            {"batch_size": 1},
             "norm=batch needs statistics over several examples, and a batch of 1 has no spread\n"
             "  got: train.batch_size=1\n"
             "  try: train.batch_size=60, or norm=layer, which looks at one example at a time",

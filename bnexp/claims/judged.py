@@ -1,0 +1,74 @@
+"""A claim with its verdicts: what the report and the terminal show. From records alone; no torch, no Hydra, no configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bnexp.claims.base import Claim, Evidence
+from bnexp.claims.judge import judge
+from bnexp.claims.runs import Cell, Runs, read_cells
+from bnexp.rng import numpy_stream
+from bnexp.stats.outcome import Verdict
+
+#: Where, below a runs folder, each budget's lists of runs are.
+CELLS = "claims"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A claim and what the records say of it.
+
+    Attributes:
+        claim: as declared.
+        budget: of the runs.
+        runs: the records, complete or not.
+        missing: runs that the verdict would need and that are not there; with any missing, there is no verdict.
+        evidence: what the analysis made of the records; None while runs are missing.
+        verdicts: endpoint to verdict, the primary one first; empty while runs are missing.
+        train_seconds: training time behind the claim, summed over its runs (shared runs count for each claim).
+    """
+
+    claim: Claim
+    budget: str
+    runs: Runs
+    missing: tuple[Cell, ...]
+    evidence: Evidence | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    train_seconds: float = 0.0
+
+    @property
+    def primary(self) -> Verdict | None:
+        """The verdict on the primary endpoint."""
+        return next(iter(self.verdicts.values()), None)
+
+
+def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> Judged:
+    """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time."""
+    runs = Runs(cells, folder)
+    missing = tuple(runs.missing())
+    if missing or not cells:
+        return Judged(claim=claim, budget=budget, runs=runs, missing=missing)
+    rng = numpy_stream(0, f"claims/{claim.id}")
+    evidence = claim.analyse(runs, rng)
+    seconds = sum(runs.record(cell).end.get("seconds", {}).get("train", 0.0) for cell in cells)
+    return Judged(
+        claim=claim, budget=budget, runs=runs, missing=(), evidence=evidence,
+        verdicts=judge(claim, evidence, rng), train_seconds=seconds,
+    )  # fmt: skip
+
+
+def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
+    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``."""
+    found = []
+    for claim in claims:
+        file = cells_file(folder, budget, claim.id)
+        if file.is_file():
+            found.append(judge_claim(claim, budget, read_cells(file), folder))
+    return found
+
+
+def cells_file(folder: Path, budget: str, claim_id: str) -> Path:
+    """Where a claim's list of runs is kept."""
+    return folder / CELLS / budget / f"{claim_id}.json"

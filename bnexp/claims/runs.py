@@ -1,0 +1,114 @@
+"""A claim's records, addressed the way its analysis speaks: by arm, by how its tuned value was chosen, by seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from bnexp.records.jsonfile import write_json
+from bnexp.records.reader import RunRecord
+
+#: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
+REGIMES = ("own", "same", "tuning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of one claim.
+
+    Attributes:
+        grid: index of the claim's grid; -1 for a measurement.
+        regime: one of ``REGIMES``.
+        arm: its overrides in words, e.g. ``"norm=batch"``.
+        value: the tuned value, or None.
+        seed: the run's seed.
+        run_id: the run's folder name.
+        command: what does this run alone.
+    """
+
+    grid: int
+    regime: str
+    arm: str
+    value: float | None
+    seed: int
+    run_id: str
+    command: str
+
+
+class Runs:
+    """The complete records behind a claim.
+
+    Args:
+        cells: every run the claim asks for.
+        folder: where run folders are.
+    """
+
+    def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
+        self.cells = tuple(cells)
+        self._records = {cell.run_id: RunRecord(folder / cell.run_id) for cell in cells}
+
+    def missing(self) -> list[Cell]:
+        """Cells whose run has no complete record."""
+        return [cell for cell in self.cells if not self._records[cell.run_id].complete]
+
+    def record(self, cell: Cell) -> RunRecord:
+        """The record of a cell."""
+        return self._records[cell.run_id]
+
+    def arms(self, grid: int = 0) -> tuple[str, ...]:
+        """Names of the arms of a grid, in the order they were declared."""
+        return tuple(dict.fromkeys(cell.arm for cell in self.cells if cell.grid == grid))
+
+    def reported(self, arm: str, regime: str = "own", grid: int = 0) -> dict[int, RunRecord]:
+        """Seed to record of an arm's reported runs, by seed."""
+        chosen = [c for c in self.cells if (c.grid, c.arm, c.regime) == (grid, arm, regime)]
+        return {cell.seed: self.record(cell) for cell in sorted(chosen, key=lambda cell: cell.seed)}
+
+    def tuning(self, arm: str, grid: int = 0) -> dict[float, list[RunRecord]]:
+        """Tuned value to the records of its tuning runs, in increasing order of the value."""
+        tried: dict[float, list[RunRecord]] = {}
+        for cell in sorted(self.cells, key=lambda cell: (cell.value or 0.0, cell.seed)):
+            if (cell.grid, cell.arm, cell.regime) == (grid, arm, "tuning") and cell.value is not None:
+                tried.setdefault(cell.value, []).append(self.record(cell))
+        return tried
+
+    def chosen(self, arm: str, regime: str = "own", grid: int = 0) -> float | None:
+        """The tuned value an arm's reported runs used."""
+        return next((c.value for c in self.cells if (c.grid, c.arm, c.regime) == (grid, arm, regime)), None)
+
+    def measured(self, seed: int) -> dict[str, np.ndarray]:
+        """The arrays of the claim's measurement at a seed."""
+        cell = next(cell for cell in self.cells if cell.grid == -1 and cell.seed == seed)
+        return self.record(cell).arrays("measure")
+
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the claim's measurement."""
+        return tuple(cell.seed for cell in self.cells if cell.grid == -1)
+
+
+def final_accuracy(record: RunRecord) -> float:
+    """Mean of the last five validation accuracies, in [0, 1]; 0 for a diverged run. What tuning selects by."""
+    if record.status != "finished":
+        return 0.0
+    return fmean(value or 0.0 for value in record.curve("val/accuracy").values[-5:])
+
+
+def select(tried: Mapping[float, Sequence[RunRecord]]) -> float:
+    """The value with the highest mean :func:`final_accuracy`; the smaller of two equals."""
+    return max(sorted(tried), key=lambda value: fmean(final_accuracy(record) for record in tried[value]))
+
+
+def write_cells(file: Path, cells: Sequence[Cell]) -> None:
+    """Keep which run is which, so that a report needs neither Hydra nor today's configs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"cells": [asdict(cell) for cell in cells]})
+
+
+def read_cells(file: Path) -> list[Cell]:
+    """What :func:`write_cells` kept."""
+    return [Cell(**row) for row in json.loads(file.read_text(encoding="utf-8"))["cells"]]

@@ -1,0 +1,84 @@
+"""An effect with its interval on a line, beside the values that decide: no effect, the smallest that matters, a margin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bnexp.stats.interval import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What an interval is drawn against.
+
+    Attributes:
+        marks: value to the word under it, e.g. ``(1.2, "smallest effect of interest")``.
+        zone: where a claim would be supported, from and to; infinite where it has no end.
+        log: whether effects are ratios.
+    """
+
+    marks: tuple[tuple[float, str], ...]
+    zone: tuple[float, float]
+    log: bool
+
+
+def draw_interval(effect: Interval, scale: Scale, ax: Axes) -> Axes:
+    """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded."""
+    ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, scale.log)]
+    left, right = _limits([*ends, *(value for value, _ in scale.marks)], scale.log)
+    ax.axvspan(max(scale.zone[0], left), min(scale.zone[1], right), color=ZONE, linewidth=0)
+    for index, (value, word) in enumerate(scale.marks):
+        ax.axvline(value, color=QUIET, linewidth=1, linestyle=":")
+        height = 0.98 - 0.17 * index  # one above the other, however near the values are
+        ax.annotate(word, (value, height), xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",
+                    color=QUIET, fontsize=8.5, va="top")  # fmt: skip
+    low, high = (end if _drawable(end, scale.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
+    ax.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="butt")
+    for end, edge, marker in ((effect.low, left, "<"), (effect.high, right, ">")):
+        open_ended = not _drawable(end, scale.log)
+        ax.plot(
+            [edge if open_ended else end], [0], marker if open_ended else "|", color=INK, markersize=9, clip_on=False
+        )
+    if _drawable(effect.estimate, scale.log):
+        ax.plot([effect.estimate], [0], "o", color=INK, markersize=8)
+    ax.set(ylim=(-0.9, 2.1), yticks=[], xscale="log" if scale.log else "linear", xlim=(left, right))
+    ax.spines["left"].set_visible(False)
+    ax.grid(False)
+    if scale.log:
+        _plain_ticks(ax, left, right)
+    return ax
+
+
+def _drawable(value: float, log: bool) -> bool:
+    return math.isfinite(value) and not (log and value <= 0)
+
+
+def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
+    """From the least to the greatest value, with a tenth of the way added on the left and room for words on the right."""
+    low, high = (math.log(end) if log else end for end in (min(values), max(values)))
+    width = (high - low) or 1.0
+    left, right = low - 0.1 * width, high + 0.45 * width
+    return (math.exp(left), math.exp(right)) if log else (left, right)
+
+
+def _plain_ticks(ax: Axes, left: float, right: float) -> None:
+    """Ratios as people say them: 1.2, 2, 10; not as powers."""
+    steps = (1, 1.2, 1.5, 2, 3, 5, 7)
+    all_ticks = [step * 10.0**power for power in range(-6, 9) for step in steps]
+    ticks = [tick for tick in all_ticks if left <= tick <= right]
+    while len(ticks) > 7:
+        ticks = [tick for tick in ticks if _leading_digit(tick) == 1] if len(ticks) > 14 else ticks[::2]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def _leading_digit(tick: float) -> float:
+    return round(tick / 10 ** math.floor(math.log10(tick) + 1e-9), 3)

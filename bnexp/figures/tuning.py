@@ -1,0 +1,54 @@
+"""The whole tuning curve of an arm: every value tried, every seed, the choice marked.
+
+Legend: V values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from bnexp.figures.style import COLORS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Arms differ by colour, line and marker; more than these start again.
+LOOKS = (
+    (COLORS["none"], "--", "s"),
+    (COLORS["batch"], "-", "o"),
+    ("#009E73", "-.", "^"),
+    ("#CC79A7", ":", "D"),
+    ("#555555", (0, (5, 1)), "v"),
+)
+
+
+def draw_tuning(
+    arms: Mapping[str, Mapping[float, Sequence[float]]], chosen: Mapping[str, float | None], ax: Axes, *, key: str
+) -> Axes:
+    """Final validation accuracy against the tuned value.
+
+    Args:
+        arms: arm to value to the accuracy of each tuning seed, in [0, 1].
+        chosen: arm to the value it chose; marked by a ring.
+        ax: where to draw.
+        key: what was tuned.
+    """
+    for index, (arm, tried) in enumerate(arms.items()):
+        color, line, marker = LOOKS[index % len(LOOKS)]
+        means_V = [fmean(values) for values in tried.values()]
+        ax.plot(list(tried), means_V, color=color, linestyle=line, linewidth=1.4, label=arm)
+        for value, scores in tried.items():
+            ax.plot([value] * len(scores), scores, marker, color=color, markersize=4, alpha=0.85)
+        choice = chosen.get(arm)
+        if choice in tried:
+            ax.plot([choice], [fmean(tried[choice])], "o", color=color, markersize=13, fillstyle="none", mew=1.6)
+    ax.set(xlabel=key, ylabel="final validation accuracy")
+    values = sorted({value for tried in arms.values() for value in tried})
+    if values[0] > 0:
+        ax.set_xscale("log")
+        ax.set_xticks(values, [f"{value:g}" for value in values])
+        ax.minorticks_off()
+    ax.legend(loc="best")
+    return ax

@@ -1,0 +1,1 @@
+"""The report: verdicts with everything behind them, as one page, a Markdown table and lines for the terminal. No torch."""

@@ -1,0 +1,151 @@
+"""The pictures of a claim: its own, and for each endpoint the interval, every seed, survival and tuning."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bnexp.claims.base import Endpoint, Evidence, Sample
+from bnexp.claims.judge import durations
+from bnexp.claims.judged import Judged
+from bnexp.claims.runs import final_accuracy
+from bnexp.figures.intervals import draw_interval
+from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
+from bnexp.figures.survival import draw_survival
+from bnexp.figures.tuning import draw_tuning
+from bnexp.report.rules import scale_of
+from bnexp.report.svg import inline_svg
+from bnexp.report.words import counted, interval_words, p_words
+from bnexp.stats.outcome import Verdict
+from bnexp.stats.survival import log_rank_p_value, share_reached, to_horizon
+from bnexp.stats.verdict import Exact
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the words under it."""
+
+    svg: str
+    caption: str
+
+
+def own_picture(judged: Judged, evidence: Evidence) -> Picture:
+    """What the claim draws of its evidence; the caption is the first paragraph of its ``draw``."""
+    caption = (inspect.getdoc(judged.claim.draw) or judged.claim.formula).split("\n\n")[0].replace("\n", " ")
+    svg = inline_svg(lambda figure: judged.claim.draw(evidence, figure), name=f"{judged.claim.id}-own", label=caption)
+    return Picture(svg, caption)
+
+
+def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
+    """The interval against what decides, every seed, and for durations the share of runs still on the way.
+
+    Args:
+        name: unique on the page.
+        endpoint: what was asked.
+        sample: what the rule judged.
+        verdict: what it said.
+    """
+    scale, effect = scale_of(endpoint.rule), verdict.effect if verdict else None
+    pictures = []
+    if scale is not None and effect is not None:
+        caption = (
+            f"The estimate (dot) with its {100 * effect.level:.0f} % interval over {counted(effect.num_seeds, 'seed')} (bar). "
+            "Shaded: where the estimate has to be for support."
+        )
+        label = f"Effect {interval_words(effect)}"
+        svg = _svg(
+            lambda figure: draw_interval(effect, scale, figure.subplots()), f"{name}-interval", label, (4.2, 1.7)
+        )
+        pictures.append(Picture(svg, caption))
+    pictures.append(_seeds_picture(name, endpoint, sample))
+    if sample.observed_base is not None and sample.base is not None:
+        pictures.append(_survival_picture(name, sample))
+    return pictures
+
+
+def tuning_pictures(judged: Judged) -> list[Picture]:
+    """One picture for each grid in which arms choose a value."""
+    pictures = []
+    for index, grid in enumerate(judged.claim.grids):
+        tried = {arm: judged.runs.tuning(arm, index) for arm in judged.runs.arms(index)}
+        scores = {
+            arm: {value: [final_accuracy(record) for record in records] for value, records in values.items()}
+            for arm, values in tried.items()
+            if values
+        }
+        if grid.tuning is None or not scores:
+            continue
+        chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
+        svg = _svg(
+            lambda figure, scores=scores, chosen=chosen, key=grid.tuning.key: draw_tuning(
+                scores, chosen, figure.subplots(), key=key
+            ),
+            f"{judged.claim.id}-tuning{index}", f"Tuning curve of {grid.tuning.key}", (5.2, 3.2),
+        )  # fmt: skip
+        pictures.append(Picture(svg, _tuning_caption(scores, chosen)))
+    return pictures
+
+
+def _tuning_caption(scores: dict[str, dict[float, list[float]]], chosen: dict[str, float | None]) -> str:
+    seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
+    edges = [arm for arm, tried in scores.items() if len(tried) > 1 and chosen[arm] in (min(tried), max(tried))]
+    caption = (
+        f"Every value that was tried, at {seeds} that are not among the reported ones: small points are runs, lines their means, "
+        "the ring the choice (highest mean; a run that diverged counts as 0)."
+    )
+    if edges:
+        caption += f" The choice of {', '.join(edges)} lies at the edge of the list: its best value may lie beyond."
+    return caption
+
+
+def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
+    rule = endpoint.rule
+    unit = "steps to the target" if sample.observed_base is not None else "value"
+    if isinstance(rule, Exact):
+        caption = (
+            f"Every case's error, {len(sample.arm):,} of them, in order of size; an error of exactly 0 lies at 1e-17."
+        )
+        svg = _svg(lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), f"{name}-cases", caption)
+        return Picture(svg, caption)
+    if sample.base is None:
+        caption = "Every seed's effect; the line is their mean."
+        svg = _svg(lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), f"{name}-seeds", caption)
+        return Picture(svg, caption)
+    base, always = sample.base, (True,) * len(sample.arm)
+    caption = "Every seed: a line joins what is compared with (base) to what the claim is about (arm) at one seed."
+    if sample.censored:
+        caption += " Hollow points never arrived; they lie at the last step they were watched."
+    svg = _svg(
+        lambda figure: draw_pairs(
+            base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
+            observed_arm=sample.observed_arm or always, log=getattr(rule, "scale", "") == "ratio", ylabel=unit,
+        ),
+        f"{name}-seeds", caption, (3.8, 3.0),
+    )  # fmt: skip
+    return Picture(svg, caption)
+
+
+def _survival_picture(name: str, sample: Sample) -> Picture:
+    base, arm = durations(sample)
+    horizon = max(one.steps for one in (*base, *arm))
+    watched = [to_horizon(side, horizon) for side in (base, arm)]
+    reached = ", ".join(
+        f"{side} {sum(one.observed for one in runs)} of {len(runs)} (95 % interval of the chance "
+        f"{share_reached(runs).low:.2f} to {share_reached(runs).high:.2f})"
+        for side, runs in zip(("base", "arm"), watched, strict=True)
+    )
+    caption = (
+        f"Kaplan-Meier: the share of runs not at the target yet. Reached it: {reached}. "
+        f"Log-rank p {p_words(log_rank_p_value(*watched))}, which ignores the pairing; the verdict does not."
+    )
+    svg = _svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption)
+    return Picture(svg, caption)
+
+
+def _svg(draw: Callable[[Figure], object], name: str, label: str, size: tuple[float, float] = (4.2, 3.0)) -> str:
+    return inline_svg(lambda figure: draw(figure) and None, name=name, label=label, size=size)

@@ -1,0 +1,98 @@
+"""One line a claim: what the first table of the page, the README's table and the terminal show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bnexp.claims.judged import Judged
+from bnexp.report.words import NOT_RUN, cost_words, told
+from bnexp.stats.interval import Interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim with its verdict on the primary endpoint, in words.
+
+    Attributes:
+        id, section, statement, source, disputed_by: as declared.
+        outcome: one of three, or NOT RUN.
+        word: the kind of outcome; for claims not run, what is missing.
+        effect: the estimate with its interval; empty where there is none.
+        count: seeds or cases.
+        cost: computing time of all runs behind the claim.
+    """
+
+    id: str
+    section: str
+    statement: str
+    source: str
+    disputed_by: str
+    outcome: str
+    word: str
+    effect: str
+    count: str
+    cost: str
+
+
+def row(judged: Judged) -> Row:
+    """The line of one claim."""
+    claim = judged.claim
+    declared = (claim.id, claim.section, claim.statement, claim.source, claim.disputed_by)
+    if judged.primary is None or judged.evidence is None:
+        return Row(*declared, NOT_RUN, missing_words(judged), "", "", "")
+    name, endpoint = next(iter(claim.endpoints.items()))
+    words = told(endpoint.rule, judged.evidence.samples[name], judged.primary)
+    cost = cost_words(seconds_spent([judged]))
+    return Row(*declared, judged.primary.outcome, judged.primary.word, words.effect, words.count, cost)
+
+
+def missing_words(judged: Judged) -> str:
+    """How many runs are missing; before tuning is done, the reported runs cannot be counted yet."""
+    if not judged.runs.cells:
+        return "never started"
+    regimes = {cell.regime for cell in judged.runs.cells}
+    more = " at least" if regimes == {"tuning"} else ""
+    count = len(judged.missing)
+    return f"{count} of{more} {len(judged.runs.cells)} runs missing"
+
+
+def seconds_spent(judged: Sequence[Judged]) -> float:
+    """Training and measuring time of all complete runs, each counted once however many claims share it."""
+    records = {cell.run_id: one.runs.record(cell) for one in judged for cell in one.runs.cells}
+    clocks = [record.end.get("seconds", {}) for record in records.values() if record.complete]
+    return sum(clock.get("train", 0.0) + clock.get("measure", 0.0) for clock in clocks)
+
+
+def as_json(judged: Judged) -> dict[str, Any]:
+    """One claim for machines; a limit that is not there is null."""
+    claim = judged.claim
+    return {
+        "claim": claim.id,
+        "section": claim.section,
+        "statement": claim.statement,
+        "budget": judged.budget,
+        "outcome": row(judged).outcome,
+        "missing_runs": len(judged.missing),
+        "seconds": round(seconds_spent([judged]), 3),
+        "gates": dict(judged.evidence.gates) if judged.evidence else {},
+        "endpoints": {
+            name: {
+                "outcome": verdict.outcome,
+                "word": verdict.word,
+                "reason": verdict.reason,
+                "effect": _interval_json(verdict.effect),
+            }
+            for name, verdict in judged.verdicts.items()
+        },
+    }
+
+
+def _interval_json(effect: Interval | None) -> dict[str, Any] | None:
+    if effect is None:
+        return None
+    values = {"estimate": effect.estimate, "low": effect.low, "high": effect.high}
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {**finite, "level": effect.level, "num_seeds": effect.num_seeds}

@@ -1,0 +1,159 @@
+"""Which runs a set of claims needs, which of them exist, and what the rest will cost. Creates nothing; imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from bnexp.claims.base import Claim, Grid
+from bnexp.claims.budget import Budget
+from bnexp.claims.runs import Cell, Runs, select
+from bnexp.config.compose import compose
+from bnexp.config.edit import with_value
+from bnexp.config.identity import measurement_id, run_id
+from bnexp.config.schema import ExperimentConfig
+from bnexp.data.cache import resolve_data_dir
+from bnexp.data.source import data_fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to carry out: a training config, or a claim's measurement at a seed."""
+
+    run_id: str
+    claim: str
+    seed: int
+    config: ExperimentConfig | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass
+class Plan:
+    """The runs of a reproduction, as far as they are known.
+
+    Attributes:
+        budget: what it may cost.
+        cells: claim id to its cells.
+        jobs: run id to job; claims that need the same run share it.
+    """
+
+    budget: Budget
+    runs_dir: Path
+    cells: dict[str, list[Cell]] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def add(self, claim: Claim, cell: Cell, job: Job) -> None:
+        """A claim needs a run."""
+        self.cells.setdefault(claim.id, []).append(cell)
+        self.jobs.setdefault(job.run_id, job)
+
+    def runs(self, claim: Claim) -> Runs:
+        """The records of a claim's cells."""
+        return Runs(self.cells.get(claim.id, []), self.runs_dir)
+
+    def missing(self) -> list[Job]:
+        """Jobs whose run is not complete."""
+        incomplete = {cell.run_id for cells in self.cells.values() for cell in Runs(cells, self.runs_dir).missing()}
+        return [job for name, job in self.jobs.items() if name in incomplete]
+
+
+def plan_tuning(claims: Sequence[Claim], budget: Budget, runs_dir: Path) -> Plan:
+    """Every tuning run and every measurement; what the reported runs of tuned arms will be depends on their outcome."""
+    plan = Plan(budget, runs_dir)
+    for claim in claims:
+        for index, grid in _grids(claim, budget):
+            if grid.tuning:
+                for arm, value, seed in itertools.product(_arms(grid), _values(grid, budget), budget.tuning_seeds()):
+                    _add_run(plan, claim, grid, index, "tuning", arm, value, seed)
+        _add_measurements(plan, claim)
+    return plan
+
+
+def add_reported(plan: Plan, claims: Sequence[Claim]) -> None:
+    """The reported runs, with each tuned value as the complete tuning runs choose it."""
+    for claim in claims:
+        for index, grid in _grids(claim, plan.budget):
+            seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
+            chosen = _choose(plan.runs(claim), grid, index)
+            for arm, (regime, value) in itertools.product(_arms(grid), (("own", None), ("same", None))):
+                value = _value(grid, chosen, arm, regime)
+                if regime == "same" and not (grid.tuning and grid.tuning.same_as):
+                    continue
+                for seed in seeds:
+                    _add_run(plan, claim, grid, index, regime, arm, value, seed)
+
+
+def count_reported(claims: Sequence[Claim], budget: Budget) -> int:
+    """How many reported runs there can be at most, before tuning has told which coincide."""
+    total = 0
+    for claim in claims:
+        for _, grid in _grids(claim, budget):
+            regimes = 2 if grid.tuning and grid.tuning.same_as else 1
+            total += len(_arms(grid)) * regimes * grid.num_seeds.get(budget.name, budget.num_seeds)
+    return total
+
+
+def _grids(claim: Claim, budget: Budget) -> Iterator[tuple[int, Grid]]:
+    return ((index, grid) for index, grid in enumerate(claim.grids) if budget.name in grid.budgets)
+
+
+def _arms(grid: Grid) -> list[tuple[str, ...]]:
+    """Every combination of ``vary`` as overrides."""
+    keys = list(grid.vary)
+    return [
+        tuple(f"{k}={v}" for k, v in zip(keys, combination, strict=True))
+        for combination in itertools.product(*grid.vary.values())
+    ]
+
+
+def _values(grid: Grid, budget: Budget) -> tuple[float, ...]:
+    assert grid.tuning is not None
+    return grid.tuning.values[:: budget.every_nth_value]
+
+
+def _choose(runs: Runs, grid: Grid, index: int) -> Mapping[str, float]:
+    if not grid.tuning:
+        return {}
+    return {arm: select(runs.tuning(arm, index)) for arm in (" ".join(words) for words in _arms(grid))}
+
+
+def _value(grid: Grid, chosen: Mapping[str, float], arm: tuple[str, ...], regime: str) -> float | None:
+    if not grid.tuning:
+        return None
+    return chosen[" ".join(arm)] if regime == "own" else chosen.get(grid.tuning.same_as or "", None)
+
+
+def _add_run(
+    plan: Plan, claim: Claim, grid: Grid, index: int, regime: str, arm: tuple[str, ...], value: float | None, seed: int
+) -> None:
+    shared = (*grid.overrides, *grid.budgets[plan.budget.name], *arm)
+    config = with_value(_composed(shared, str(plan.runs_dir)), "seed", seed)
+    overrides = (*shared, f"seed={seed}")
+    if value is not None and grid.tuning:
+        config = with_value(config, grid.tuning.key, value)
+        overrides = (*shared, f"{grid.tuning.key}={value:g}", f"seed={seed}")
+    name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir)))
+    cell = Cell(
+        grid=index, regime=regime, arm=" ".join(arm), value=value, seed=seed, run_id=name,
+        command=" ".join(["bnexp train", *overrides]),
+    )  # fmt: skip
+    plan.add(claim, cell, Job(run_id=name, claim=claim.id, seed=seed, config=config, overrides=overrides))
+
+
+def _add_measurements(plan: Plan, claim: Claim) -> None:
+    if claim.measurement is None:
+        return
+    for seed in range(claim.measurement.num_seeds[plan.budget.name]):
+        name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure)
+        command = f"bnexp reproduce {claim.id} budget={plan.budget.name}"
+        cell = Cell(grid=-1, regime="own", arm="measurement", value=None, seed=seed, run_id=name, command=command)
+        plan.add(claim, cell, Job(run_id=name, claim=claim.id, seed=seed))
+
+
+@cache
+def _composed(overrides: tuple[str, ...], runs_dir: str) -> ExperimentConfig:
+    """Hydra's answer for an arm, asked once: seeds and tuned values are put in afterwards."""
+    return with_value(compose(overrides), "runs_dir", runs_dir)

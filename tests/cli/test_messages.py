@@ -1,0 +1,245 @@
+"""Bad input, end to end: one message in three parts, exit code 2, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnexp.cli.list import GROUPS
+from bnexp.cli.main import COMMANDS
+from bnexp.norms import NORMS
+
+KNOWN_NORMS = ", ".join(NORMS)
+KNOWN_KINDS = ", ".join([*GROUPS, "runs"])
+KNOWN_COMMANDS = ", ".join(sorted(COMMANDS))
+
+#: What is typed after ``bnexp train`` and the whole of what is said, less ``error:``.
+REFUSED = [
+    ("norm=bacth", f"there is no norm named 'bacth'\n  got: norm=bacth\n  try: norm=batch (known: {KNOWN_NORMS})"),
+    (
+        "model=mpl",
+        "there is no model named 'mpl'\n  got: model=mpl\n"
+        "  try: model=mlp (known: cnn, inception, linear, mlp, resmlp, resnet, vgg)",
+    ),
+    (
+        "dataset=mnist5k",
+        "there is no dataset named 'mnist5k'\n  got: dataset=mnist5k\n  try: dataset=mnist_5k (known: cifar10, cifar100, "
+        "fashion_mnist, image_folder, kmnist, mnist, mnist_5k, npz, svhn)",
+    ),
+    (
+        "optimizer=adamm",
+        "there is no optimizer named 'adamm'\n  got: optimizer=adamm\n  try: optimizer=adam (known: adam, adamw, sgd)",
+    ),
+    (
+        "optimizer.rl=1",
+        "the configuration has no option optimizer.rl\n  got: optimizer.rl\n  try: optimizer.lr (options: optimizer.decay_norm, "
+        "optimizer.lr, optimizer.momentum, optimizer.name, optimizer.nesterov, optimizer.weight_decay)",
+    ),
+    ("optimizer.lr=-1", "optimizer.lr must be a number above 0\n  got: -1\n  try: optimizer.lr=0.1"),
+    ("optimizer.lr=abc", "optimizer.lr must be a number above 0\n  got: 'abc'\n  try: optimizer.lr=0.1"),
+    ("train.steps=0", "train.steps must be a whole number of at least 1\n  got: 0\n  try: train.steps=3000"),
+    (
+        "train.batch_size=201",
+        "train.batch_size must not be larger than the 200 training examples\n  got: train.batch_size=201\n"
+        "  try: train.batch_size=200",
+    ),
+    (
+        "train.batch_size=1",
+        "norm=batch needs statistics over several examples, and a batch of 1 has no spread\n  got: train.batch_size=1\n"
+        "  try: train.batch_size=60, or norm=layer, which looks at one example at a time",
+    ),
+    ("seed=-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
+    (
+        "norm=ghost norm.ghost_size=7",
+        "norm.ghost_size must divide train.batch_size (20)\n  got: 7\n  try: norm.ghost_size=5 (divisors: [1, 2, 4, 5, 10, 20])",
+    ),
+    (
+        "norm=group norm.num_groups=3",
+        "norm.num_groups must divide the number of features (8)\n  got: 3\n  try: norm.num_groups=4 (divisors: [1, 2, 4, 8])",
+    ),
+    (
+        "train.targets=[0.9,1]",
+        "train.targets must be a number above 0 and below 1\n  got: 1\n  try: train.targets=0.95",
+    ),
+    (
+        "model=vgg",
+        "model=vgg needs images of at least 32x32 pixels\n  got: 6x6 pixels\n"
+        "  try: dataset.pad=13, or 13 more than it is if you have set it: a border of zeros that makes them 32x32",
+    ),
+    (
+        "dataset.path=nowhere.npz",
+        "dataset.path does not exist, neither in {here} nor in {data}\n  got: dataset.path=nowhere.npz\n"
+        "  try: dataset=npz dataset.path=PATH   (an absolute path, or one below these folders)",
+    ),
+    (
+        "probes.layer_inputs.steps_between=0",
+        "probes.layer_inputs.steps_between must be a whole number of at least 1\n  got: 0\n"
+        "  try: probes.layer_inputs.steps_between=250",
+    ),
+    ("device=cuda", "there is no CUDA device that torch can use\n  got: device=cuda\n  try: device=cpu"),
+    (
+        "plugins=[nowhere]",
+        "the plugin module 'nowhere' is not found\n  got: plugins=[nowhere]\n"
+        "  try: run from the folder that holds nowhere.py, or install it",
+    ),
+    ("batch", "this word is not an override\n  got: batch\n  try: key=value, for example norm=batch"),
+    ("--frobnicate", "bnexp train does not know this flag\n  got: --frobnicate\n  try: bnexp train --help"),
+    (
+        "--config-dir nowhere",
+        "the folder of --config-dir does not exist\n  got: nowhere\n"
+        "  try: --config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
+    ),
+    ("seed=0,-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
+]
+
+
+@pytest.fixture
+def refused(
+    bnexp: Callable, small: list[str], tmp_path: Path, empty_cache: Path, monkeypatch, files_below
+) -> Callable[..., None]:
+    """Trains with these words and requires this message, and a folder that is as before."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    def check(words: list[str], message: str) -> None:
+        before = files_below(tmp_path)
+        answer = bnexp("train", *small, *words)
+        places = {"{here}": str(tmp_path), "{data}": str(empty_cache / "bnexp")}
+        for mark, place in places.items():
+            message = message.replace(mark, place)
+        assert (answer.code, answer.out, answer.err) == (2, "", f"error: {message}\n")
+        assert files_below(tmp_path) == before
+        assert not (tmp_path / "runs").exists()
+
+    return check
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_a_mistake_gets_one_message_and_leaves_nothing_behind(refused, words, message):
+    refused(words.split(), message)
+
+
+def test_every_message_says_what_is_wrong_what_we_got_and_what_to_type():
+    for _, message in REFUSED:
+        lines = message.splitlines()
+        assert len(lines) == 3
+        assert (lines[1][:7], lines[2][:7]) == ("  got: ", "  try: ")
+
+
+#: A change of the arrays of an .npz file, and the message.
+SPOILED = {
+    "a missing key": (
+        lambda arrays: arrays.pop("y_test"),
+        "spoiled.npz lacks y_test\n  got: it holds x_train, y_train, x_test\n"
+        "  try: np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
+    ),
+    "a wrong dtype": (
+        lambda arrays: arrays.update(x_train=arrays["x_train"] / np.float32(255)),
+        "x_train must hold uint8 pixels 0..255\n  got: float32 [247, 6, 6]\n"
+        "  try: x_train = x_train.astype(np.uint8)   (times 255 and rounded first if the pixels are 0..1)",
+    ),
+    "labels out of range": (
+        lambda arrays: arrays.update(y_train=arrays["y_train"] + 1),
+        "y_train has 3 different labels, which must be 0..2\n  got: labels from 1 to 3\n"
+        "  try: names, y_train = np.unique(y_train, return_inverse=True); y_test = np.searchsorted(names, y_test)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_an_npz_that_is_not_as_it_must_be_is_refused(refused, pattern_arrays, tmp_path, name):
+    change, message = SPOILED[name]
+    arrays = dict(pattern_arrays)
+    change(arrays)
+    np.savez(tmp_path / "spoiled.npz", **arrays)
+    refused(["dataset.path=spoiled.npz"], message)
+
+
+def test_a_truncated_npz_is_refused(bnexp, small, pattern_file, tmp_path, files_below):
+    (tmp_path / "cut.npz").write_bytes(pattern_file.read_bytes()[:5000])
+    answer = bnexp("train", *small, "dataset.path=cut.npz")
+    assert answer.code == 2
+    assert answer.err.startswith("error: dataset.path is not an .npz file of plain arrays: ")
+    assert "\n  got: cut.npz\n  try: np.savez(path, " in answer.err
+    assert files_below(tmp_path) == ["cut.npz"]
+
+
+def test_a_corrupt_file_of_the_data_folder_is_refused(bnexp, tmp_path, files_below):
+    cache = tmp_path / "data" / "cache" / "mnist_5k.npz"
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(b"PK\x03\x04 and then nothing of use")
+    answer = bnexp("train", f"data_dir={tmp_path / 'data'}")
+    assert answer.code == 2
+    assert answer.err == (
+        "error: the parsed copy of dataset=mnist_5k is damaged: its checksum does not match\n"
+        f"  got: {cache}\n"
+        f"  try: rm '{cache}'   (it is made again from the original files; bnexp data check mnist_5k looks at those)\n"
+    )
+    assert files_below(tmp_path) == ["data/cache/mnist_5k.npz"]
+
+
+@pytest.mark.parametrize("sweep", [[], ["seed=0,1"]], ids=["one run", "sweep"])
+@pytest.mark.parametrize(
+    ("runs_dir", "what"),
+    [
+        ("in_the_way", "runs_dir is a file, not a folder"),
+        ("in_the_way/runs", "the run folder cannot be written (Not a directory)"),
+    ],
+)
+def test_runs_that_have_no_place_are_refused(bnexp, small, tmp_path, files_below, runs_dir, what, sweep):
+    (tmp_path / "in_the_way").write_text("a file", encoding="utf-8")
+    answer = bnexp("train", *small, f"runs_dir={runs_dir}", *sweep)
+    message = f"error: {what}\n  got: {runs_dir}\n  try: runs_dir=FOLDER, one you may write to\n"
+    assert (answer.code, answer.err) == (2, message)
+    assert files_below(tmp_path) == ["in_the_way"]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+def test_a_folder_one_may_not_write_to_is_refused(bnexp, small, tmp_path, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    answer = bnexp("train", *small)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: the run folder cannot be written ({error.strerror})\n  got: runs\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_full_disk_is_told_with_what_to_do(bnexp, small, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bnexp.records.jsonfile.os.fsync", refuse)
+    answer = bnexp("train", *small)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.fullmatch(
+        r"error: the disk is full\n  got: runs/npz-mlp-\S+\n  try: free some space and run the same command: it continues\n",
+        answer.err,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["trian"],
+            f"there is no command 'trian'\n  got: bnexp trian\n  try: bnexp train (known: {KNOWN_COMMANDS})",
+        ),
+        (["norm=batch"], "an override needs a command before it\n  got: norm=batch\n  try: bnexp train norm=batch"),
+        (
+            ["list", "norm"],
+            f"bnexp list knows no 'norm'\n  got: norm\n  try: bnexp list norms (known: {KNOWN_KINDS})",
+        ),
+        (["tensorboard"], "there is no such folder of runs\n  got: runs\n  try: bnexp train, which makes runs/"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_told_the_one_that_does(bnexp, tmp_path, files_below, words, message):
+    answer = bnexp(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"error: {message}\n"
+    assert files_below(tmp_path) == []

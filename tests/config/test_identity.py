@@ -1,0 +1,123 @@
+"""Who a run is: everything that decides what it computes is in its name, nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from bnexp.config import identity
+from bnexp.config.compose import compose
+from bnexp.config.identity import arm_id, run_id
+from bnexp.config.schema import COSMETIC, ExperimentConfig
+
+#: One config of each kind of optimiser and schedule, so that every field of the schema is walked.
+CONFIGS = {
+    "default": [],
+    "adam": ["optimizer=adam", "schedule=step", "norm=noisy", "dataset.train_examples=100"],
+    "adamw": [
+        "optimizer=adamw",
+        "schedule=exponential",
+        "norm=ghost",
+        "model=resmlp",
+        "dataset=image_folder",
+        "plugins=[json]",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def config() -> ExperimentConfig:
+    return compose()
+
+
+def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of everything that is no mapping."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return value[1:] if value else ("json",)
+    return {"str": "other", "NoneType": "7", "dict": {"more": 1}}.get(type(value).__name__) or value * 2 + 1
+
+
+def with_leaf_changed(config: ExperimentConfig, path: tuple[str, ...]) -> ExperimentConfig:
+    """A copy with the leaf at ``path`` changed behind the back of its check, which may refuse the other value."""
+    copy = deepcopy(config)
+    part: Any = copy
+    for key in path[:-1]:
+        part = part[key] if isinstance(part, dict) else getattr(part, key)
+    if isinstance(part, dict):
+        part[path[-1]] = changed(part[path[-1]])
+    else:
+        object.__setattr__(part, path[-1], changed(getattr(part, path[-1])))
+    return copy
+
+
+@pytest.mark.parametrize("words", CONFIGS.values(), ids=CONFIGS)
+def test_every_setting_but_the_cosmetic_ones_makes_another_run(words):
+    config = compose(words)
+    for path in leaves(asdict(config)):
+        other = with_leaf_changed(config, path)
+        assert (run_id(other) == run_id(config)) == (path[0] in COSMETIC), path
+        assert (arm_id(other) == arm_id(config)) == (path[0] in (*COSMETIC, "seed")), path
+
+
+def test_all_settings_are_walked():
+    walked = {path for words in CONFIGS.values() for path in leaves(asdict(compose(words)))}
+    assert {
+        ("seed",),
+        ("plugins",),
+        ("optimizer", "beta2"),
+        ("schedule", "drops"),
+        ("norm", "options", "amplitude"),
+    } <= walked
+    assert {("probes", "layer_inputs", "examples"), ("dataset", "options", "path"), ("train", "targets")} <= walked
+
+
+def test_the_name_says_data_model_norm_learning_rate_and_seed(config):
+    assert run_id(replace(config, seed=3)).startswith("mnist_5k-mlp-batch-lr0.1-s3-")
+    assert arm_id(config).startswith("mnist_5k-mlp-batch-lr0.1-")
+
+
+def test_equal_configs_have_equal_names(config):
+    assert run_id(config) == run_id(compose(["norm=batch", "runs_dir=elsewhere"]))
+
+
+def test_other_data_of_the_users_own_make_another_run_and_arm(config):
+    assert run_id(config, "a") != run_id(config, "b")
+    assert arm_id(config, "a") != arm_id(config, "b")
+
+
+def test_the_place_of_the_users_own_files_does_not_count_but_their_content():
+    here, there = (compose(["dataset=npz", f"dataset.path={place}"]) for place in ("here.npz", "there.npz"))
+    assert run_id(here, "a") == run_id(there, "a")
+    assert run_id(here, "a") != run_id(here, "b")
+
+
+def test_a_new_schema_version_makes_all_runs_new(config, monkeypatch):
+    before = run_id(config)
+    monkeypatch.setattr(identity, "SCHEMA_VERSION", 999)
+    assert run_id(config) != before
+
+
+def test_an_edited_plugin_makes_another_run(config, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = tmp_path / "plugin_of_identity_test.py"
+    with_plugin = replace(config, plugins=("plugin_of_identity_test",))
+    plugin.write_text("VALUE = 1\n", encoding="utf-8")
+    first = run_id(with_plugin)
+    assert run_id(with_plugin) == first
+    plugin.write_text("VALUE = 2\n", encoding="utf-8")
+    assert run_id(with_plugin) != first

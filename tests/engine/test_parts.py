@@ -1,0 +1,167 @@
+"""The small parts of the engine: ledger, stopwatch, optimiser, threads, what is built."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from bnexp.engine import stopwatch
+from bnexp.engine.build import build
+from bnexp.engine.device import pick_device, use_threads
+from bnexp.engine.ledger import Interval, Ledger
+from bnexp.engine.optimizer import build_optimizer, set_lr
+from bnexp.errors import UserError
+from bnexp.models.blocks import NormAct
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def ledger():
+    """A ledger of batches of 10 with the losses 1, 2, ... and the counts 1, 2, ... given."""
+
+    def fill(*losses: float) -> Ledger:
+        filled = Ledger(10)
+        for index, loss in enumerate(losses, start=1):
+            filled.add(torch.tensor(loss), torch.tensor(index))
+        return filled
+
+    return fill
+
+
+def test_a_reading_is_the_mean_since_the_last_one(ledger):
+    filled = ledger(1.0, 2.0, 6.0)
+    assert filled.read(3) == Interval(3, 3.0, 0.2, None)
+    assert filled.read(3) is None
+    filled.add(torch.tensor(5.0), torch.tensor(10))
+    assert filled.read(4) == Interval(1, 5.0, 1.0, None)
+
+
+@pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
+def test_the_first_loss_that_is_not_finite_is_named_by_its_update(ledger, bad):
+    assert not ledger(1.0, 2.0).broken()
+    filled = ledger(1.0, 2.0, bad, 3.0, NAN)
+    assert filled.broken()
+    assert filled.read(25).diverged_at == 23
+
+
+def test_time_aside_is_not_training(monkeypatch):
+    now = iter([0.0, 10.0, 13.0, 20.0])
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(now))
+    watch = stopwatch.Stopwatch({"train": 100.0, "eval": 7.0})
+    with watch.aside("eval"):
+        pass
+    assert watch.spent() == {"train": 117.0, "eval": 10.0, "probe": 0.0, "record": 0.0}
+
+
+def test_a_stopwatch_runs():
+    watch = stopwatch.Stopwatch()
+    time.sleep(0.01)
+    assert 0.01 <= watch.train_seconds() < 5
+
+
+def decayed(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Parameter name to its weight decay; each must be there once."""
+    by_id = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(by_id)
+    return {name: by_id[id(p)] for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("decay_norm", [True, False])
+def test_weight_decay_spares_the_norms_when_asked_to(make, name, decay_norm):
+    experiment = build(make(f"optimizer={name}"))
+    config = replace(experiment.config.optimizer, weight_decay=0.25, decay_norm=decay_norm)
+    decays = decayed(experiment.model, build_optimizer(config, experiment.model))
+    norms = {id(p) for m in experiment.model.modules() if isinstance(m, NormAct) for p in m.norm.parameters()}
+    for parameter, (key, decay) in zip(experiment.model.parameters(), decays.items(), strict=True):
+        assert decay == (0.0 if id(parameter) in norms and not decay_norm else 0.25), key
+    assert len(norms) == 6
+
+
+def test_a_net_without_norms_has_all_its_weights_decayed(make):
+    experiment = build(make("norm=none", "optimizer.decay_norm=false", "optimizer.weight_decay=0.5"))
+    assert set(decayed(experiment.model, experiment.optimizer).values()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "facts"),
+    [
+        (["optimizer.momentum=0.8", "optimizer.nesterov=true"], torch.optim.SGD, {"momentum": 0.8, "nesterov": True}),
+        (
+            ["optimizer=adam", "optimizer.beta1=0.8", "optimizer.eps=0.1"],
+            torch.optim.Adam,
+            {"betas": (0.8, 0.999), "eps": 0.1},
+        ),
+        (["optimizer=adamw"], torch.optim.AdamW, {"weight_decay": 0.01, "lr": 0.001}),
+    ],
+)
+def test_an_optimizer_gets_the_options_of_its_config(make, words, kind, facts):
+    optimizer = build(make(*words)).optimizer
+    assert type(optimizer) is kind
+    assert {key: optimizer.param_groups[0][key] for key in facts} == facts
+
+
+def test_the_learning_rate_is_set_for_every_group(make):
+    optimizer = build(make("optimizer.decay_norm=false")).optimizer
+    set_lr(optimizer, 0.7)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.7, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("asked", "inherited", "layer", "expected"),
+    [
+        (3, "2", nn.Conv2d(1, 1, 1), 3),
+        (None, "2", nn.Conv2d(1, 1, 1), 2),
+        (None, None, nn.Conv2d(1, 1, 1), 5),
+        (None, None, nn.Linear(1, 1), 1),
+    ],
+)
+def test_threads_are_those_asked_for_then_inherited_then_what_the_net_gains_from(
+    monkeypatch, asked, inherited, layer, expected
+):
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    if inherited:
+        monkeypatch.setenv("BNEXP_THREADS", inherited)
+    assert use_threads(asked, layer) == torch.get_num_threads() == expected
+
+
+def test_no_gpu_is_taken_for_granted(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(UserError, match="no CUDA device"):
+        pick_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:x", "cuda:-1"])
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch, name):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UserError, match="there are 2 CUDA devices, numbered from 0"):
+        pick_device(name)
+
+
+def test_augmentation_changes_training_batches_only(make):
+    experiment = build(make("dataset.flip=true", "dataset.crop=2"))
+    indices = torch.arange(50)
+    plain = experiment.prepare(experiment.train.images[indices])
+    augmented, labels = experiment.training_batch(indices, experiment.augmentation)
+    assert not torch.equal(augmented, plain)
+    assert torch.equal(labels, experiment.train.labels[indices])
+
+
+@pytest.mark.parametrize(("validation", "batch", "seen"), [(47, 20, 47), (15, 20, 20), (1, 20, 20), (100, 100, 100)])
+def test_probes_are_given_at_least_one_whole_training_batch(make, monkeypatch, validation, batch, seen):
+    views = []
+    monkeypatch.setattr("bnexp.engine.build.build_probes", lambda _, view: views.append(view) or {})
+    experiment = build(make(f"dataset.validation_examples={validation}", f"train.batch_size={batch}"))
+    (view,) = views
+    assert len(view.inputs) == len(view.labels) == seen
+    pictures = {picture.numpy().tobytes() for picture in experiment.prepare(experiment.validation.images)}
+    assert {picture.numpy().tobytes() for picture in view.inputs} <= pictures
+    assert len({picture.numpy().tobytes() for picture in view.inputs}) == min(validation, seen)

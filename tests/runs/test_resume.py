@@ -1,0 +1,172 @@
+"""An interrupted run that is taken up again is the unbroken run, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bnexp.engine import loop
+from bnexp.records.reader import RunRecord
+from bnexp.runs.execute import execute
+
+CLOCK = {"seconds": 0, "peak_memory_mb": 0}
+
+#: A run whose every state matters: noise, augmentation, momentum, running statistics, sampled maps.
+SETTINGS = {
+    "noisy mlp, augmented": ["norm=noisy", "dataset.crop=1", "dataset.flip=true"],
+    "renorm cnn, adam": [
+        "model=cnn",
+        "norm=renorm",
+        "optimizer=adam",
+        "norm.warmup_steps=2",
+        "probes.layer_inputs.values_per_unit=40",
+    ],
+    "cosine, one epoch after the other": ["schedule=cosine", "schedule.warmup_steps=3", "train.batch_size=60"],
+}
+
+
+@pytest.fixture
+def unbroken(make, tmp_path):
+    """The record of the same run in one go, elsewhere."""
+    return lambda *words: execute(replace(make(*words), runs_dir=str(tmp_path / "unbroken"))).record
+
+
+@pytest.fixture
+def same_record(without_clock):
+    def check(record: RunRecord, other: RunRecord) -> None:
+        assert record.status == other.status == "finished"
+        assert without_clock(record.folder) == without_clock(other.folder)
+        ends = [
+            {**r.end, **CLOCK, "targets": [{**row, "seconds": 0} for row in r.end["targets"]]} for r in (record, other)
+        ]
+        assert ends[0] == ends[1]
+        arrays, others = record.arrays("layer_inputs"), other.arrays("layer_inputs")
+        assert list(arrays) == list(others)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, others[name])
+
+    return check
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Runs a config with checkpoints at every chance, and stops it in a given update."""
+
+    def carry_out(config, update: int, stop) -> None:
+        real, count = loop.train_step, iter(range(1, 10**6))
+
+        def step(*arguments):
+            if next(count) == update:
+                stop()
+            return real(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+            patch.setattr(loop, "train_step", step)
+            with pytest.raises(KeyboardInterrupt):
+                execute(config)
+
+    return carry_out
+
+
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+def sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
+def test_a_run_interrupted_twice_is_the_unbroken_run(make, unbroken, interrupted, same_record, words):
+    interrupted(make(*words), 8, ctrl_c)
+    interrupted(make(*words), 15, sigterm)
+    same_record(execute(make(*words)).record, unbroken(*words))
+
+
+@pytest.fixture
+def folder(make, interrupted) -> Path:
+    """The folder of a run stopped in its 8th update, with a checkpoint from after its 7th."""
+    interrupted(make(), 8, ctrl_c)
+    (header,) = Path(make().runs_dir).glob("*/run.json")
+    return header.parent
+
+
+def test_a_run_without_a_checkpoint_starts_again_in_its_folder(make, folder, unbroken, same_record):
+    (folder / "checkpoint.pt").unlink()
+    record = execute(make()).record
+    assert record.folder == folder
+    same_record(record, unbroken())
+
+
+def test_time_spent_before_the_checkpoint_counts(make, folder):
+    state = torch.load(folder / "checkpoint.pt", weights_only=False)
+    assert state["step"] == 7
+    state["spent"]["train"] += 100
+    torch.save(state, folder / "checkpoint.pt")
+    record = execute(make()).record
+    assert 100 < record.end["seconds"]["train"] < 110
+    seconds = record.curve("val/loss").seconds
+    assert seconds[7] < 100 < seconds[8]
+
+
+def test_a_finished_run_has_no_checkpoint_left(make, folder):
+    assert (folder / "checkpoint.pt").exists()
+    execute(make())
+    assert not (folder / "checkpoint.pt").exists()
+
+
+def test_an_interrupted_command_says_so_and_has_its_own_exit_code(bnexp, small, monkeypatch):
+    monkeypatch.setattr(loop, "train_step", lambda *_: sigterm())
+    answer = bnexp("train", *small)
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.endswith("\ninterrupted; the same command continues where it left off\n")
+    monkeypatch.undo()
+
+
+RUNNER = """
+import sys, time
+from bnexp.cli.main import run
+from bnexp.engine import loop
+
+real = loop.train_step
+loop.CHECKPOINT_SECONDS = -1
+loop.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_run_killed_outright_is_taken_up_where_its_checkpoint_was(bnexp, small, unbroken, same_record, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, "train", *small],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: list(tmp_path.glob("runs/*/checkpoint.pt")), process)
+        wait_for(lambda: b'"step": 4' in next(tmp_path.glob("runs/*/events.jsonl")).read_bytes(), process)
+    finally:
+        process.kill()
+        process.wait()
+    (folder,) = [path.parent for path in tmp_path.glob("runs/*/run.json")]
+    assert RunRecord(folder).status == "interrupted"
+    assert bnexp("train", *small).code == 0
+    same_record(RunRecord(folder), unbroken())
+
+
+def wait_for(condition, process) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

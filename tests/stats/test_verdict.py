@@ -1,0 +1,433 @@
+"""Rules: the law they follow, the three worlds they tell apart, and what keeps any of them from deciding."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bnexp.records.curves import Duration
+from bnexp.stats.equivalence import levels_by_bootstrap, levels_by_t
+from bnexp.stats.interval import Interval, TwoLevels
+from bnexp.stats.outcome import Verdict, agree
+from bnexp.stats.paired import (
+    bootstrap_difference_interval,
+    bootstrap_ratio_interval,
+    difference_interval,
+    mean_interval,
+    ratio_interval,
+)
+from bnexp.stats.slopes import log_log_slopes
+from bnexp.stats.survival import restricted_mean_ratio, speedup_lower_bound
+from bnexp.stats.verdict import Difference, Equivalence, Exact, Scaling
+
+#: The same examples in every run, and no time limit on a busy machine.
+STEADY = settings(derandomize=True, deadline=None)
+
+NUMBERS = st.floats(-10, 10)
+
+
+def made(numbers, level=0.95, num_seeds=8):
+    low, estimate, high = sorted(numbers)
+    return Interval(estimate, low, high, level, num_seeds)
+
+
+INTERVALS = st.tuples(NUMBERS, NUMBERS, NUMBERS).map(made)
+
+
+# The law, written out a second time
+
+
+@STEADY
+@given(INTERVALS, NUMBERS, NUMBERS)
+def test_difference_follows_the_law_and_never_both(found, null, smallest):
+    assume(smallest > null)
+    supported = found.low > null and found.estimate >= smallest
+    contradicted = found.high < smallest
+    assert not (supported and contradicted)
+    expected = "SUPPORTED" if supported else "CONTRADICTED" if contradicted else "INCONCLUSIVE"
+    verdict = Difference(null, smallest).judge(found)
+    assert verdict.outcome == expected
+    if contradicted:
+        assert verdict.word == ("reversed" if found.high < null else "too small")
+
+
+@STEADY
+@given(INTERVALS, NUMBERS, NUMBERS)
+def test_a_claim_of_less_is_the_mirror_image_of_a_claim_of_more(found, null, smallest):
+    assume(smallest > null)
+    mirrored = Interval(-found.estimate, -found.high, -found.low, found.level, found.num_seeds)
+    more, less = Difference(null, smallest).judge(found), Difference(-null, -smallest, direction=-1).judge(mirrored)
+    assert (more.outcome, more.word) == (less.outcome, less.word)
+
+
+@STEADY
+@given(INTERVALS, st.floats(0.01, 3))
+def test_a_ratio_is_judged_as_its_logarithm_is(found, smallest):
+    on_logs = Difference(0, smallest).judge(found)
+    as_ratio = Difference(1, math.exp(smallest), scale="ratio").judge(found.mapped(math.exp))
+    assume(abs(math.exp(found.low) - 1) > 1e-9 and abs(found.high - smallest) > 1e-9)
+    assume(abs(found.estimate - smallest) > 1e-9 and abs(found.high) > 1e-9)
+    assert (on_logs.outcome, on_logs.word) == (as_ratio.outcome, as_ratio.word)
+
+
+@STEADY
+@given(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS).map(sorted), st.floats(0.1, 8))
+def test_equivalence_follows_the_law_and_never_both(numbers, margin):
+    low95, low90, estimate, high90, high95 = numbers
+    levels = TwoLevels(Interval(estimate, low90, high90, 0.9, 8), Interval(estimate, low95, high95, 0.95, 8))
+    supported = -margin < low90 and high90 < margin
+    contradicted = high95 < -margin or low95 > margin
+    assert not (supported and contradicted)
+    expected = "SUPPORTED" if supported else "CONTRADICTED" if contradicted else "INCONCLUSIVE"
+    assert Equivalence(margin).judge(levels).outcome == expected
+
+
+@STEADY
+@given(INTERVALS, NUMBERS, NUMBERS, st.floats(0, 2))
+def test_scaling_follows_the_law_and_never_both(found, predicted, rival, within):
+    assume(abs(predicted - rival) > within)
+    near = [predicted - within, predicted + within]
+    meets = found.low <= near[1] and found.high >= near[0]
+    supported, contradicted = meets and not found.covers(rival), not meets
+    assert not (supported and contradicted)
+    expected = "SUPPORTED" if supported else "CONTRADICTED" if contradicted else "INCONCLUSIVE"
+    verdict = Scaling(predicted, rival, within).judge(found)
+    assert verdict.outcome == expected
+    if contradicted:
+        assert verdict.word == ("rival fits" if found.covers(rival) else "neither fits")
+
+
+@STEADY
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.floats(0, 1))
+def test_exact_follows_the_law(errors, tolerance):
+    worst = max(abs(error) for error in errors)
+    expected = "CONTRADICTED" if worst > tolerance else "SUPPORTED" if len(errors) >= 100 else "INCONCLUSIVE"
+    assert Exact(tolerance).judge(errors).outcome == expected
+
+
+# Three synthetic worlds: from per-seed numbers to the verdict, by bootstrap and t together
+
+
+def judge_difference(rng, effect, noise, num_seeds=12):
+    seed = rng.normal(0, 3, num_seeds)
+    arm, base = seed + effect + rng.normal(0, noise, num_seeds), seed
+    rule = Difference(null=0, smallest=0.5)
+    return rule.judge(bootstrap_difference_interval(arm, base, rng, resamples=2000), difference_interval(arm, base))
+
+
+def judge_ratio(rng, effect, noise, num_seeds=12):
+    seed = rng.normal(6, 1, num_seeds)
+    base, arm = np.exp(seed + effect + rng.normal(0, noise, num_seeds)), np.exp(seed)
+    rule = Difference(null=1, smallest=1.2, scale="ratio")
+    return rule.judge(bootstrap_ratio_interval(base, arm, rng, resamples=2000, method="BCa"), ratio_interval(base, arm))
+
+
+def judge_censored(rng, effect, noise, num_seeds=12):
+    seed = rng.normal(6, 0.2, num_seeds)
+    base, arm = (np.exp(seed + shift + rng.normal(0, noise, num_seeds)) for shift in (effect, 0))
+
+    def seen(times):
+        return [Duration(int(min(time, 900)), 0.0, bool(time < 900)) for time in times]
+
+    rule = Difference(null=1, smallest=1.2, scale="ratio")
+    return rule.judge(restricted_mean_ratio(base=seen(base), arm=seen(arm), horizon=900, rng=rng, resamples=2000))
+
+
+def judge_equivalence(rng, effect, noise, num_seeds=12):
+    seed = rng.normal(0, 3, num_seeds)
+    arm, base = seed + effect + rng.normal(0, noise, num_seeds), seed
+    pair = {"arm_S": arm, "base_S": base, "scale": "difference"}
+    return Equivalence(margin=0.5).judge(levels_by_bootstrap(**pair, rng=rng), levels_by_t(**pair))
+
+
+def judge_scaling(rng, exponent, noise, num_seeds=12):
+    sizes = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
+    y_SP = sizes**exponent * np.exp(rng.normal(0, noise, (num_seeds, 5)))
+    slopes_S = log_log_slopes(sizes, y_SP)
+    rule = Scaling(predicted=-1, rival=-0.5, within=0.1)
+    return rule.judge(
+        bootstrap_difference_interval(slopes_S, 0 * slopes_S, rng, resamples=2000), mean_interval(slopes_S)
+    )
+
+
+def judge_exact(rng, error, noise, num_cases=100):
+    return Exact(tolerance=1e-9).judge(error + noise * rng.random(num_cases))
+
+
+#: Noise now and then passes for an effect, or for its opposite: hence 18 of 20, and several words.
+UNDECIDED = {"too noisy", "maybe too small", "intervals disagree"}
+WORLDS = {
+    "difference present": (judge_difference, (1.0, 0.3), "SUPPORTED", {"as claimed"}),
+    "difference absent": (judge_difference, (0.0, 0.3), "CONTRADICTED", {"too small"}),
+    "difference reversed": (judge_difference, (-1.0, 0.3), "CONTRADICTED", {"reversed"}),
+    "difference drowned": (judge_difference, (0.5, 5.0), "INCONCLUSIVE", UNDECIDED),
+    "ratio present": (judge_ratio, (math.log(2), 0.2), "SUPPORTED", {"as claimed"}),
+    "ratio absent": (judge_ratio, (0.0, 0.05), "CONTRADICTED", {"too small"}),
+    "ratio reversed": (judge_ratio, (-math.log(2), 0.2), "CONTRADICTED", {"reversed"}),
+    "ratio drowned": (judge_ratio, (0.1, 1.5), "INCONCLUSIVE", UNDECIDED),
+    "censored present": (judge_censored, (math.log(2), 0.2), "SUPPORTED", {"as claimed"}),
+    "censored absent": (judge_censored, (0.0, 0.05), "CONTRADICTED", {"too small"}),
+    "censored drowned": (judge_censored, (0.1, 1.5), "INCONCLUSIVE", UNDECIDED),
+    "equivalence present": (judge_equivalence, (0.0, 0.3), "SUPPORTED", {"as claimed"}),
+    "equivalence absent": (judge_equivalence, (1.5, 0.3), "CONTRADICTED", {"different"}),
+    "equivalence drowned": (judge_equivalence, (0.0, 5.0), "INCONCLUSIVE", UNDECIDED),
+    "scaling present": (judge_scaling, (-1.0, 0.1), "SUPPORTED", {"as claimed"}),
+    "scaling of the rival": (judge_scaling, (-0.5, 0.1), "CONTRADICTED", {"rival fits"}),
+    "scaling of neither": (judge_scaling, (1.0, 0.1), "CONTRADICTED", {"neither fits"}),
+    "scaling drowned": (judge_scaling, (-0.75, 3.0), "INCONCLUSIVE", UNDECIDED),
+    "exact present": (judge_exact, (0.0, 1e-12), "SUPPORTED", {"as claimed"}),
+    "exact absent": (judge_exact, (1e-3, 1e-12), "CONTRADICTED", {"counterexample"}),
+    "exact in too few cases": (judge_exact, (0.0, 1e-12, 99), "INCONCLUSIVE", {"not powered"}),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_each_world_gets_its_verdict(world):
+    judge, settings, outcome, words = WORLDS[world]
+    verdicts = [judge(np.random.default_rng([2026, draw]), *settings) for draw in range(20)]
+    wrong = [verdict for verdict in verdicts if verdict.outcome != outcome or verdict.word not in words]
+    assert len(wrong) <= 2, [verdict.reason for verdict in wrong]
+
+
+def test_a_claim_without_an_effect_is_supported_in_at_most_one_of_forty():
+    rng = np.random.default_rng(11)
+    outcomes = [
+        Difference(null=0, smallest=0.01).judge(difference_interval(rng.normal(size=8), np.zeros(8))).outcome
+        for _ in range(2000)
+    ]
+    assert np.mean([outcome == "SUPPORTED" for outcome in outcomes]) < 0.025 + 0.01
+
+
+# What keeps every rule from deciding
+
+SURE = Interval(2.0, 1.9, 2.1, 0.95, 8)
+SURE_TWICE = TwoLevels(Interval(0.0, -0.1, 0.1, 0.9, 8), Interval(0.0, -0.2, 0.2, 0.95, 8))
+RULES = [
+    (Difference(0, 1), SURE),
+    (Equivalence(1), SURE_TWICE),
+    (Scaling(2, 1, 0.1), SURE),
+    (Exact(1e-9), [0.0] * 100),
+]
+
+
+@pytest.mark.parametrize(("rule", "evidence"), RULES)
+def test_all_gates_passed_leave_the_verdict_alone(rule, evidence):
+    assert rule.judge(evidence, gates={"BN trains": True}) == rule.judge(evidence)
+    assert rule.judge(evidence).outcome == "SUPPORTED"
+
+
+@pytest.mark.parametrize(("rule", "evidence"), RULES)
+def test_a_failed_gate_is_named_and_decides_nothing(rule, evidence):
+    verdict = rule.judge(evidence, gates={"BN trains": True, "noise reaches the next layer": False})
+    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "gate failed")
+    assert verdict.reason == "What had to hold first did not: noise reaches the next layer."
+
+
+def few(evidence, num_seeds=5):
+    if isinstance(evidence, TwoLevels):
+        return TwoLevels(few(evidence.narrow, num_seeds), few(evidence.wide, num_seeds))
+    return Interval(evidence.estimate, evidence.low, evidence.high, evidence.level, num_seeds)
+
+
+@pytest.mark.parametrize(("rule", "evidence"), RULES[:3])
+def test_five_seeds_decide_nothing_and_six_may(rule, evidence):
+    verdict = rule.judge(few(evidence, 5), gates={"BN trains": False})
+    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "not powered")
+    assert verdict.reason == "5 seeds cannot decide it; 6 are needed."
+    assert rule.judge(few(evidence, 6)).outcome == "SUPPORTED"
+
+
+def test_the_fewest_seeds_count():
+    assert Difference(0, 1).judge(SURE, few(SURE)).word == "not powered"
+
+
+def test_a_claim_may_ask_for_more_seeds():
+    assert Difference(0, 1, min_seeds=9).judge(SURE).word == "not powered"
+
+
+def test_intervals_that_lead_to_different_verdicts_decide_nothing(interval):
+    verdict = Difference(0, 1).judge(interval(1.5, 0.1, 3), interval(1.5, -0.1, 3))
+    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "intervals disagree")
+    assert verdict.reason == (
+        "The verdict depends on the kind of interval: SUPPORTED by 1.5 [0.1, 3], INCONCLUSIVE by 1.5 [-0.1, 3]."
+    )
+
+
+def test_intervals_that_agree_show_the_first(interval):
+    first, second = interval(1.5, 0.2, 3), interval(1.5, 0.1, 3)
+    assert Difference(0, 1).judge(first, second).effect == first
+
+
+def test_the_milder_word_is_taken_where_both_contradict(interval):
+    narrow, wide = interval(-1, -1.5, -0.1), interval(-1, -2, 0.1)
+    for order in ((narrow, wide), (wide, narrow)):
+        assert Difference(0, 1).judge(*order).word == "too small"
+
+
+def test_an_interval_that_misses_its_own_estimate_decides_nothing(interval):
+    for astray in (interval(3, 1, 2), interval(0.5, 1, 2)):
+        assert Difference(0, 0.9).judge(astray).word == "intervals disagree"
+
+
+def test_no_evidence_is_an_error():
+    for rule, words in zip((rule for rule, _ in RULES), (*["no evidence"] * 3, "no errors"), strict=True):
+        with pytest.raises(ValueError, match=words):
+            rule.judge()
+    with pytest.raises(ValueError, match="no errors"):
+        Exact(1e-9).judge([0.0] * 100, [])
+    with pytest.raises(ValueError, match="no verdicts"):
+        agree([])
+
+
+@pytest.mark.parametrize("rule", [Difference(0, 1), Scaling(2, 1, 0.1)])
+def test_only_95_percent_intervals_are_judged(rule, interval):
+    with pytest.raises(ValueError, match="needs 95% intervals, got one of 90%"):
+        rule.judge(interval(2, 1, 3, level=0.9))
+
+
+# The effects that survival methods hand in
+
+
+def test_a_lower_bound_can_support_and_never_contradict(runs):
+    def judge(smallest):
+        bound = speedup_lower_bound(base=runs(never=900, times=8), arm=runs(*[100] * 8))
+        return Difference(1, smallest, scale="ratio").judge(bound)
+
+    assert judge(2).outcome == "SUPPORTED"
+    assert judge(2).reason.startswith("The ratio is at least 9 (95% lower limit 9)")
+    assert judge(20).outcome == "INCONCLUSIVE"
+
+
+def test_arms_of_which_none_arrives_decide_nothing(runs, rng):
+    never = runs(never=900, times=8)
+    verdict = Difference(1, 1.2, scale="ratio").judge(
+        restricted_mean_ratio(base=never, arm=never, horizon=900, rng=rng)
+    )
+    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "too noisy")
+    assert verdict.reason.startswith("The ratio is unknown")
+
+
+# Exact claims
+
+
+def test_one_counterexample_contradicts_however_few_the_cases():
+    assert Exact(1e-9).judge([0.0, 1.0]).outcome == "CONTRADICTED"
+    assert Exact(1e-9).judge([0.0] * 100, [-1.0]).outcome == "CONTRADICTED"
+
+
+def test_the_sign_of_an_error_does_not_matter():
+    assert Exact(1e-9).judge([-1.0] * 100) == Exact(1e-9).judge([1.0] * 100)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_error_that_is_not_finite_decides_nothing(bad):
+    verdict = Exact(1e-9).judge([0.0] * 100 + [bad])
+    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "not finite")
+
+
+def test_every_identity_needs_enough_cases():
+    assert Exact(1e-9).judge([0.0] * 100, [0.0] * 3).word == "not powered"
+    assert Exact(1e-9, min_cases=1).judge([0.0]).outcome == "SUPPORTED"
+
+
+# Declarations that cannot mean what they say
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda: Difference(0, 0),
+        lambda: Difference(1, 0.8, scale="ratio"),
+        lambda: Difference(0, 1, direction=-1),
+        lambda: Difference(0, 1, direction=0),
+        lambda: Difference(0, math.nan),
+        lambda: Difference(-1, 2, scale="ratio"),
+        lambda: Equivalence(0),
+        lambda: Equivalence(0.9, scale="ratio"),
+        lambda: Scaling(1, 1, 0),
+        lambda: Scaling(1, 1.05, 0.1),
+        lambda: Scaling(1, 2, -0.1),
+        lambda: Exact(-1),
+        lambda: Exact(1e-9, min_cases=0),
+    ],
+)
+def test_declarations_without_meaning_are_refused(declare):
+    with pytest.raises(ValueError, match=r"must|positive|got"):
+        declare()
+
+
+def test_claims_of_a_ratio_below_one_are_allowed(interval):
+    rule = Difference(1, 0.8, scale="ratio", direction=-1)
+    assert rule.judge(interval(0.5, 0.4, 0.6)).outcome == "SUPPORTED"
+    assert rule.judge(interval(2, 1.5, 2.5)).word == "reversed"
+
+
+def test_equal_ratios_are_symmetric_about_one():
+    def judge(low, high):
+        return Equivalence(1.25, scale="ratio").judge(
+            TwoLevels(Interval(1.0, low, high, 0.9, 8), Interval(1.0, low, high, 0.95, 8))
+        )
+
+    assert judge(0.81, 1.24).outcome == "SUPPORTED"
+    assert judge(0.79, 1.24).outcome == "INCONCLUSIVE"
+    assert judge(0.81, 1.26).outcome == "INCONCLUSIVE"
+
+
+def test_rules_and_verdicts_cannot_be_changed_after_the_fact():
+    with pytest.raises(FrozenInstanceError):
+        Difference(0, 1).smallest = 0.1
+    with pytest.raises(FrozenInstanceError):
+        Verdict("SUPPORTED", "", None, "as claimed").outcome = "CONTRADICTED"
+
+
+# Reasons are sentences
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (
+            Difference(1, 1.2, scale="ratio").judge(Interval(2.31, 1.94, 2.75, 0.95, 8)),
+            "The ratio is 2.31 (95% interval [1.94, 2.75]), wholly above 1, and the estimate reaches 1.2.",
+        ),
+        (
+            Difference(0, 0.2).judge(Interval(0.05, -0.02, 0.12, 0.95, 8)),
+            "The difference is 0.05 (95% interval [-0.02, 0.12]), wholly below 0.2, the smallest effect of interest.",
+        ),
+        (
+            Difference(0, -2, direction=-1).judge(Interval(1, 0.5, 1.5, 0.95, 8)),
+            "The difference is 1 (95% interval [0.5, 1.5]), wholly above 0: the opposite of the claim.",
+        ),
+        (
+            Difference(0, 1).judge(Interval(0.5, 0.1, 1.5, 0.95, 8)),
+            "The difference is 0.5 (95% interval [0.1, 1.5]), above 0, but the estimate falls short of 1.",
+        ),
+        (
+            Equivalence(1.25, scale="ratio").judge(
+                TwoLevels(Interval(1, 0.9, 1.1, 0.9, 8), Interval(1, 0.85, 1.15, 0.95, 8))
+            ),
+            "The ratio is 1 (90% interval [0.9, 1.1]), inside the margin (0.8, 1.25).",
+        ),
+        (
+            Scaling(-1, 0, 0.1).judge(Interval(-1.02, -1.08, -0.97, 0.95, 8)),
+            "The exponent is -1.02 (95% interval [-1.08, -0.97]), which agrees with the predicted -1 ± 0.1 "
+            "and not with the rival's 0.",
+        ),
+        (Exact(1e-9).judge([2e-12] * 200), "The largest error in 200 cases is 2e-12, within 1e-09."),
+    ],
+)
+def test_the_reason_is_a_sentence_with_its_numbers(verdict, reason):
+    assert verdict.reason == reason
+
+
+def test_declaring_a_rule_loads_neither_scipy_nor_torch():
+    code = "import sys, bnexp.stats.verdict; print({'scipy', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,196 @@
+"""Who may import whom, as one table, and what may never be loaded to answer a quick question."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "bnexp"
+
+SMALL = {"errors", "registry", "rng", "schedule"}
+JUDGING = {"records", "stats", "figures", "claims", "report"}
+PRODUCING = {"data", "norms", "models", "probes", "engine"}
+
+#: Part of the package to the parts it may import, itself apart. Read as: errors, registry, rng, schedule <- config <- data, norms,
+#: models, probes <- engine <- runs <- cli, and records, stats, figures <- claims <- report <- cli beside it.
+ALLOWED = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "rng": set(),
+    "registry": {"errors"},
+    "schedule": {"config"},  # for the type of a schedule's config only, never at run time
+    "config": {"errors"},
+    "records": {"config", "version"},  # the header keeps the config and bnexp's version
+    "stats": {"errors", "rng", "records"},
+    "figures": {"errors", "records", "stats"},
+    "claims": {"config", *SMALL, "records", "stats", "figures"},
+    "report": {"config", *SMALL, "records", "stats", "figures", "claims", "version"},
+    "data": {"config", "errors", "registry", "rng"},
+    "norms": {"config", "errors", "registry", "rng"},
+    "models": {"config", "errors", "registry", "rng", "norms"},  # a model is given a norm factory
+    "probes": {"config", *SMALL, "models", "records"},  # they know the block that every model is made of
+    "engine": {"config", *SMALL, "data", "norms", "models", "probes", "records"},
+    "runs": {"config", *SMALL, "data", "models", "engine", "records", "claims", "stats"},  # a plan is made of claims
+    "cli": {"config", *SMALL, *PRODUCING, *JUDGING, "runs", "version"},
+}
+
+#: What may be imported inside a function besides: a claim that measures something itself trains or builds nets to do so.
+ALLOWED_INSIDE = {"claims": PRODUCING}
+
+#: Parts that import torch, or anything that does, only inside a function (claims that measure) or not at all (the others).
+#: ``rng`` hands out torch generators and imports it when asked for one.
+NO_TORCH = {"errors", "registry", "schedule", "config", *JUDGING}
+
+#: Package to the only files that may import it, at any depth.
+RESERVED = {
+    "hydra": {"config/compose.py", "runs/sweep.py"},  # the sweep asks Hydra which job it is
+    "omegaconf": {"config/compose.py"},
+    "tensorboard": set(),
+}
+
+#: Packages that take seconds to import or to use, and that most commands do without: never at the top of a file.
+SLOW = {"torchvision", "mlxtend"}
+
+
+def imported(source: str) -> Iterator[tuple[str, bool]]:
+    """Every module a source imports, and whether it does so inside a function."""
+    tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they lead"
+            modules = [f"bnexp.{alias.name}" for alias in node.names] if node.module == "bnexp" else [str(node.module)]
+        yield from ((module, id(node) in inside) for module in modules)
+
+
+def violations(file: str, source: str) -> list[str]:
+    """What the file at this path below ``bnexp/`` imports and may not."""
+    part = Path(file).parts[0].removesuffix(".py")
+    found = []
+    for module, inside in imported(source):
+        top, _, rest = module.partition(".")
+        inner = rest.split(".")[0].replace("__version__", "version")
+        allowed = ALLOWED[part] | (ALLOWED_INSIDE.get(part, set()) if inside else set())
+        if top == "bnexp" and inner != part and inner not in allowed:
+            found.append(f"{file} imports bnexp.{inner}")
+        if top in RESERVED and file not in RESERVED[top]:
+            found.append(f"{file} imports {top}")
+        if top in SLOW and not inside:
+            found.append(f"{file} imports {top} at its top")
+        if top == "torch" and part in NO_TORCH and not (inside and part in ALLOWED_INSIDE):
+            found.append(f"{file} imports torch")
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_part_of_the_package_has_a_row_in_the_table():
+    assert {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in sources()} <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_follow_the_table(file):
+    assert violations(file.relative_to(PACKAGE).as_posix(), file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("records/curves.py", "import torch"),
+        ("records/curves.py", "def f():\n    from torch import nn"),
+        ("records/curves.py", "from bnexp.engine.loop import train"),
+        ("claims/fig1_speed.py", "import torch"),
+        ("claims/fig1_speed.py", "from bnexp.engine.build import build"),
+        ("claims/fig1_speed.py", "def f():\n    from bnexp.runs.execute import execute"),
+        ("data/torchvision_sets.py", "import torchvision"),
+        ("models/mlp.py", "from bnexp import engine"),
+        ("models/mlp.py", "import bnexp.runs.execute"),
+        ("norms/batch.py", "from bnexp.models.blocks import NormAct"),
+        ("cli/train.py", "from omegaconf import OmegaConf"),
+        ("data/npz.py", "if True:\n    import hydra.utils"),
+        ("engine/loop.py", "from bnexp.cli.table import columns"),
+    ],
+)
+def test_the_guard_sees_a_violation(file, source):
+    assert len(violations(file, source)) == 1
+
+
+def test_nothing_of_the_judging_half_loads_torch():
+    """However long the chain of imports: every module of it, in a process of its own."""
+    parts = [part for part in sorted(NO_TORCH) if (PACKAGE / part).is_dir()]
+    modules = [
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for part in parts
+        for file in (PACKAGE / part).rglob("*.py")
+    ]
+    code = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert len(modules) > 10
+    assert done.stdout == "False\n"
+
+
+def loaded_by(*words: str) -> tuple[set[str], int]:
+    """The modules loaded after a command, and its exit code, in a process of its own."""
+    code = (
+        "import sys; from bnexp.cli.main import run\n"
+        "try:\n"
+        f"    code = run({list(words)!r})\n"
+        "except SystemExit as stop:\n"  # Hydra leaves this way after --help
+        "    code = stop.code or 0\n"
+        "print('|'.join([str(code), *sys.modules]), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    code_word, *modules = done.stderr.splitlines()[-1].split("|")
+    return set(modules), int(code_word)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--version"], ["list", "norms"], ["list", "runs"]])
+def test_quick_answers_load_neither_torch_nor_hydra(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    modules, code = loaded_by(*words)
+    assert code == 0
+    assert not modules & {"torch", "hydra", "omegaconf", "torchvision", "tensorboard", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--help"], ["train", "seed=-1"], ["train", "norm=none,batch", "--cfg", "job"]]
+)
+def test_configuring_loads_no_torch(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    modules, _ = loaded_by(*words)
+    assert "hydra" in modules
+    assert not modules & {"torch", "torchvision", "tensorboard"}
+
+
+def test_loaded_modules_are_seen():
+    assert "json" in loaded_by("list", "norms")[0]
+
+
+def seconds(*words: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "bnexp", *words], capture_output=True, timeout=60, check=True)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("words", [["list", "norms"], ["--help"]])
+def test_quick_answers_take_less_than_half_a_second(words):
+    for _ in range(2):  # a second try, for a machine that was busy with something else
+        median = sorted(seconds(*words) for _ in range(3))[1]
+        if median < 0.5:
+            return
+    pytest.fail(f"bnexp {' '.join(words)} took {median:.2f} s")
