@@ -99,8 +99,8 @@ CLAIM = register(
             "none": Endpoint("pixels 0..1 against bytes 0..255", _RULE),
         },
         caveats=(
-            "Bytes against 0..1 is a change of units, which a learning rate of its own should absorb; but the first layer's weights "
-            "start 255 times too large for it.",
+            "Bytes against 0..1 is a change of units, which a learning rate of its own should absorb; but the first layer's "
+            "weights start 255 times too large for it.",
             "Momentum or Adam would shrink the effect; this is plain SGD.",
         ),
         overturn="Another model or optimiser: bnexp train dataset.standardize=unit,global ...",

@@ -208,8 +208,8 @@ CLAIM = register(
         caveats=(
             "Only plain SGD, only weights in front of a norm, only eps = 0: momentum, weight decay and the usual eps break it "
             "(the figure), and gamma, beta and the output layer never had it.",
-            "The exponent 1/4 assumes gradient noise of one strength, which neither kind of labels keeps: real ones pull in a steady "
-            "direction first and fade when learned, and with random ones the net learns to answer evenly, so that over longer "
+            "The exponent 1/4 assumes gradient noise of one strength, which neither kind of labels keeps: real ones pull in a "
+            "steady direction first and fade when learned; with random ones the net learns to answer evenly, and over longer "
             "runs the exponent falls below 1/4. It depends on the window, is reported and not judged.",
         ),
         overturn="a step of plain SGD in float64 after which a layer's length differs from the triangle's by 1e-8",

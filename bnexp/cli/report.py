@@ -70,9 +70,12 @@ def _require_reproduced(runs_dir: Path, budget: str) -> None:
         )
     if (runs_dir / CELLS / budget).is_dir():
         return
+    where = "" if runs_dir == Path("runs") else f" runs_dir={runs_dir}"
     elsewhere = [name for name in BUDGETS if (runs_dir / CELLS / name).is_dir()]
     raise UserError(
         f"nothing was reproduced with budget={budget} in this runs folder",
         got=runs_dir,
-        todo=f"bnexp report --budget {elsewhere[-1]}" if elsewhere else f"{program()} reproduce all budget={budget}",
+        todo=f"{program()} report --budget {elsewhere[-1]}"
+        if elsewhere
+        else f"{program()} reproduce all budget={budget}{where}",
     )

@@ -115,7 +115,15 @@ def _section(kind: type, key: str, values: Any) -> Any:
         if field.name not in values and field.default is MISSING:
             name = prefix + field.name
             raise UserError(f"there is no value for {name}", todo=f"{name}=VALUE, or the line in its YAML")
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    floats = {field.name for field in fields(kind) if field.type == "float"}
+    return kind(**{name: _plain(value, name in floats) for name, value in values.items()})
+
+
+def _plain(value: Any, is_float: bool) -> Any:
+    """Lists as tuples, and 1 as 1.0 where a float is meant: ``optimizer.lr=1`` and ``=1.0`` are one run."""
+    if is_float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _require_groups(values: Mapping[Any, Any]) -> None:

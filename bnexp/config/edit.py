@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
-
-Config = TypeVar("Config")
+from typing import Any
 
 
-def with_value(config: Config, key: str, value: Any) -> Config:
+def with_value(config: Any, key: str, value: Any) -> Any:
     """``config`` with the value at a dotted key replaced; every check of the schema runs again.
 
     Example:
@@ -20,13 +18,13 @@ def with_value(config: Config, key: str, value: Any) -> Config:
     Raises:
         KeyError: there is no such key.
     """
-    assert is_dataclass(config)
+    assert is_dataclass(config) and not isinstance(config, type)
     head, _, rest = key.partition(".")
     names = [field.name for field in fields(config)]
     if head in names:
         inner = getattr(config, head)
-        return replace(config, **{head: with_value(inner, rest, value) if rest else value})  # type: ignore[return-value]
+        return replace(config, **{head: with_value(inner, rest, value) if rest else value})
     options = getattr(config, "options", {})
     if not rest and head in options:
-        return replace(config, options={**options, head: value})  # type: ignore[call-arg, return-value]
+        return replace(config, options={**options, head: value})
     raise KeyError(key)

@@ -37,22 +37,37 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
 
 def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any]) -> str:
     """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one."""
-    source = "".join(inspect.getsource(function) for function in _reached(measure, {}))
-    return f"{claim}-{budget}-s{seed}-{_digest({'source': source, 'schema_version': SCHEMA_VERSION})}"
+    return f"{claim}-{budget}-s{seed}-{_digest({'source': _reached(measure), 'schema_version': SCHEMA_VERSION})}"
 
 
-def _reached(function: Callable[..., Any], seen: dict[str, Callable[..., Any]]) -> list[Callable[..., Any]]:
-    """A function and those of its own module that it calls, so that editing a figure makes no new measurement."""
-    seen[function.__name__] = function
-    pending = [function.__code__]
+def _reached(measure: Callable[..., Any]) -> dict[str, str]:
+    """Name to source or value of all that a measurement uses of its own module: editing a figure makes no new measurement."""
+    found: dict[str, str] = {}
+    pending: list[tuple[str, Any]] = [(measure.__name__, measure)]
+    while pending:
+        name, thing = pending.pop()
+        if name in found or inspect.ismodule(thing):
+            continue
+        own = inspect.isroutine(thing) or inspect.isclass(thing)
+        if own and thing.__module__ != measure.__module__:
+            continue
+        found[name] = inspect.getsource(thing) if own else repr(thing)
+        pending += [(used, measure.__globals__[used]) for used in _names(thing) if used in measure.__globals__]
+    return found
+
+
+def _names(thing: Any) -> set[str]:
+    """The global names a function or class mentions, those inside nested functions included."""
+    if inspect.isclass(thing):
+        return set().union(*(_names(member) for member in vars(thing).values() if inspect.isroutine(member)))
+    pending = [getattr(inspect.unwrap(thing), "__code__", None)] if callable(thing) else []
+    names: set[str] = set()
     while pending:
         code = pending.pop()
-        pending += [constant for constant in code.co_consts if inspect.iscode(constant)]
-        for name in code.co_names:
-            called = function.__globals__.get(name)
-            if inspect.isfunction(called) and called.__module__ == function.__module__ and name not in seen:
-                _reached(called, seen)
-    return [seen[name] for name in sorted(seen)]
+        if code is not None:
+            names |= set(code.co_names)
+            pending += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    return names
 
 
 def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:

@@ -35,11 +35,7 @@ def draw_interval(effect: Interval, scale: Scale, ax: Axes) -> Axes:
     ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, scale.log)]
     left, right = _limits([*ends, *(value for value, _ in scale.marks)], scale.log)
     ax.axvspan(max(scale.zone[0], left), min(scale.zone[1], right), color=ZONE, linewidth=0)
-    for index, (value, word) in enumerate(scale.marks):
-        ax.axvline(value, color=QUIET, linewidth=1, linestyle=":")
-        height = 0.98 - 0.17 * index  # one above the other, however near the values are
-        ax.annotate(word, (value, height), xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",
-                    color=QUIET, fontsize=8.5, va="top")  # fmt: skip
+    _draw_marks(scale, ax, left, right)
     low, high = (end if _drawable(end, scale.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
     ax.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="butt")
     for end, edge, marker in ((effect.low, left, "<"), (effect.high, right, ">")):
@@ -57,28 +53,38 @@ def draw_interval(effect: Interval, scale: Scale, ax: Axes) -> Axes:
     return ax
 
 
+def _draw_marks(scale: Scale, ax: Axes, left: float, right: float) -> None:
+    """Dotted lines with their words, one above the other however near they are, each on the side with more room."""
+    middle = math.sqrt(left * right) if scale.log else (left + right) / 2
+    for index, (value, word) in enumerate(scale.marks):
+        ax.axvline(value, color=QUIET, linewidth=1, linestyle=":")
+        side, shift = ("left", 3) if value < middle else ("right", -3)
+        ax.annotate(word, (value, 0.98 - 0.17 * index), xycoords=("data", "axes fraction"), xytext=(shift, 0),
+                    textcoords="offset points", color=QUIET, fontsize=8.5, ha=side, va="top")  # fmt: skip
+
+
 def _drawable(value: float, log: bool) -> bool:
     return math.isfinite(value) and not (log and value <= 0)
 
 
 def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
-    """From the least to the greatest value, with a tenth of the way added on the left and room for words on the right."""
+    """From the least to the greatest value, with a tenth of the way added on both sides."""
     low, high = (math.log(end) if log else end for end in (min(values), max(values)))
     width = (high - low) or 1.0
-    left, right = low - 0.1 * width, high + 0.45 * width
+    left, right = low - 0.1 * width, high + 0.1 * width
     return (math.exp(left), math.exp(right)) if log else (left, right)
 
 
 def _plain_ticks(ax: Axes, left: float, right: float) -> None:
     """Ratios as people say them: 1.2, 2, 10; not as powers."""
-    steps = (1, 1.2, 1.5, 2, 3, 5, 7)
-    all_ticks = [step * 10.0**power for power in range(-6, 9) for step in steps]
-    ticks = [tick for tick in all_ticks if left <= tick <= right]
-    while len(ticks) > 7:
-        ticks = [tick for tick in ticks if _leading_digit(tick) == 1] if len(ticks) > 14 else ticks[::2]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    from matplotlib.ticker import MaxNLocator
+
+    powers = range(math.floor(math.log10(left)), math.ceil(math.log10(right)) + 1)
+    for steps in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**power for power in powers for step in steps if left <= step * 10.0**power <= right]
+        if len(ticks) <= 7:
+            break
+    if len(ticks) < 4:
+        ticks = [float(tick) for tick in MaxNLocator(5).tick_values(left, right) if left <= tick <= right]
+    ax.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks])
     ax.minorticks_off()
-
-
-def _leading_digit(tick: float) -> float:
-    return round(tick / 10 ** math.floor(math.log10(tick) + 1e-9), 3)

@@ -31,5 +31,5 @@ def draw_survival(base: Sequence[Duration], arm: Sequence[Duration], ax: Axes) -
     ax.set(
         xlabel="training steps", ylabel="share of runs not at the target", ylim=(-0.03, 1.05), xlim=(0, horizon * 1.03)
     )
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

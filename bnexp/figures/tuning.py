@@ -23,6 +23,9 @@ LOOKS = (
     ("#555555", (0, (5, 1)), "v"),
 )
 
+#: Characters under an axis of ordinary width before labels would touch.
+LONG_LABELS = 40
+
 
 def draw_tuning(
     arms: Mapping[str, Mapping[float, Sequence[float]]], chosen: Mapping[str, float | None], ax: Axes, *, key: str
@@ -31,7 +34,7 @@ def draw_tuning(
 
     Args:
         arms: arm to value to the accuracy of each tuning seed, in [0, 1].
-        chosen: arm to the value it chose; marked by a ring.
+        chosen: arm to the value it chose; marked by a ring, wider for each arm so that equal choices all show.
         ax: where to draw.
         key: what was tuned.
     """
@@ -42,13 +45,16 @@ def draw_tuning(
         for value, scores in tried.items():
             ax.plot([value] * len(scores), scores, marker, color=color, markersize=4, alpha=0.85)
         choice = chosen.get(arm)
-        if choice in tried:
-            ax.plot([choice], [fmean(tried[choice])], "o", color=color, markersize=13, fillstyle="none", mew=1.6)
+        if choice is not None and choice in tried:
+            ax.plot(
+                [choice], [fmean(tried[choice])], "o", color=color, markersize=12 + 3 * index, fillstyle="none", mew=1.4
+            )
     ax.set(xlabel=key, ylabel="final validation accuracy")
     values = sorted({value for tried in arms.values() for value in tried})
     if values[0] > 0:
         ax.set_xscale("log")
-        ax.set_xticks(values, [f"{value:g}" for value in values])
+        labels = [f"{value:.3g}" for value in values]
+        ax.set_xticks(values, labels, rotation=45 if len("  ".join(labels)) > LONG_LABELS else 0)
         ax.minorticks_off()
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bnexp.claims.base import Endpoint, Evidence, Sample
@@ -24,6 +25,9 @@ from bnexp.stats.verdict import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Arm to tuned value to the final accuracy of each tuning seed.
+Scores = Mapping[str, Mapping[float, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,22 @@ def tuning_pictures(judged: Judged) -> list[Picture]:
         if grid.tuning is None or not scores:
             continue
         chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
+        draw = partial(_draw_tuning, scores, chosen, grid.tuning.key)
         svg = _svg(
-            lambda figure, scores=scores, chosen=chosen, key=grid.tuning.key: draw_tuning(
-                scores, chosen, figure.subplots(), key=key
-            ),
-            f"{judged.claim.id}-tuning{index}", f"Tuning curve of {grid.tuning.key}", (5.2, 3.2),
-        )  # fmt: skip
+            draw,
+            f"{judged.claim.id}-tuning{index}",
+            f"Tuning curve of {grid.tuning.key}",
+            (4.2, 2.8 + 0.2 * len(scores)),
+        )
         pictures.append(Picture(svg, _tuning_caption(scores, chosen)))
     return pictures
 
 
-def _tuning_caption(scores: dict[str, dict[float, list[float]]], chosen: dict[str, float | None]) -> str:
+def _draw_tuning(scores: Scores, chosen: Mapping[str, float | None], key: str, figure: Figure) -> None:
+    draw_tuning(scores, chosen, figure.subplots(), key=key)
+
+
+def _tuning_caption(scores: Scores, chosen: Mapping[str, float | None]) -> str:
     seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
     edges = [arm for arm, tried in scores.items() if len(tried) > 1 and chosen[arm] in (min(tried), max(tried))]
     caption = (
@@ -133,7 +142,7 @@ def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
 def _survival_picture(name: str, sample: Sample) -> Picture:
     base, arm = durations(sample)
     horizon = max(one.steps for one in (*base, *arm))
-    watched = [to_horizon(side, horizon) for side in (base, arm)]
+    watched = (to_horizon(base, horizon), to_horizon(arm, horizon))
     reached = ", ".join(
         f"{side} {sum(one.observed for one in runs)} of {len(runs)} (95 % interval of the chance "
         f"{share_reached(runs).low:.2f} to {share_reached(runs).high:.2f})"
@@ -143,9 +152,9 @@ def _survival_picture(name: str, sample: Sample) -> Picture:
         f"Kaplan-Meier: the share of runs not at the target yet. Reached it: {reached}. "
         f"Log-rank p {p_words(log_rank_p_value(*watched))}, which ignores the pairing; the verdict does not."
     )
-    svg = _svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption)
+    svg = _svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption, (4.2, 3.2))
     return Picture(svg, caption)
 
 
 def _svg(draw: Callable[[Figure], object], name: str, label: str, size: tuple[float, float] = (4.2, 3.0)) -> str:
-    return inline_svg(lambda figure: draw(figure) and None, name=name, label=label, size=size)
+    return inline_svg(draw, name=name, label=label, size=size)

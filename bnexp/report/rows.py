@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bnexp.claims.base import Claim
 from bnexp.claims.judged import Judged
 from bnexp.report.words import NOT_RUN, cost_words, told
 from bnexp.stats.interval import Interval
@@ -52,11 +53,17 @@ def row(judged: Judged) -> Row:
 def missing_words(judged: Judged) -> str:
     """How many runs are missing; before tuning is done, the reported runs cannot be counted yet."""
     if not judged.runs.cells:
-        return "never started"
+        return (
+            "never started" if _declares_runs(judged.claim, judged.budget) else f"no runs with budget={judged.budget}"
+        )
     regimes = {cell.regime for cell in judged.runs.cells}
     more = " at least" if regimes == {"tuning"} else ""
     count = len(judged.missing)
     return f"{count} of{more} {len(judged.runs.cells)} runs missing"
+
+
+def _declares_runs(claim: Claim, budget: str) -> bool:
+    return bool(claim.measurement) or any(budget in grid.budgets for grid in claim.grids)
 
 
 def seconds_spent(judged: Sequence[Judged]) -> float:

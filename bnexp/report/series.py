@@ -43,8 +43,10 @@ def series(judged: Judged, page_folder: Path) -> list[Series]:
     for cell in judged.runs.cells:
         groups.setdefault((cell.grid, cell.regime, cell.arm), []).append(cell)
     ordered = sorted(groups.items(), key=lambda item: (item[0][1] == "tuning", item[0][0]))
-    distinct = {tuple(cell.run_id for cell in cells): (key, cells) for key, cells in reversed(ordered)}
-    return [_series(judged, key, cells, page_folder) for key, cells in reversed(distinct.values())]
+    distinct: dict[frozenset[str], tuple[tuple[int, str, str], list[Cell]]] = {}
+    for key, cells in ordered:
+        distinct.setdefault(frozenset(cell.run_id for cell in cells), (key, cells))
+    return [_series(judged, key, cells, page_folder) for key, cells in distinct.values()]
 
 
 def _series(judged: Judged, key: tuple[int, str, str], cells: Sequence[Cell], page_folder: Path) -> Series:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bnexp.figures.style import SETTINGS
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 PIXELS_PER_POINT = 96 / 72
 
 
-def inline_svg(draw: Callable[[Figure], None], *, name: str, label: str, size: tuple[float, float] = (5.2, 3.3)) -> str:
+def inline_svg(
+    draw: Callable[[Figure], object], *, name: str, label: str, size: tuple[float, float] = (5.2, 3.3)
+) -> str:
     """A figure as an ``<svg>`` element.
 
     Args:
@@ -29,7 +31,8 @@ def inline_svg(draw: Callable[[Figure], None], *, name: str, label: str, size: t
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**SETTINGS, "svg.fonttype": "path", "svg.hashsalt": name}):
+    settings: Any = {**SETTINGS, "svg.fonttype": "path", "svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=size)
         draw(figure)
         stream = io.StringIO()

@@ -52,7 +52,7 @@ def interval_words(effect: Interval, prefix: str = "", suffix: str = "") -> str:
 
     Example:
         >>> interval_words(Interval(2.0, 1.5, 2.71828, level=0.95, num_seeds=8), suffix=" ×")
-        '2.00 × [1.50, 2.72]'
+        '2.0 × [1.5, 2.7]'
         >>> interval_words(Interval(9.0, 8.0, math.inf, level=0.95, num_seeds=8), suffix=" ×")
         'at least 9.0 × [8.0, no upper limit]'
     """

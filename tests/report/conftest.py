@@ -158,14 +158,21 @@ IDENTITY = claim(
     measurement=Measurement(measure=lambda *_: {}, num_seeds={"quick": 1}), disputed_by="",
 )  # fmt: skip
 MISSING = claim("missing", "N1", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}))
-UNSTARTED = claim("unstarted", "N2", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}))
+UNSTARTED = claim(
+    "unstarted", "N2", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}),
+    grids=(Grid(vary={"norm": ("none",)}, budgets={"quick": ()}),),
+)  # fmt: skip
+UNAFFORDED = claim(
+    "unafforded", "N3", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}),
+    grids=(Grid(vary={"norm": ("none",)}, budgets={"full": ()}),),
+)  # fmt: skip
 
 
 def make_world(folder: Path) -> World:
     """Write every run, keep every list of runs, judge, report."""
     runs_dir = folder / "runs"
     claims: Registry[Claim] = Registry("claim")
-    for one in (SPEED, REFUTED, GATED, LAW, CENSORED, IDENTITY, MISSING, UNSTARTED):
+    for one in (SPEED, REFUTED, GATED, LAW, CENSORED, IDENTITY, MISSING, UNSTARTED, UNAFFORDED):
         claims.add(one.id, one)
     cells = {"speed": _speed_cells(runs_dir), "identity": [_measured(runs_dir)]}
     shared = [_trained(runs_dir, "own", BATCH, None, seed, rising(1)) for seed in range(8)]
@@ -232,5 +239,5 @@ def _measured(runs_dir: Path) -> Cell:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Eight claims: supported, contradicted, inconclusive, scaling, censored, exact, with runs missing, never started."""
+    """Nine claims: of every outcome, scaling, censored, exact, with runs missing, never started, none planned."""
     return make_world(tmp_path_factory.mktemp("world"))

@@ -1,0 +1,108 @@
+"""What the report's figures show: every run, every value, the choice, the runs that never arrived."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from bnexp.figures.intervals import Scale, draw_interval
+from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
+from bnexp.figures.survival import draw_survival
+from bnexp.figures.tuning import draw_tuning
+from bnexp.records.curves import Duration
+from bnexp.report.svg import inline_svg
+from bnexp.stats.interval import Interval
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def points(ax, marker: str) -> list[tuple[float, float]]:
+    """Where the markers of a kind stand."""
+    lines = [line for line in ax.get_lines() if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_every_pair_is_a_line_and_runs_cut_off_are_hollow(ax):
+    draw_pairs([4, 8], [1, 2], ax, observed_base=[True, False], observed_arm=[True, True], log=True, ylabel="steps")
+    assert [tuple(line.get_ydata()) for line in ax.get_lines() if line.get_marker() == "None"] == [(4, 1), (8, 2)]
+    hollow = [line.get_ydata()[0] for line in ax.get_lines() if line.get_markerfacecolor() == "white"]
+    assert hollow == [8]
+    assert ax.get_yscale() == "log"
+
+
+def test_equal_seeds_do_not_hide_each_other(ax):
+    draw_pairs([1, 1], [1, 1], ax, observed_base=[True] * 2, observed_arm=[True] * 2, log=False, ylabel="value")
+    assert len(set(points(ax, "o"))) == 2
+
+
+def test_single_values_stand_in_the_order_of_seeds(ax):
+    draw_values([3.0, 1.0, 2.0], ax, ylabel="effect")
+    assert points(ax, "o") == [(0, 3), (1, 1), (2, 2)]
+
+
+def test_errors_are_sorted_and_an_exact_zero_is_still_shown(ax):
+    draw_errors([1e-3, 0.0, -1e-12], 1e-9, ax)
+    heights = [y for _, y in points(ax, ".")]
+    assert heights == sorted(heights)
+    assert len(heights) == 3
+    assert ax.get_ylim()[0] < heights[0] < 1e-15
+    assert ax.get_ylim()[1] > 1e-3
+
+
+def test_tuning_shows_every_seed_and_rings_the_choice(ax):
+    draw_tuning({"norm=none": {0.1: [0.5, 0.7], 1.0: [0.8, 0.9]}}, {"norm=none": 1.0}, ax, key="optimizer.lr")
+    assert sorted(y for _, y in points(ax, "s")) == [0.5, 0.7, 0.8, 0.9]
+    assert points(ax, "o") == [(1.0, pytest.approx(0.85))]
+    assert ax.get_xlabel() == "optimizer.lr"
+
+
+def test_survival_falls_to_the_share_that_never_arrives_and_says_so(ax):
+    there, never = Duration(100, 1.0, True), Duration(300, 1.0, False)  # diverged at 300
+    draw_survival([there, never, never, never], [there, there, there, Duration(800, 1.0, True)], ax)
+    base, arm = ax.get_lines()[0], ax.get_lines()[-1]
+    assert base.get_ydata()[-1] == 0.75
+    assert base.get_xdata()[-1] == 800  # nothing is gained by diverging early
+    assert arm.get_ydata()[-1] == 0
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["base (n=4, 3 never there)", "arm (n=4)"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "arrow"),
+    [
+        (Interval(2, 1.5, 3, 0.95, 8), None),
+        (Interval(2, 1.5, math.inf, 0.95, 8), ">"),
+        (Interval(2, 0, 3, 0.95, 8), "<"),
+    ],
+)
+def test_an_interval_without_an_end_ends_in_an_arrow(ax, interval, arrow):
+    draw_interval(interval, Scale(((1, "none"), (1.2, "smallest")), (1.2, math.inf), True), ax)
+    assert {marker for marker in "<>" if points(ax, marker)} == ({arrow} if arrow else set())
+    assert points(ax, "o") == [(2, 0)]
+
+
+def test_the_marks_that_decide_are_in_sight_however_far_away(ax):
+    draw_interval(Interval(90, 80, 100, 0.95, 8), Scale(((0, "none"), (1, "smallest")), (1, math.inf), False), ax)
+    left, right = ax.get_xlim()
+    assert left < 0
+    assert right > 100
+
+
+def test_an_unknown_ratio_can_be_drawn(ax):
+    draw_interval(Interval(1, 0, math.inf, 0.95, 8), Scale(((1, "none"), (1.2, "least")), (1.2, math.inf), True), ax)
+    assert points(ax, "<")
+    assert points(ax, ">")
+
+
+def test_a_figure_in_a_page_keeps_no_style_metadata_or_foreign_id():
+    rng = np.random.default_rng(0)
+    svg = inline_svg(lambda figure: figure.subplots().plot(rng.normal(size=9)), name="one", label='"quoted" <b>')
+    assert svg.startswith('<svg role="img" aria-label="&quot;quoted&quot; &lt;b&gt;" viewBox=')
+    assert "<style" not in svg
+    assert "<metadata" not in svg
+    assert all(part.startswith("one-") for part in svg.replace('id="', "\0").split("\0")[1:])

@@ -1,0 +1,186 @@
+"""The page says everything it should of every claim, stands alone, and is sound HTML."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html import unescape
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from bnexp.report.build import build
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Tags(HTMLParser):
+    """Every opening tag with its attributes, in order; says when tags are not closed in the order they were opened."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.misnested: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.misnested.append(tag)
+
+
+@pytest.fixture(scope="module")
+def tags(world) -> Tags:
+    return Tags(world.html)
+
+
+def section_of(world, name: str) -> str:
+    """One claim's part of the page."""
+    rest = world.html.split(f'id="claim-{name}"')[1]
+    return rest.split('<section class="claim"')[0]
+
+
+def text_of(html: str) -> str:
+    without = re.sub(r"<svg.*?</svg>|<[^>]+>", " ", html, flags=re.S)
+    return " ".join(unescape(without).split())
+
+
+def test_tags_are_closed_in_the_order_they_were_opened(tags):
+    assert tags.misnested == []
+    assert tags.open == []
+
+
+def test_no_id_occurs_twice_and_every_reference_leads_somewhere(world, tags):
+    ids = Counter(attributes["id"] for _, attributes in tags.tags if "id" in attributes)
+    assert [name for name, count in ids.items() if count > 1] == []
+    named = {value for _, a in tags.tags for key, value in a.items() if key.endswith("href") and value.startswith("#")}
+    named |= {f"#{name}" for name in re.findall(r"url\(#([^)]+)\)", world.html)}
+    named |= {f"#{a[key]}" for _, a in tags.tags for key in ("aria-labelledby",) if key in a}
+    assert {name[1:] for name in named} - set(ids) == set()
+    assert len(named) > 100  # the figures' own references are among them
+
+
+def test_the_page_loads_nothing_from_anywhere(tags, world):
+    links = [
+        value
+        for _, attributes in tags.tags
+        for key, value in attributes.items()
+        if key in ("src", "href", "xlink:href")
+    ]
+    assert [link for link in links if re.match(r"(?i)(\w+:)?//|https?:|file:", link)] == []
+    assert not {"script", "iframe", "img", "object"} & {tag for tag, _ in tags.tags}
+    assert "@import" not in world.html
+
+
+def test_the_verdict_table_comes_before_every_claim_and_has_one_row_each(world):
+    table = world.html.split("<tbody")[1].split("</tbody>")[0]
+    assert table.count("<tr") == len(world.judged) == world.html.count('<section class="claim"')
+    assert world.html.index("</tbody>") < world.html.index('<section class="claim"')
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "effect"),
+    [
+        ("speed", "SUPPORTED", "4.00 × [4.00, 4.00]"),
+        ("refuted", "CONTRADICTED", "0.010 [-0.001, 0.021]"),
+        ("gated", "INCONCLUSIVE", "0.000 [-0.006, 0.006]"),
+        ("law", "SUPPORTED", "exponent -0.500 [-0.511, -0.489]"),
+        ("censored", "SUPPORTED", "at least 9.4 × [6.7, no upper limit]"),
+        ("identity", "SUPPORTED", "largest error 1.0e-13"),
+        ("missing", "NOT RUN", ""),
+        ("unstarted", "NOT RUN", ""),
+    ],
+)
+def test_every_claim_shows_its_verdict_in_a_word_with_a_sign_and_its_effect(world, name, outcome, effect):
+    section = section_of(world, name)
+    sign = outcome.lower().replace(" ", "-")
+    assert f'href="#sign-{sign}"/></svg>{outcome}</span>' in section
+    assert f'id="sign-{sign}"' in world.html
+    assert effect in text_of(section)
+
+
+@pytest.mark.parametrize("name", ["speed", "refuted", "gated", "law", "censored", "identity", "missing", "unstarted"])
+def test_every_claim_shows_what_was_declared(world, name):
+    claim, text = world.claims[name], text_of(section_of(world, name))
+    endpoints = [endpoint.estimand[1:] for endpoint in claim.endpoints.values()]
+    told = (claim.statement, claim.source, claim.formula, claim.overturn, *claim.caveats, *claim.deviations, *endpoints)
+    assert [words for words in told if words not in text] == []
+    assert (claim.disputed_by or "Nobody we know of") in text
+
+
+def test_a_verdict_comes_with_its_reason_gates_numbers_and_notes(world):
+    text = text_of(section_of(world, "speed"))
+    assert world.of("speed").primary.reason in text
+    assert "✓ passed the baseline learns at all" in text
+    assert "target 0.9" in text
+    assert "a note about these runs" in text
+    assert "✗ FAILED the noise was large enough" in text_of(section_of(world, "gated"))
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [
+        ("speed", 1 + 3 + 3 + 1),  # its own; interval, seeds, survival of each endpoint; tuning
+        ("refuted", 1 + 2 + 2 + 2),
+        ("gated", 1 + 2),
+        ("law", 1 + 2),
+        ("censored", 1 + 3 + 3),
+        ("identity", 1 + 1),
+        ("missing", 0),
+    ],
+)
+def test_every_claim_has_its_pictures_each_described_and_captioned(world, name, pictures):
+    section = section_of(world, name)
+    figures = re.findall(r"<figure.*?</figure>", section, flags=re.S)
+    assert len(figures) == pictures
+    assert all(re.search(r'<svg role="img" aria-label="[^"]+"', figure) for figure in figures)
+    assert all(re.search(r"<figcaption>\S", figure) for figure in figures)
+
+
+def test_a_claim_without_all_runs_says_how_many_and_what_runs_them(world):
+    assert "3 of 5 runs missing" in text_of(section_of(world, "missing"))
+    assert "bnexp reproduce missing budget=quick" in section_of(world, "missing")
+    assert "never started" in text_of(section_of(world, "unstarted"))
+    assert "no runs with budget=quick" in text_of(section_of(world, "unafforded"))
+
+
+def test_links_to_run_folders_lead_there_from_where_the_page_lies(world, tags):
+    folders = [a["href"] for tag, a in tags.tags if tag == "a" and not a["href"].startswith("#")]
+    assert len(folders) > 40
+    assert all((world.written.page.parent / folder / "run.json").is_file() for folder in folders)
+    assert not any(folder.startswith("/") for folder in folders)
+
+
+def test_headings_do_not_skip_a_level_and_there_is_one_first(tags):
+    levels = [int(tag[1]) for tag, _ in tags.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(after - before for before, after in pairwise(levels)) <= 1
+
+
+def test_every_heading_of_a_table_says_what_it_heads(tags):
+    assert {a.get("scope") for tag, a in tags.tags if tag == "th"} == {"col", "row"}
+
+
+def test_statements_are_words_and_never_markup(world):
+    assert "&lt;angle brackets&gt; &amp; an ampersand" in world.html
+    assert "<angle" not in world.html
+
+
+def test_the_same_records_make_the_same_bytes(world, tmp_path):
+    few = [world.of(name) for name in ("law", "identity")]
+    first = build(few, tmp_path / "report").page.read_bytes()
+    assert build(few, tmp_path / "report").page.read_bytes() == first
+
+
+def test_no_path_of_this_machine_is_on_the_page(world):
+    assert str(world.runs_dir) not in world.html
