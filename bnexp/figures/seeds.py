@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Below the resolution of float64, where an error of exactly 0 is drawn on a logarithmic axis.
 FLOOR = 1e-17
 
+#: More would make a page heavy without showing more.
+MOST_POINTS = 400
+
 #: Seeds stand beside each other, first on the left, so that equal ones do not hide each other.
 SPREAD = 0.12
 
@@ -60,15 +63,22 @@ def draw_values(values_S: Sequence[float], ax: Axes, *, ylabel: str) -> Axes:
 
 
 def draw_errors(errors_K: Sequence[float], tolerance: float, ax: Axes) -> Axes:
-    """Every case's error, smallest first, on a logarithmic axis with the tolerance; an error of 0 lies on the floor of the axis."""
-    shown_K = np.sort(np.maximum(np.abs(np.asarray(errors_K, float)), FLOOR))
-    ax.plot(np.arange(1, len(shown_K) + 1), shown_K, ".", color=COLORS["batch"], markersize=4)
-    ax.set(xlabel=f"case, smallest error first (n={len(shown_K)})", ylabel="error", yscale="log")
+    """Errors, smallest first, on a logarithmic axis with the tolerance.
+
+    An error of 0 lies on the floor of the axis. Of many cases an even selection is drawn, always with the smallest and the largest;
+    errors that are not finite cannot be drawn and are counted in the label.
+    """
+    sizes_K = np.abs(np.asarray(errors_K, float))
+    shown_K = np.sort(np.maximum(sizes_K[np.isfinite(sizes_K)], FLOOR))
+    places = np.unique(np.linspace(0, len(shown_K) - 1, min(len(shown_K), MOST_POINTS)).astype(int))
+    ax.plot(places + 1, shown_K[places], ".", color=COLORS["batch"], markersize=4)
+    lost = f", {len(sizes_K) - len(shown_K)} not finite" if len(shown_K) < len(sizes_K) else ""
+    ax.set(xlabel=f"case, smallest error first (n={len(sizes_K)}{lost})", ylabel="error", yscale="log")
     if tolerance > 0:
         ax.axhline(tolerance, color=COLORS["none"], linewidth=1.2, linestyle="--")
         ax.annotate(f"tolerance {tolerance:g}", (0.01, tolerance), xycoords=("axes fraction", "data"), xytext=(0, 3),
                     textcoords="offset points", fontsize=8, color=COLORS["none"])  # fmt: skip
-    ax.set_ylim(FLOOR / 3, max(10 * tolerance, 3 * float(shown_K.max()), 10 * FLOOR))
+    ax.set_ylim(FLOOR / 3, 3 * max(3 * tolerance, float(shown_K.max(initial=FLOOR)), 3 * FLOOR))
     return ax
 
 

@@ -29,7 +29,10 @@ def draw_survival(base: Sequence[Duration], arm: Sequence[Duration], ax: Axes) -
         if lost:
             ax.plot([horizon], [shares[-1]], "|", color=color, markersize=11, mew=1.6, clip_on=False)
     ax.set(
-        xlabel="training steps", ylabel="share of runs not at the target", ylim=(-0.03, 1.05), xlim=(0, horizon * 1.03)
+        xlabel="training steps",
+        ylabel="share of runs not at the target",
+        ylim=(-0.03, 1.05),
+        xlim=(0, 1.03 * max(horizon, 1)),
     )
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

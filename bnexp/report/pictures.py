@@ -116,9 +116,7 @@ def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
     rule = endpoint.rule
     unit = "steps to the target" if sample.observed_base is not None else "value"
     if isinstance(rule, Exact):
-        caption = (
-            f"Every case's error, {len(sample.arm):,} of them, in order of size; an error of exactly 0 lies at 1e-17."
-        )
+        caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
         svg = _svg(lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), f"{name}-cases", caption)
         return Picture(svg, caption)
     if sample.base is None:

@@ -57,7 +57,7 @@ def _difference(rule: Difference) -> InWords:
         f"{rule.smallest:g} (the smallest that matters).",
         f"The whole 95 % interval lies {short} {rule.smallest:g}: any effect is too small to matter, or, if it lies {short} "
         f"{rule.null:g}, goes the other way.",
-        _needs(rule.min_seeds),
+        _needs(rule.min_seeds, _CUT_OFF if rule.scale == "ratio" else ""),
     )
 
 
@@ -87,6 +87,8 @@ def _exact(rule: Exact) -> InWords:
     )
 
 
+_CUT_OFF = " Where runs never reached the target, survival statistics take their place."
+
 _TELLERS = {Difference: _difference, Equivalence: _equivalence, Scaling: _scaling, Exact: _exact}
 
 
@@ -94,8 +96,8 @@ def _margin(rule: Equivalence) -> tuple[float, float]:
     return (1 / rule.margin if rule.scale == "ratio" else -rule.margin), rule.margin
 
 
-def _needs(min_seeds: int) -> str:
+def _needs(min_seeds: int, cut_off: str = "") -> str:
     return (
-        f"At least {min_seeds} seeds, every gate passed, and the same answer from a bootstrap over seeds as from a t-interval. "
-        "Runs that were cut off are judged by survival statistics instead."
+        f"At least {min_seeds} seeds, every gate passed, and the same answer from a bootstrap over seeds as from a t-interval."
+        + cut_off
     )

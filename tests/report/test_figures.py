@@ -55,6 +55,18 @@ def test_errors_are_sorted_and_an_exact_zero_is_still_shown(ax):
     assert ax.get_ylim()[1] > 1e-3
 
 
+def test_an_error_that_is_not_finite_is_counted_and_the_largest_of_many_is_drawn(ax):
+    draw_errors([*np.geomspace(1e-16, 1e-3, 5000), np.inf, np.nan], 1e-9, ax)
+    assert points(ax, ".")[-1] == (5000, pytest.approx(1e-3))
+    assert len(points(ax, ".")) <= 400
+    assert ax.get_xlabel().endswith("(n=5002, 2 not finite)")
+
+
+def test_cases_without_a_single_finite_error_can_be_drawn(ax):
+    draw_errors([np.nan], 0.0, ax)
+    assert points(ax, ".") == []
+
+
 def test_tuning_shows_every_seed_and_rings_the_choice(ax):
     draw_tuning({"norm=none": {0.1: [0.5, 0.7], 1.0: [0.8, 0.9]}}, {"norm=none": 1.0}, ax, key="optimizer.lr")
     assert sorted(y for _, y in points(ax, "s")) == [0.5, 0.7, 0.8, 0.9]
