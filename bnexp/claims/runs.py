@@ -11,6 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from bnexp.records.jsonfile import write_json
+from bnexp.records.paths import END, attempts
 from bnexp.records.reader import RunRecord
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
@@ -50,7 +51,7 @@ class Runs:
 
     def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
         self.cells = tuple(cells)
-        self._records = {cell.run_id: RunRecord(folder / cell.run_id) for cell in cells}
+        self._records = {cell.run_id: _newest(folder, cell.run_id) for cell in cells}
 
     def missing(self) -> list[Cell]:
         """Cells whose run has no complete record."""
@@ -89,6 +90,13 @@ class Runs:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the claim's measurement."""
         return tuple(cell.seed for cell in self.cells if cell.grid == -1)
+
+
+def _newest(folder: Path, run_id: str) -> RunRecord:
+    """The newest complete attempt at a run; the first folder, complete or not, where there is none."""
+    tried = [RunRecord(path) for path in attempts(folder, run_id)] if not (folder / run_id / END).is_file() else []
+    done = [record for record in tried if record.complete]
+    return done[-1] if done else RunRecord(folder / run_id)
 
 
 def final_accuracy(record: RunRecord) -> float:

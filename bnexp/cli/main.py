@@ -16,6 +16,8 @@ INTERRUPTED = 130
 #: Command to what it does and an example; each lives in ``bnexp.cli.<command>`` as ``main(argv) -> exit code``.
 COMMANDS = {
     "train": ("train one network, or sweep", "bnexp train norm=none,batch seed=0,1,2"),
+    "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
+    "report": ("verdicts from records, as a page", "bnexp report"),
     "list": ("names of norms, models, datasets, ..., runs", "bnexp list norms"),
     "data": ("data sets: list, fetch, check, import", "bnexp data list"),
     "tensorboard": ("look at runs in the browser", "bnexp tensorboard"),
@@ -24,7 +26,7 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """What the bare ``bnexp`` prints: eight lines."""
+    """What the bare ``bnexp`` prints: a line for each command, with an example."""
     lines = [
         f"bnexp {__version__}: does Batch Normalization do what people say, and why? Measure it.",
         *(f"  {example:<40} {what}" for what, example in COMMANDS.values()),

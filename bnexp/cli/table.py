@@ -100,6 +100,7 @@ def _time(end: dict[str, Any]) -> str:
     return (
         f"{seconds['train']:.1f} s training ({rate:,.0f} steps/s), {seconds['eval']:.1f} s evaluation, "
         f"{seconds['probe']:.2f} s probes ({share:.1f} % of training), {seconds['record']:.1f} s records"
+        + (f", {seconds['compile']:.1f} s compiling" if seconds.get("compile") else "")
     )
 
 

@@ -25,6 +25,7 @@ from bnexp.config.schema import (
     OPTIMIZERS,
     SCHEDULES,
     DatasetConfig,
+    ExecutionConfig,
     ExperimentConfig,
     ModelConfig,
     NormConfig,
@@ -92,6 +93,7 @@ def to_experiment(raw: DictConfig) -> ExperimentConfig:
     assert isinstance(values, dict)
     _require_groups(values)
     sections = {
+        "execution": _section(ExecutionConfig, "execution", values["execution"]),
         "train": _section(TrainConfig, "train", values["train"]),
         "model": _component(ModelConfig, "model", values["model"]),
         "norm": _component(NormConfig, "norm", {"placement": "before", **values["norm"]}),
@@ -128,7 +130,7 @@ def _plain(value: Any, is_float: bool) -> Any:
 
 def _require_groups(values: Mapping[Any, Any]) -> None:
     """What ``~model`` or ``train=3`` leaves without its values is refused by name."""
-    for name in ("train", "model", "norm", "dataset", "optimizer", "schedule"):
+    for name in ("execution", "train", "model", "norm", "dataset", "optimizer", "schedule"):
         if not isinstance(values.get(name), dict):
             got = f"{name}={values[name]}" if name in values else f"no {name}"
             raise UserError(f"{name} must be a group of options", got=got, todo="bnexp train --help   shows the groups")

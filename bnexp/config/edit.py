@@ -18,7 +18,8 @@ def with_value(config: Any, key: str, value: Any) -> Any:
     Raises:
         KeyError: there is no such key.
     """
-    assert is_dataclass(config) and not isinstance(config, type)
+    assert is_dataclass(config)
+    assert not isinstance(config, type)
     head, _, rest = key.partition(".")
     names = [field.name for field in fields(config)]
     if head in names:

@@ -181,12 +181,26 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecutionConfig:
+    """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed.
+
+    ``compile``: the training step as one compiled graph; ``auto`` only where a run is long enough to pay for compiling.
+    """
+
+    compile: str
+
+    def __post_init__(self) -> None:
+        choice("execution.compile", self.compile, ("auto", "on", "off"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
     """One run, completely. Two equal values of this class (less the fields in ``COSMETIC``) compute the same thing."""
 
     seed: int
     device: str
     threads: int | None
+    execution: ExecutionConfig
     train: TrainConfig
     model: ModelConfig
     norm: NormConfig
@@ -230,7 +244,7 @@ class ExperimentConfig:
 
 
 #: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity.
-COSMETIC = ("device", "threads", "runs_dir", "data_dir", "force")
+COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
 
 OPTIMIZERS: Mapping[str, type[OptimizerConfig]] = {"sgd": SGDConfig, "adam": AdamConfig, "adamw": AdamConfig}
 SCHEDULES = ("constant", "step", "exponential", "cosine")

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bnexp.engine.build import Experiment
+from bnexp.engine.compiled import pick_step
 from bnexp.engine.evaluate import evaluate
 from bnexp.engine.journal import Journal
 from bnexp.engine.ledger import Ledger
 from bnexp.engine.optimizer import set_lr
-from bnexp.engine.step import train_step
 from bnexp.probes.base import guest
 from bnexp.schedule import evaluation_steps, lr_factor
 
@@ -50,6 +50,7 @@ def train(
     ledger = Ledger(config.train.batch_size)
     last_save = time.monotonic()
     experiment.model.train()
+    advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):
         if step != resumed_at:
@@ -69,7 +70,7 @@ def train(
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
         x, y = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-        loss, correct = train_step(experiment.model, experiment.optimizer, x, y)
+        loss, correct = advance(x, y)  # step.py: forward, backward, update
         ledger.add(loss, correct)
 
     return Outcome("finished", steps)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds spent in evaluation, probes and records, and, as the rest, in training.
+    """Seconds spent in evaluation, probes, records and compiling, and, as the rest, in training.
 
     Args:
         spent: seconds by part that an interrupted run had already spent.
     """
 
-    PARTS = ("train", "eval", "probe", "record")
+    PARTS = ("train", "eval", "probe", "record", "compile")
 
     def __init__(self, spent: dict[str, float] | None = None) -> None:
         self._spent = dict.fromkeys(self.PARTS, 0.0) | (spent or {})

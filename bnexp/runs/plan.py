@@ -134,7 +134,7 @@ def _add_run(
     overrides = (*shared, f"seed={seed}")
     if value is not None and grid.tuning:
         config = with_value(config, grid.tuning.key, value)
-        overrides = (*shared, f"{grid.tuning.key}={value:g}", f"seed={seed}")
+        overrides = (*shared, f"{grid.tuning.key}={value!r}", f"seed={seed}")
     name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir)))
     cell = Cell(
         grid=index, regime=regime, arm=" ".join(arm), value=value, seed=seed, run_id=name,

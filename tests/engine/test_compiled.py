@@ -1,0 +1,141 @@
+"""The compiled step is the eager step: same losses, same weights, same buffers, same optimiser state, up to rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bnexp.config.compose import compose
+from bnexp.config.paths import group_files
+from bnexp.engine.build import Experiment, build
+from bnexp.engine.compiled import CompiledStep, pick_step
+from bnexp.engine.step import train_step
+from bnexp.engine.stopwatch import Stopwatch
+
+STEPS = 8
+SMALL = (
+    "dataset.train_examples=200",
+    "train.batch_size=40",
+    "model.width=12",
+    "probes=none",
+    "device=cpu",
+    "threads=1",
+)
+COMPILABLE = sorted(set(group_files("norm")) - {"noisy", "instance"})
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own internals
+
+
+def experiment(*overrides: str) -> Experiment:
+    built = build(compose([*SMALL, *overrides]))
+    built.model.train()
+    return built
+
+
+def losses(built: Experiment, advance) -> list[float]:
+    found = []
+    for _ in range(STEPS):
+        loss, _ = advance(*built.training_batch(built.batches.next(), built.augmentation))
+        found.append(loss.item())
+    return found
+
+
+def assert_equal_steps(*overrides: str, backend: str = "aot_eager") -> None:
+    plain, fast = experiment(*overrides), experiment(*overrides)
+    expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
+    found = losses(fast, CompiledStep(fast.model, fast.optimizer, backend))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert expected[0] != expected[-1]
+    torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
+    for mine, theirs in zip(state_of(fast), state_of(plain), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def state_of(built: Experiment) -> list[dict[str, torch.Tensor]]:
+    """The optimiser's tensors, in the order of its parameters."""
+    parameters = [p for group in built.optimizer.param_groups for p in group["params"]]
+    states = [built.optimizer.state.get(parameter, {}) for parameter in parameters]
+    return [{name: value for name, value in state.items() if value is not None} for state in states]
+
+
+def test_the_compiled_step_equals_the_eager_one_with_batch_norm():
+    assert_equal_steps("norm=batch")
+
+
+@pytest.mark.slow
+def test_the_default_backend_gives_the_same():
+    assert_equal_steps("norm=batch", backend="inductor")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", COMPILABLE)
+def test_every_norm_that_can_be_compiled_gives_the_same(norm):
+    assert_equal_steps(f"norm={norm}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ("optimizer=sgd", "optimizer.momentum=0"),
+        ("optimizer=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.01", "optimizer.decay_norm=false"),
+        ("optimizer=adam", "optimizer.weight_decay=0.01"),
+        ("optimizer=adamw", "optimizer.decay_norm=false"),
+    ],
+)
+def test_every_optimizer_gives_the_same(optimizer):
+    assert_equal_steps(*optimizer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["linear", "resmlp", "cnn"])
+def test_other_models_give_the_same(model):
+    small = () if model == "linear" else ("model.width=12",)
+    overrides = (*(word for word in SMALL if "width" not in word), f"model={model}", *small, "optimizer.lr=0.01")
+    norm = "norm=none" if model == "linear" else "norm=batch"
+    plain, fast = (build(compose([*overrides, norm])) for _ in range(2))
+    expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
+    torch.testing.assert_close(
+        losses(fast, CompiledStep(fast.model, fast.optimizer, "aot_eager")), expected, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
+    built = experiment("norm=none", "optimizer.momentum=0")
+    step = CompiledStep(built.model, built.optimizer, "aot_eager")
+    x, y = built.training_batch(built.batches.next(), built.augmentation)
+    step(x, y)
+    before = [p.detach().clone() for p in built.model.parameters()]
+    built.optimizer.param_groups[0]["lr"] = 0.0
+    step(x, y)
+    for parameter, value in zip(built.model.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+
+
+def test_warming_up_changes_nothing():
+    built = experiment("norm=batch", "optimizer=adam")
+    before = {name: value.clone() for name, value in built.model.state_dict().items()}
+    CompiledStep(built.model, built.optimizer, "aot_eager").warm_up(
+        *built.training_batch(built.batches.next(), built.augmentation)
+    )
+    torch.testing.assert_close(built.model.state_dict(), before, rtol=0, atol=0)
+    assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
+
+
+def test_short_runs_are_not_compiled_by_themselves():
+    assert not isinstance(pick_step(experiment(), Stopwatch()), CompiledStep)
+
+
+def test_what_cannot_be_compiled_runs_eagerly_and_says_why(capsys):
+    step = pick_step(experiment("norm=noisy", "execution.compile=on"), Stopwatch())
+    assert not isinstance(step, CompiledStep)
+    assert "not compiled, running eagerly: norm=noisy draws from a generator" in capsys.readouterr().err
+
+
+def test_a_compiler_that_fails_does_not_stop_the_run(monkeypatch, capsys):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no C++ compiler here\nmore")
+
+    monkeypatch.setattr(CompiledStep, "warm_up", refuse)
+    assert not isinstance(pick_step(experiment("execution.compile=on"), Stopwatch()), CompiledStep)
+    assert "running eagerly: RuntimeError: no C++ compiler here" in capsys.readouterr().err
