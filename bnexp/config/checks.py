@@ -41,7 +41,11 @@ def real(
             if math.isfinite(bound)
         ]
         limits = " " + " and ".join(bounds) if bounds else ""
-        raise UserError(f"{key} must be a number{limits}", got=repr(value), todo=f"{key}={example:g}")
+        raise UserError(
+            f"{key} must be a number{limits}",
+            got=f"{value:g}" if isinstance(value, float) else repr(value),
+            todo=f"{key}={example:g}",
+        )
     return float(value)
 
 

@@ -55,7 +55,7 @@ def test_time_aside_is_not_training(monkeypatch):
     watch = stopwatch.Stopwatch({"train": 100.0, "eval": 7.0})
     with watch.aside("eval"):
         pass
-    assert watch.spent() == {"train": 117.0, "eval": 10.0, "probe": 0.0, "record": 0.0}
+    assert watch.spent() == {"train": 117.0, "eval": 10.0, "probe": 0.0, "record": 0.0, "compile": 0.0}
 
 
 def test_a_stopwatch_runs():

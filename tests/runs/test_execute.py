@@ -178,7 +178,7 @@ def test_targets_are_censored_or_reached_in_steps_examples_and_seconds(make):
 
 def test_the_share_of_time_adds_up(make):
     seconds = execute(make()).record.end["seconds"]
-    assert set(seconds) == {"train", "eval", "probe", "record"}
+    assert set(seconds) == {"train", "eval", "probe", "record", "compile"}
     assert all(value >= 0 for value in seconds.values())
 
 
