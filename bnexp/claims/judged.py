@@ -52,11 +52,21 @@ def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) 
         return Judged(claim=claim, budget=budget, runs=runs, missing=missing)
     rng = numpy_stream(0, f"claims/{claim.id}")
     evidence = claim.analyse(runs, rng)
+    verdicts = judge(claim, evidence, rng)
+    if budget == "smoke":
+        verdicts = {name: _not_powered(verdict) for name, verdict in verdicts.items()}
     seconds = sum(runs.record(cell).end.get("seconds", {}).get("train", 0.0) for cell in cells)
     return Judged(
         claim=claim, budget=budget, runs=runs, missing=(), evidence=evidence,
-        verdicts=judge(claim, evidence, rng), train_seconds=seconds,
+        verdicts=verdicts, train_seconds=seconds,
     )  # fmt: skip
+
+
+def _not_powered(verdict: Verdict) -> Verdict:
+    """A smoke run shows that the machinery works, whatever its numbers."""
+    return Verdict(
+        "INCONCLUSIVE", "A smoke budget decides nothing; it shows that everything runs.", verdict.effect, "not powered"
+    )
 
 
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:

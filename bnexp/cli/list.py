@@ -29,7 +29,7 @@ GROUPS = {
 def main(argv: list[str]) -> int:
     """Print names with a line about each; ``runs`` reads the records of a runs folder."""
     parser = argparse.ArgumentParser("bnexp list", description="What there is to choose from.", allow_abbrev=False)
-    parser.add_argument("kind", metavar="|".join([*GROUPS, "runs"]), help="what to list")
+    parser.add_argument("kind", metavar="|".join([*GROUPS, "claims", "runs"]), help="what to list")
     parser.add_argument("-cd", "--config-dir", type=Path, help="also your own config folder")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
     parser.add_argument("--json", action="store_true", help="for machines")
@@ -41,8 +41,10 @@ def main(argv: list[str]) -> int:
         files = group_files(GROUPS[arguments.kind], arguments.config_dir)
         rows = [{"name": name, "what": first_comment(file)} for name, file in files.items()]
         empty = ""
+    elif arguments.kind == "claims":
+        rows, empty = _claim_rows(), ""
     else:
-        known = [*GROUPS, "runs"]
+        known = [*GROUPS, "claims", "runs"]
         guess = nearest(arguments.kind, known) or "norms"
         raise UserError(
             f"bnexp list knows no {arguments.kind!r}",
@@ -54,6 +56,13 @@ def main(argv: list[str]) -> int:
     else:
         print(_table(rows) if rows else empty)
     return DONE
+
+
+def _claim_rows() -> list[dict[str, Any]]:
+    from bnexp.claims import CLAIMS
+
+    claims = sorted((CLAIMS[name] for name in CLAIMS), key=lambda claim: claim.section)
+    return [{"name": claim.id, "what": f"{claim.section}. {claim.statement}"} for claim in claims]
 
 
 def _run_row(record: RunRecord) -> dict[str, Any]:
