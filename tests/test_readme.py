@@ -51,7 +51,7 @@ def test_every_other_command_exists(command):
     words = shlex.split(command)
     assert words[1] in COMMANDS or words[1] == "-sc"
     if words[1] == "list":
-        assert words[2] in [*GROUPS, "runs"]
+        assert words[2] in [*GROUPS, "claims", "runs"]
 
 
 def test_the_example_of_a_users_own_layer_runs_as_printed(tmp_path):
