@@ -52,14 +52,14 @@ from bnexp.errors import UserError
             {"affine": "ful"},
             "norm.affine must be one of full, scale, shift, none\n  got: 'ful'\n  try: norm.affine=full",
         ),
-        ("layer", {"eps": 0}, "norm.eps must be a number above 0\n  got: 0.0\n  try: norm.eps=1e-05"),
+        ("layer", {"eps": 0}, "norm.eps must be a number above 0\n  got: 0\n  try: norm.eps=1e-05"),
         (
             "reference",
             {"momentum": 1.5},
             "norm.momentum must be a number above 0 and at most 1\n  got: 1.5\n  try: norm.momentum=0.1",
         ),
         ("renorm", {"r_max": 0.5}, "norm.r_max must be a number at least 1\n  got: 0.5\n  try: norm.r_max=3"),
-        ("renorm", {"d_max": -1}, "norm.d_max must be a number at least 0\n  got: -1.0\n  try: norm.d_max=5"),
+        ("renorm", {"d_max": -1}, "norm.d_max must be a number at least 0\n  got: -1\n  try: norm.d_max=5"),
         (
             "renorm",
             {"warmup_steps": -1},
@@ -73,7 +73,7 @@ from bnexp.errors import UserError
         (
             "noisy",
             {"amplitude": -1},
-            "norm.amplitude must be a number at least 0\n  got: -1.0\n  try: norm.amplitude=1",
+            "norm.amplitude must be a number at least 0\n  got: -1\n  try: norm.amplitude=1",
         ),
         (
             "noisy",

@@ -85,7 +85,7 @@ def test_it_runs_and_prints_the_table(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = [text for text in done.stdout.splitlines() if text.startswith("|")]
-    assert len(table) == 2 + 6
+    assert len(table) == 2 + 8
     assert all(text in out.read_text(encoding="utf-8") for text in table)
     assert "torchvision + DataLoader loop: " in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "page"]  # parsed digits are kept as ever
