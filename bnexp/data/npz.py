@@ -14,7 +14,7 @@ import numpy as np
 
 from bnexp.data.part import Part
 from bnexp.data.source import Source, register
-from bnexp.data.user_path import find_user_path
+from bnexp.data.user_path import find_user_file
 from bnexp.errors import UserError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -23,7 +23,7 @@ _LAYOUTS = "[N, H, W], [N, H, W, 1] or [N, H, W, 3]"
 
 def fingerprint(data_dir: Path, *, path: str | None) -> str:
     """Hash of the file's bytes."""
-    file = find_user_path("npz", data_dir, path)
+    file = find_user_file("npz", data_dir, path)
     facts = file.stat()
     return _hash_of(file, facts.st_mtime_ns, facts.st_size)
 
@@ -47,7 +47,7 @@ def load(data_dir: Path, *, path: str | None) -> Source:
     Raises:
         UserError: no such file, a missing array, or an array of another type, shape or range; the message says which.
     """
-    file = find_user_path("npz", data_dir, path)
+    file = find_user_file("npz", data_dir, path)
     arrays = _read(file)
     train_labels, test_labels = _labels(arrays, "train"), _labels(arrays, "test")
     train_images, test_images = _images(arrays, "x_train"), _images(arrays, "x_test")

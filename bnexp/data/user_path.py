@@ -7,6 +7,17 @@ from pathlib import Path
 from bnexp.errors import UserError
 
 
+def find_user_file(name: str, data_dir: Path, path: str | None) -> Path:
+    """:func:`find_user_path`, and it is a file."""
+    found = find_user_path(name, data_dir, path)
+    if found.is_dir():
+        todo = f"dataset={name} dataset.path={path}/FILE, or dataset=image_folder for a folder of images"
+        raise UserError(
+            f"dataset={name} needs a file, and dataset.path is a folder", got=f"dataset.path={path}", todo=todo
+        )
+    return found
+
+
 def find_user_path(name: str, data_dir: Path, path: str | None) -> Path:
     """A user's file or folder: as given, or below the data folder, so that a command needs no machine's paths."""
     if path is None:

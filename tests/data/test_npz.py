@@ -154,3 +154,11 @@ def test_built_in_data_has_no_fingerprint(tmp_path, config):
 def test_options_are_checked_as_everywhere(tmp_path, config):
     with pytest.raises(UserError, match=r"dataset=npz has no option dataset\.pth"):
         data_fingerprint(config(options={"pth": "x"}), tmp_path)
+
+
+def test_a_folder_where_a_file_should_be_is_told_as_such(tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert str(refusal(tmp_path, "folder")) == (
+        "dataset=npz needs a file, and dataset.path is a folder\n  got: dataset.path=folder\n"
+        "  try: dataset=npz dataset.path=folder/FILE, or dataset=image_folder for a folder of images"
+    )
