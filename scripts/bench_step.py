@@ -370,8 +370,8 @@ Medians over {rounds} rounds of {steps} steps, after a warm-up round. The contes
 within a round.
 
 All train the paper's network (784-100-100-100-10, sigmoid, BN before it), batch 60, plain SGD, eager torch, on the CPU.
-One thread each, but for the first line: nobody who writes the usual loop sets threads, and torch then takes one a core,
-which for steps this small costs more than it gains. `num_workers=2` has two processes more.
+One thread each, but for the first line: nobody who writes the usual loop sets threads, and torch then takes one a core.
+`num_workers=2` has two processes more.
 
 - **The usual loop**: an image at a time through `ToTensor` and `Normalize`, a `DataLoader` with `shuffle=True`,
   `torch.optim.SGD` as it comes, `loss.item()` at every step.
