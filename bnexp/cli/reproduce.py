@@ -23,7 +23,7 @@ from bnexp.cli.table import program
 from bnexp.config.checks import whole
 from bnexp.errors import UserError, unknown_name
 from bnexp.report.terminal import verdict_table
-from bnexp.runs.plan import Plan, count_reported, plan_tuning
+from bnexp.runs.plan import Job, Plan, add_reported, count_reported, plan_tuning
 
 
 @dataclass(frozen=True)
@@ -112,22 +112,27 @@ def _number(key: str, word: str, *, least: int) -> int:
 
 def _announcement(plan: Plan, claims: Sequence[Claim], settings: Settings) -> str:
     """How many runs, how many of them missing, and about how long those take."""
-    missing = plan.missing()
-    reported = count_reported(claims, plan.budget)
-    lines = [
-        f"{len(claims)} claims, budget={plan.budget.name}: {len(plan.jobs)} tuning runs and measurements, "
-        f"{len(missing)} of them missing; then up to {reported} reported runs, at the values that tuning chooses"
-    ]
-    if missing:
+    missing, unknown = _outstanding(plan, claims)
+    known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
+    then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
+    lines = [f"{len(claims)} claims, budget={plan.budget.name}: {known}{then}"]
+    if any(job.config for job in missing):
         from bnexp.runs.price import price, seconds_per_step
 
-        per_step = seconds_per_step(missing)
-        tuning = price(missing, per_step, settings.jobs)
         trained = [job for job in plan.jobs.values() if job.config]
-        share = reported / len(trained) if trained else 0.0
-        total = tuning + price(trained, {**per_step, **seconds_per_step(trained)}, settings.jobs) * share
-        lines.append(f"about {_minutes(total)} on {settings.jobs} processes of one thread")
+        per_step = seconds_per_step(trained)
+        typical = price(trained, per_step, settings.jobs) / len(trained)
+        total = price(missing, per_step, settings.jobs) + unknown * typical
+        lines.append(f"about {_minutes(total)} on {settings.jobs} processes of one thread, and the measurements")
     return "\n".join(lines)
+
+
+def _outstanding(plan: Plan, claims: Sequence[Claim]) -> tuple[list[Job], int]:
+    """The missing jobs, and how many more there may be once tuning is complete; reported runs join the plan where it is."""
+    if any(job.config for job in plan.missing()):
+        return plan.missing(), count_reported(claims, plan.budget)
+    add_reported(plan, claims)
+    return plan.missing(), 0
 
 
 def _minutes(seconds: float) -> str:
@@ -138,7 +143,8 @@ def _run(plan: Plan, claims: Sequence[Claim], settings: Settings) -> tuple[Plan,
     """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that fails."""
     from bnexp.runs.reproduce import Done, Share, reproduce
 
-    total = len(plan.missing()) + count_reported(claims, plan.budget)
+    missing, unknown = _outstanding(plan_tuning(claims, settings.budget, settings.runs_dir), claims)
+    total = len(missing) + unknown
     started, ended = time.monotonic(), 0
     with tqdm(total=total, unit="run", desc="reproduce", disable=None, dynamic_ncols=True, leave=False) as bar:
 
