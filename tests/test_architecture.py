@@ -60,10 +60,10 @@ SLOW = {"torchvision", "mlxtend"}
 
 
 def imported(source: str) -> Iterator[tuple[str, bool]]:
-    """Every module a source imports, and whether it does so inside a function."""
+    """Every module a source imports, and whether it does so inside a function or for the type checker alone."""
     tree = ast.parse(source)
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
+    closed = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) or _for_types(node)]
+    inside = {id(node) for block in closed for node in ast.walk(block)}
     for node in ast.walk(tree):
         modules: list[str] = []
         if isinstance(node, ast.Import):
@@ -72,6 +72,10 @@ def imported(source: str) -> Iterator[tuple[str, bool]]:
             assert node.level == 0, "relative imports hide where they lead"
             modules = [f"bnexp.{alias.name}" for alias in node.names] if node.module == "bnexp" else [str(node.module)]
         yield from ((module, id(node) in inside) for module in modules)
+
+
+def _for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def violations(file: str, source: str) -> list[str]:

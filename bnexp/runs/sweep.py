@@ -75,7 +75,7 @@ def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_d
     runs_dir = Path(configs[0].runs_dir)
     make_runs_dir(runs_dir)
     folder = runs_dir / "sweeps"
-    manifest = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+    manifest = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
     with told_if_disk_refuses(folder):
         folder.mkdir(exist_ok=True)
         manifest.touch()
