@@ -15,7 +15,7 @@ from bnexp.cli.main import COMMANDS
 from bnexp.norms import NORMS
 
 KNOWN_NORMS = ", ".join(NORMS)
-KNOWN_KINDS = ", ".join([*GROUPS, "runs"])
+KNOWN_KINDS = ", ".join([*GROUPS, "claims", "runs"])
 KNOWN_COMMANDS = ", ".join(sorted(COMMANDS))
 
 #: What is typed after ``bnexp train`` and the whole of what is said, less ``error:``.
