@@ -31,8 +31,12 @@ def real(
     below: float = math.inf,
     most: float = math.inf,
     example: float,
+    listed: bool = False,
 ) -> float:
-    """``value`` as a float if it is a finite number inside the open (above, below) and closed (least, most) bounds."""
+    """``value`` as a float if it is a finite number inside the open (above, below) and closed (least, most) bounds.
+
+    ``listed`` is for an entry of a list: the advice then shows one.
+    """
     inside = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not inside or not (above < value < below and least <= value <= most):
         bounds = [
@@ -44,7 +48,7 @@ def real(
         raise UserError(
             f"{key} must be a number{limits}",
             got=f"{value:g}" if isinstance(value, float) else repr(value),
-            todo=f"{key}={example:g}",
+            todo=f"{key}=[{example:g}]" if listed else f"{key}={example:g}",
         )
     return float(value)
 

@@ -149,7 +149,7 @@ class ScheduleConfig:
         least = {"above": 0.0} if self.name == "exponential" else {"least": 0.0}
         real("schedule.final_factor", self.final_factor, most=1, example=0.01, **least)
         for drop in several("schedule.drops", self.drops, example="[0.5,0.75]"):
-            real("schedule.drops", drop, above=0, below=1, example=0.5)
+            real("schedule.drops", drop, above=0, below=1, example=0.5, listed=True)
         real("schedule.drop_factor", self.drop_factor, above=0, most=1, example=0.1)
 
 
@@ -173,7 +173,7 @@ class TrainConfig:
         whole("train.eval_every", self.eval_every, least=1, example=100)
         whole("train.log_every", self.log_every, least=1, example=50)
         for target in several("train.targets", self.targets, example="[0.9,0.95]"):
-            real("train.targets", target, above=0, below=1, example=0.95)
+            real("train.targets", target, above=0, below=1, example=0.95, listed=True)
         if len(set(self.targets)) != len(self.targets):
             raise UserError(
                 "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"

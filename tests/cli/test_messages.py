@@ -64,7 +64,7 @@ REFUSED = [
     ),
     (
         "train.targets=[0.9,1]",
-        "train.targets must be a number above 0 and below 1\n  got: 1\n  try: train.targets=0.95",
+        "train.targets must be a number above 0 and below 1\n  got: 1\n  try: train.targets=[0.95]",
     ),
     (
         "model=vgg",

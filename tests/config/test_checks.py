@@ -30,8 +30,8 @@ REFUSALS = [
     ("train.batch_size=0", "train.batch_size must be a whole number of at least 1", "0", "train.batch_size=60"),
     ("train.eval_every=0", "train.eval_every must be a whole number of at least 1", "0", "train.eval_every=100"),
     ("train.log_every=-5", "train.log_every must be a whole number of at least 1", "-5", "train.log_every=50"),
-    ("train.targets=[0]", "train.targets must be a number above 0 and below 1", "0", "train.targets=0.95"),
-    ("train.targets=[0.9,1]", "train.targets must be a number above 0 and below 1", "1", "train.targets=0.95"),
+    ("train.targets=[0]", "train.targets must be a number above 0 and below 1", "0", "train.targets=[0.95]"),
+    ("train.targets=[0.9,1]", "train.targets must be a number above 0 and below 1", "1", "train.targets=[0.95]"),
     ("train.targets=0.9", "train.targets must be a list", "0.9", "train.targets=[0.9,0.95]"),
     (
         "train.targets=[0.9,0.9]",
@@ -106,7 +106,7 @@ REFUSALS = [
         "schedule=step schedule.drops=[1]",
         "schedule.drops must be a number above 0 and below 1",
         "1",
-        "schedule.drops=0.5",
+        "schedule.drops=[0.5]",
     ),
     (
         "schedule=step schedule.drop_factor=0",

@@ -73,7 +73,7 @@ def test_the_shaded_zone_is_where_an_estimate_supports(rule, inside, outside):
 def test_a_rule_nobody_put_into_words_is_refused():
     class Hunch(Rule):
         def judge(self, *_evidence, **_gates):
-            raise NotImplementedError
+            raise AssertionError("nobody judges by a hunch")
 
     with pytest.raises(TypeError, match="Hunch"):
         in_words(Hunch())
