@@ -160,7 +160,7 @@ def draw_figure(arms: dict[str, dict[int, RunRecord]]) -> None:
         label = f"{short[arm]}, learning rate {rate:g}"
         draw_curves(curves, left, color=COLORS[arm], linestyle=LINE_STYLES[arm], label=label)
     left.set(ylabel="validation accuracy", ylim=(0.7, 1.0), title="(a) how fast it learns: mean and range of seeds")
-    left.legend(loc="center right", fontsize=7.5, handlelength=2.4)
+    left.legend(loc="upper left", fontsize=7.5, handlelength=2.4)
     for axes, arm, title in ((middle, "none", "(b) without BN"), (right, "batch", "(c) with BN")):
         _draw_track_panel(axes, arms[arm][0], arm, title)
     middle.sharey(right)
