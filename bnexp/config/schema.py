@@ -146,8 +146,9 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         whole("schedule.warmup_steps", self.warmup_steps, least=0, example=100)
-        least = {"above": 0.0} if self.name == "exponential" else {"least": 0.0}
-        real("schedule.final_factor", self.final_factor, most=1, example=0.01, **least)
+        if self.name == "exponential":
+            real("schedule.final_factor", self.final_factor, above=0, most=1, example=0.01)
+        real("schedule.final_factor", self.final_factor, least=0, most=1, example=0.01)
         for drop in several("schedule.drops", self.drops, example="[0.5,0.75]"):
             real("schedule.drops", drop, above=0, below=1, example=0.5, listed=True)
         real("schedule.drop_factor", self.drop_factor, above=0, most=1, example=0.1)
