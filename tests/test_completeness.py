@@ -26,6 +26,9 @@ NAMED = [*sorted(CONFIGS.glob("experiment/*.yaml")), *sorted(CONFIGS.glob("debug
 #: Groups whose YAMLs hold their own name: a run's config and record must say which choice it was.
 WITH_NAME = ("norm", "model", "dataset", "optimizer", "schedule")
 
+#: Choices of ``probes`` that are no probe.
+PROBE_PRESETS = {"none", "light", "full"}
+
 #: Modules of a component's folder that hold no component.
 SHARED_MODULES = {
     "norm": {"__init__", "base", "factory", "population"},
@@ -59,9 +62,11 @@ def test_every_registered_name_has_a_yaml_and_the_other_way_round(group):
     assert list(registered()[group]) == sorted(group_files(group))
 
 
-def test_every_probe_has_a_yaml_of_its_own_and_none_has_none():
-    assert sorted(bnexp.probes.PROBES) == sorted(set(group_files("probes")) - {"none"})
+def test_every_probe_has_a_yaml_of_its_own_and_the_other_choices_are_made_of_them():
+    assert sorted(bnexp.probes.PROBES) == sorted(set(group_files("probes")) - PROBE_PRESETS)
     assert values(group_files("probes")["none"]) == {}
+    for preset in PROBE_PRESETS:
+        assert set(compose([f"probes={preset}"]).probes) <= set(bnexp.probes.PROBES)
 
 
 @pytest.mark.parametrize(("group", "names"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)])
@@ -74,7 +79,7 @@ def test_every_optimizer_and_schedule_of_the_schema_has_a_yaml(group, names):
 )
 def test_every_name_has_a_module_of_that_name(group, package):
     modules = {file.stem for file in Path(package.__file__).parent.glob("*.py")} - SHARED_MODULES[group]
-    assert modules == set(group_files(group)) - ({"none"} if group == "probes" else set())
+    assert modules == set(group_files(group)) - (PROBE_PRESETS if group == "probes" else set())
 
 
 @pytest.mark.parametrize("group", ["norm", "model"])

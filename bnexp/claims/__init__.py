@@ -3,6 +3,7 @@
 from bnexp.claims import (
     algorithm_1,
     conv_property,
+    covariate_shift,
     fig1_accuracy,
     fig1_speed,
     fig1_stability,
@@ -26,6 +27,7 @@ __all__ = [
     "Claim",
     "algorithm_1",
     "conv_property",
+    "covariate_shift",
     "fig1_accuracy",
     "fig1_speed",
     "fig1_stability",

@@ -91,10 +91,13 @@ class Sample:
 
     @classmethod
     def durations(cls, base: Sequence[Duration], arm: Sequence[Duration]) -> Sample:
-        """Steps to a target of both arms, in the same order of seeds, with what was censored."""
+        """Steps to a target of both arms, in the same order of seeds, with what was censored.
+
+        A run that was there before its first step, or diverged in it, counts as one step: a ratio knows no zero.
+        """
         return cls(
-            arm=tuple(float(d.steps) for d in arm),
-            base=tuple(float(d.steps) for d in base),
+            arm=tuple(float(max(d.steps, 1)) for d in arm),
+            base=tuple(float(max(d.steps, 1)) for d in base),
             observed_base=tuple(d.observed for d in base),
             observed_arm=tuple(d.observed for d in arm),
         )

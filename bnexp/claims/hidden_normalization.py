@@ -9,7 +9,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Sample, Tuning, register
 from bnexp.claims.runs import Runs, final_accuracy
-from bnexp.figures.style import COLORS
+from bnexp.figures.style import COLORS, plain_log_axis
 from bnexp.records.curves import time_to_target
 from bnexp.stats.verdict import Difference
 
@@ -55,15 +55,16 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def draw(evidence: Evidence, figure: Figure) -> None:
     """The four cells of each factorial, one point a seed."""
     panels = figure.subplots(1, len(NETS), sharey=True)
+    everything = [step for arms in evidence.data["steps"].values() for steps in arms.values() for step in steps]
+    plain_log_axis(panels[0], everything)
     for axes, (net, arms) in zip(panels, evidence.data["steps"].items(), strict=True):
         for arm, steps in arms.items():
             standardize, norm = (word.split("=")[1] for word in arm.split())
             place = ("unit", "global").index(standardize) + (0.12 if norm == "batch" else -0.12)
             marker = "s" if norm == "batch" else "o"
             axes.plot(np.full(len(steps), place), steps, marker, color=COLORS[norm], markersize=4, alpha=0.7)
-        axes.set_yscale("log")
-        axes.set_xticks([0, 1], ["inputs 0..1", "inputs standardised"])
-        axes.set_title(net)
+        axes.set_xticks([0, 1], ["0 to 1", "standardised"])
+        axes.set(xlim=(-0.5, 1.5), xlabel="inputs", title=net)
     for norm, marker in (("none", "o"), ("batch", "s")):
         panels[0].plot([], [], marker, color=COLORS[norm], label=f"hidden norm={norm}")
     panels[0].legend()

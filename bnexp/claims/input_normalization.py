@@ -9,6 +9,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Sample, Tuning, register
 from bnexp.claims.runs import Runs, final_accuracy
+from bnexp.figures.style import plain_log_axis
 from bnexp.records.curves import time_to_target
 from bnexp.stats.verdict import Difference
 
@@ -62,7 +63,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     for place, (_arm, steps) in enumerate(evidence.data["steps"].items()):
         axes.plot(np.full(len(steps), place), steps, "o", color="#0072B2", markersize=4, alpha=0.7)
         axes.plot([place - 0.2, place + 0.2], [np.median(steps)] * 2, color="#000000", linewidth=1.5)
-    axes.set_yscale("log")
+    plain_log_axis(axes, [step for steps in evidence.data["steps"].values() for step in steps])
     axes.set_xticks(range(len(evidence.data["steps"])), list(evidence.data["steps"]))
     axes.set(ylabel="steps to the target (own best rate)", xlabel="dataset.standardize")
 

@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from bnexp.records.jsonfile import write_json
-from bnexp.records.paths import END, attempts
+from bnexp.records.paths import attempts
 from bnexp.records.reader import RunRecord
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
@@ -93,10 +93,12 @@ class Runs:
 
 
 def _newest(folder: Path, run_id: str) -> RunRecord:
-    """The newest complete attempt at a run; the first folder, complete or not, where there is none."""
-    tried = [RunRecord(path) for path in attempts(folder, run_id)] if not (folder / run_id / END).is_file() else []
-    done = [record for record in tried if record.complete]
-    return done[-1] if done else RunRecord(folder / run_id)
+    """The first attempt at a run if it is complete, else the newest that is; the first, whatever became of it, where none is."""
+    first = RunRecord(folder / run_id)
+    if first.complete:  # looking for others means listing the whole folder, for every run
+        return first
+    done = [record for record in map(RunRecord, attempts(folder, run_id)) if record.complete]
+    return done[-1] if done else first
 
 
 def final_accuracy(record: RunRecord) -> float:

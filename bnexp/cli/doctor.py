@@ -40,8 +40,8 @@ RANGE_OWNERS = ("bnexp", "hydra-core")
 #: The run that is measured: what ``bnexp train`` does when nothing else is asked for.
 MEASURED_RUN: tuple[str, ...] = ()
 
-#: Share of training time that a declared probe cost stands for (``Probe.cost``); heavy promises nothing.
-DECLARED_SHARE = {"light": 0.03, "medium": 0.30}
+#: Choices of ``probes`` that are measured, light being what a run has by default, and the share of training time each may take.
+PRESETS = {"light": 0.03, "full": 0.30}
 
 #: Below this much free space (bytes) it is time to tidy up; a run takes a few MB.
 LEAST_FREE = 1_000_000_000
@@ -192,22 +192,18 @@ def device() -> Iterator[Item]:
     if not torch.cuda.is_available():
         build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU only"
         yield Item("CUDA device", f"none; runs are on the CPU (this torch is built for {build})")
-        yield Item("bfloat16", f"{_cpu_bfloat16()} (runs compute in float32)")
+        yield _bfloat16(torch.device("cpu"))
         return
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     yield Item("CUDA device", ", ".join(names))
-    yield Item("bfloat16", f"{_yes(torch.cuda.is_bf16_supported(including_emulation=False))} (runs compute in float32)")
+    yield _bfloat16(torch.device("cuda"))
 
 
-def _cpu_bfloat16() -> str:
-    try:
-        return _yes("bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    except OSError:
-        return "unknown"
+def _bfloat16(where: Any) -> Item:
+    from bnexp.engine.precision import has_native_bf16
 
-
-def _yes(has: bool) -> str:
-    return "in hardware" if has else "not in hardware"
+    words = "in hardware" if has_native_bf16(where) else "emulated, as far as torch knows"
+    return Item("bfloat16", f"{words} (runs compute in float32 unless execution.precision says otherwise)")
 
 
 def tensorboard() -> Iterator[Item]:
@@ -273,32 +269,31 @@ def _folder(name: str, folder: Path, other: str, *, prevents: bool = False) -> I
 
 
 def default_run(data_dir: str | None) -> Iterator[Item]:
-    """A real run in a temporary folder: that it works, how fast it is, and what the probes take of it."""
+    """A real run with each preset of probes: that it works, how fast it is, and what the probes take of it."""
+    _say("measuring the default run with little and much to look at, several seconds")
+    ends = {preset: _measured(preset, data_dir) for preset in PRESETS}
+    end = ends["light"]
+    yield Item("the default run", f"{end['status']}, {end['step'] / end['seconds']['train']:,.0f} steps/s")
+    for preset in PRESETS:
+        yield probe_share(preset, ends[preset]["seconds"])
+
+
+def _measured(preset: str, data_dir: str | None) -> Mapping[str, Any]:
+    """The end of a run in a temporary folder."""
     from bnexp.config.compose import compose
     from bnexp.runs.execute import execute
 
-    _say("measuring the default run, a few seconds")
     with tempfile.TemporaryDirectory(prefix="bnexp-doctor-") as runs_dir:
-        config = replace(compose(MEASURED_RUN), runs_dir=runs_dir, data_dir=data_dir)
-        end = execute(config).record.end
-    yield Item("the default run", f"{end['status']}, {end['step'] / end['seconds']['train']:,.0f} steps/s")
-    if config.probes:
-        yield probe_share(list(config.probes), end["seconds"])
+        config = replace(compose((*MEASURED_RUN, f"probes={preset}")), runs_dir=runs_dir, data_dir=data_dir)
+        return execute(config).record.end
 
 
-def probe_share(names: Sequence[str], seconds: Mapping[str, Any]) -> Item:
-    """What the probes of a run took of its training time, beside what they declare to take at most."""
-    from bnexp.probes import PROBES
-
-    share = seconds["probe"] / seconds["train"]
-    limits = [DECLARED_SHARE.get(PROBES[name].cost) for name in names]
-    found = f"{100 * share:.1f} % of training time"
-    if None in limits:
-        return Item(", ".join(names), f"{found} (heavy: nothing declared)")
-    declared = sum(limit for limit in limits if limit is not None)
-    found += f" (declared: at most {100 * declared:.0f} %)"
+def probe_share(preset: str, seconds: Mapping[str, Any]) -> Item:
+    """What a preset of probes took of a run's training time, beside what it may take."""
+    share, limit = seconds["probe"] / seconds["train"], PRESETS[preset]
+    found = f"{100 * share:.1f} % of training time (at most {100 * limit:.0f} %)"
     too_much = "close other programs and measure again; if it stays, observe less often"
-    return Item(", ".join(names), found, too_much if share > declared else "")
+    return Item(f"probes={preset}", found, too_much if share > limit else "")
 
 
 def _say(words: str) -> None:

@@ -7,9 +7,11 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -19,11 +21,19 @@ from bnexp.claims.budget import BUDGETS, Budget
 from bnexp.claims.judged import Judged, cells_file, judge_claim
 from bnexp.claims.runs import write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
-from bnexp.cli.table import program
+from bnexp.cli.table import columns, program
 from bnexp.config.checks import whole
 from bnexp.errors import UserError, unknown_name
+from bnexp.report.rows import as_json, missing_words
 from bnexp.report.terminal import verdict_table
+from bnexp.report.words import counted
 from bnexp.runs.plan import Job, Plan, add_reported, count_reported, plan_tuning
+
+if TYPE_CHECKING:
+    from bnexp.runs.reproduce import Done
+
+#: Missing runs of a claim that are named one by one; more are counted.
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,17 @@ def main(argv: list[str]) -> int:
     claims = _claims([word for word in words if "=" not in word])
     settings = _settings([word for word in words if "=" in word])
     plan = plan_tuning(claims, settings.budget, settings.runs_dir)
-    print(_announcement(plan, claims, settings), file=sys.stderr)
     if arguments.dry_run:
+        print(_claim_lines(plan, claims))
+        print(_announcement(plan, claims, settings, dry=True))
         return DONE
-    plan, failed = _run(plan, claims, settings)
+    print(_announcement(plan, claims, settings, dry=False), file=sys.stderr)
+    plan, failed = _run(claims, settings)
     judged = _judge(plan, claims)
     _show(judged, arguments.json)
-    if failed or any(one.missing for one in judged):
+    _tell_failures(failed)
+    _tell_missing(judged, settings)
+    if failed or (settings.num_shards == 1 and any(one.missing for one in judged)):
         return SOME_FAILED
     return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
 
@@ -110,38 +124,57 @@ def _number(key: str, word: str, *, least: int) -> int:
     return whole(key, int(word) if word.lstrip("-").isdigit() else word, least=least)
 
 
-def _announcement(plan: Plan, claims: Sequence[Claim], settings: Settings) -> str:
-    """How many runs, how many of them missing, and about how long those take."""
+def _claim_lines(plan: Plan, claims: Sequence[Claim]) -> str:
+    """What is known of each claim's runs before anything is run; a run that several claims share stands in each line."""
+    rows = [["claim", "runs known", "missing"]]
+    for claim in claims:
+        cells = plan.cells.get(claim.id, [])
+        rows.append([claim.id, str(len(cells)), str(len(plan.runs(claim).missing()))])
+    return columns(rows)
+
+
+def _announcement(plan: Plan, claims: Sequence[Claim], settings: Settings, *, dry: bool) -> str:
+    """How many runs, how many of them missing, about how long those take, and which cannot be priced."""
     missing, unknown = _outstanding(plan, claims)
     known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
     then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
     lines = [f"{len(claims)} claims, budget={plan.budget.name}: {known}{then}"]
     if any(job.config for job in missing):
-        from bnexp.runs.price import price, seconds_per_step
-
-        trained = [job for job in plan.jobs.values() if job.config]
-        per_step = seconds_per_step(trained)
-        typical = price(trained, per_step, settings.jobs) / len(trained)
-        total = price(missing, per_step, settings.jobs) + unknown * typical
-        lines.append(f"about {_minutes(total)} on {settings.jobs} processes of one thread, and the measurements")
+        lines += _price_lines(plan, missing, unknown, settings, dry=dry)
     return "\n".join(lines)
+
+
+def _price_lines(plan: Plan, missing: Sequence[Job], unknown: int, settings: Settings, *, dry: bool) -> list[str]:
+    """What the missing training runs cost, and why some of them, as those whose data is not here, have no price."""
+    from bnexp.runs.price import find_prices, kind
+
+    trained = [job for job in plan.jobs.values() if job.config]
+    prices = find_prices(trained, settings.runs_dir, dry=dry)
+    priced = [job for job in trained if prices.known(job)]
+    lines = []
+    if priced:
+        share = unknown * len(priced) / len(trained)
+        total = prices.total(missing, settings.jobs) + share * prices.total(priced, settings.jobs) / len(priced)
+        lines.append(f"about {_minutes(total)} on {settings.jobs} processes of one thread, and the measurements")
+    reasons = Counter(prices.reasons[kind(job.config)] for job in missing if job.config and not prices.known(job))
+    for reason, count in reasons.items():
+        lines.append(f"{counted(count, 'run')}, and what is reported after tuning, without a price: {reason}")
+    return lines
 
 
 def _outstanding(plan: Plan, claims: Sequence[Claim]) -> tuple[list[Job], int]:
     """The missing jobs, and how many more there may be once tuning is complete; reported runs join the plan where it is."""
-    if any(job.config for job in plan.missing()):
-        return plan.missing(), count_reported(claims, plan.budget)
-    add_reported(plan, claims)
-    return plan.missing(), 0
+    add_reported(plan, [claim for claim in claims if plan.is_tuned(claim)])
+    return plan.missing(), count_reported([claim for claim in claims if not plan.is_tuned(claim)], plan.budget)
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _run(plan: Plan, claims: Sequence[Claim], settings: Settings) -> tuple[Plan, list[str]]:
+def _run(claims: Sequence[Claim], settings: Settings) -> tuple[Plan, list[Done]]:
     """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that fails."""
-    from bnexp.runs.reproduce import Done, Share, reproduce
+    from bnexp.runs.reproduce import Share, reproduce
 
     missing, unknown = _outstanding(plan_tuning(claims, settings.budget, settings.runs_dir), claims)
     total = len(missing) + unknown
@@ -161,27 +194,44 @@ def _run(plan: Plan, claims: Sequence[Claim], settings: Settings) -> tuple[Plan,
         plan, failed = reproduce(claims, settings.budget, settings.runs_dir, settings.jobs, share, tell)
     for claim in claims:
         write_cells(cells_file(settings.runs_dir, plan.budget.name, claim.id), plan.cells.get(claim.id, []))
-    return plan, [done.reason for done in failed]
+    return plan, failed
 
 
 def _judge(plan: Plan, claims: Sequence[Claim]) -> list[Judged]:
     return [judge_claim(claim, plan.budget.name, plan.cells.get(claim.id, []), plan.runs_dir) for claim in claims]
 
 
-def _show(judged: Sequence[Judged], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps([_row(one) for one in judged]))
+def _show(judged: Sequence[Judged], for_machines: bool) -> None:
+    if for_machines:
+        print(json.dumps([as_json(one) for one in judged], allow_nan=False))
         return
     print(verdict_table(judged))
     print(f"the page: {program()} report", file=sys.stderr)
 
 
-def _row(one: Judged) -> dict[str, object]:
-    verdicts = {
-        name: {"outcome": verdict.outcome, "word": verdict.word, "reason": verdict.reason}
-        for name, verdict in one.verdicts.items()
-    }
-    return {"claim": one.claim.id, "budget": one.budget, "missing": len(one.missing), "verdicts": verdicts}
+def _tell_failures(failed: Sequence[Done]) -> None:
+    """At the end once more, where a long log is read first."""
+    if failed:
+        print(f"{counted(len(failed), 'run')} failed; the same command tries them again:", file=sys.stderr)
+        for done in failed:
+            print(f"  {done.job.run_id}: {done.reason}", file=sys.stderr)
+
+
+def _tell_missing(judged: Sequence[Judged], settings: Settings) -> None:
+    """Which runs stand between each claim and its verdict."""
+    lacking = [one for one in judged if one.missing]
+    for one in lacking:
+        print(f"{one.claim.id}: {missing_words(one)}", file=sys.stderr)
+        if settings.num_shards == 1:
+            rest = len(one.missing) - MOST_NAMED
+            names = [f"  {cell.command}" for cell in one.missing[:MOST_NAMED]]
+            print("\n".join([*names, *([f"  and {rest} more"] if rest > 0 else [])]), file=sys.stderr)
+    if lacking and settings.num_shards > 1:
+        print(
+            f"this was shard {settings.shard} of {settings.num_shards}; when all of them have ended, run them all again, "
+            "until no run is missing: what is reported depends on all of the tuning",
+            file=sys.stderr,
+        )
 
 
 def _contradicted(judged: Sequence[Judged]) -> bool:

@@ -1,4 +1,4 @@
-"""``bnexp train``: one run, or a sweep over comma lists with any Hydra launcher."""
+"""``bnexp train``: one run, or a sweep over comma lists, on all cores or with any Hydra launcher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.table import run_json, run_report, sweep_report
-from bnexp.config.compose import expand, is_sweep, run_hydra
+from bnexp.config.compose import combinations, expand, is_sweep, run_hydra
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
@@ -72,7 +72,7 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
 def _train_many(configs: list[ExperimentConfig], overrides: list[str], extra_dir: Path | None, as_json: bool) -> int:
     from bnexp.runs.sweep import sweep
 
-    rows = sweep(configs, overrides, extra_dir)
+    rows = sweep(configs, combinations(overrides, extra_dir), overrides, extra_dir)
     if as_json:
         print(json.dumps([run_json(RunRecord(Path(row.folder))) if row.folder else asdict(row) for row in rows]))
     else:

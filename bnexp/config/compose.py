@@ -51,9 +51,13 @@ def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> Exp
 def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[ExperimentConfig]:
     """Every run of a sweep (comma lists, ``range()``, ``glob()``, ``choice()``), all checked before the first one starts."""
     with _hydra(extra_dir) as search_path:
-        with _told(overrides):
-            choices = [_choices(override, extra_dir) for override in _parse(overrides)]
-        return [to_experiment(_compose([*search_path, *combination])) for combination in itertools.product(*choices)]
+        return [to_experiment(_compose([*search_path, *words])) for words in combinations(overrides, extra_dir)]
+
+
+def combinations(overrides: Sequence[str], extra_dir: Path | None = None) -> list[tuple[str, ...]]:
+    """The overrides of every run of a sweep, in the order of :func:`expand`."""
+    with _told(overrides):
+        return list(itertools.product(*(_choices(override, extra_dir) for override in _parse(overrides))))
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:

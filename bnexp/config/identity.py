@@ -70,8 +70,16 @@ def _names(thing: Any) -> set[str]:
     return names
 
 
-def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:
+def computed(config: ExperimentConfig) -> dict[str, Any]:
+    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32."""
     values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
+    if config.execution.precision != "fp32":  # left out, so that runs older than this setting keep their names
+        values["execution"] = {"precision": config.execution.precision}
+    return values
+
+
+def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:
+    values = computed(config)
     if data_fingerprint:  # the files' content counts, not where they lie
         values["dataset"]["options"] = {
             key: value for key, value in values["dataset"]["options"].items() if key != "path"

@@ -183,15 +183,30 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionConfig:
-    """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed.
+    """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed, bf16 apart.
 
     ``compile``: the training step as one compiled graph; ``auto`` only where a run is long enough to pay for compiling.
+    ``precision``: fp32, or the forward pass in bfloat16, which is another run (``identity.computed``); ``auto`` is one of the two.
+    ``stack``: runs of an arm that train side by side as one program; ``auto`` is many on a GPU and one on a CPU.
+    ``jobs``: processes of a sweep; None is one a core.
     """
 
     compile: str
+    precision: str
+    stack: str | int
+    jobs: int | None
 
     def __post_init__(self) -> None:
+        if self.stack != "auto" and (not isinstance(self.stack, int) or isinstance(self.stack, bool) or self.stack < 1):
+            raise UserError(
+                "execution.stack must be auto or a whole number of at least 1",
+                got=repr(self.stack),
+                todo="execution.stack=auto",
+            )
+        if self.jobs is not None:
+            whole("execution.jobs", self.jobs, least=1, example=2)
         choice("execution.compile", self.compile, ("auto", "on", "off"))
+        choice("execution.precision", self.precision, ("fp32", "bf16", "auto"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +259,7 @@ class ExperimentConfig:
             )
 
 
-#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity.
+#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
 COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
 
 OPTIMIZERS: Mapping[str, type[OptimizerConfig]] = {"sgd": SGDConfig, "adam": AdamConfig, "adamw": AdamConfig}

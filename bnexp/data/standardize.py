@@ -50,17 +50,21 @@ class Standardizer:
     def __init__(self, train_images_NCHW: np.ndarray, config: DatasetConfig) -> None:
         self._binarize = config.binarize
         self.scale, self.offset = (torch.tensor(x, dtype=torch.float32) for x in _affine(train_images_NCHW, config))
+        self._format = torch.preserve_format
 
-    def to(self, device: torch.device | str) -> Standardizer:
-        """This standardiser with its constants moved to ``device``, where batches will be."""
+    def to(
+        self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
+    ) -> Standardizer:
+        """This standardiser with its constants moved to ``device``, where batches will be; they come out in ``memory_format``."""
         self.scale, self.offset = self.scale.to(device), self.offset.to(device)
+        self._format = memory_format
         return self
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         """The batch as network inputs."""
         if self._binarize:
             x_BCHW = x_BCHW >> _TOP_BIT
-        return x_BCHW.to(torch.float32).mul_(self.scale).add_(self.offset)
+        return x_BCHW.to(torch.float32, memory_format=self._format).mul_(self.scale).add_(self.offset)
 
 
 def _affine(images_NCHW: np.ndarray, config: DatasetConfig) -> tuple[np.ndarray, np.ndarray]:

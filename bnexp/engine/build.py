@@ -15,10 +15,11 @@ from bnexp.config.schema import ExperimentConfig
 from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
 from bnexp.data.cache import resolve_data_dir
-from bnexp.data.dataset import Part, Splits, load_splits
+from bnexp.data.dataset import Part, load_splits
 from bnexp.data.standardize import Standardizer
-from bnexp.engine.device import pick_device, use_threads
+from bnexp.engine.device import memory_format, pick_device, use_threads
 from bnexp.engine.optimizer import build_optimizer
+from bnexp.engine.precision import set_precision
 from bnexp.errors import UserError
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
@@ -45,7 +46,7 @@ class Experiment:
     """A run, ready to start.
 
     Attributes:
-        config: what was asked for.
+        config: what was asked for, with fp32 or bf16 where that was ``execution.precision=auto``.
         train, validation, test: the splits, on the device.
         batches: the order of training examples (stream ``order``).
         prepare: u8 images to the model's float32 input, no augmentation.
@@ -77,26 +78,51 @@ class Experiment:
         return self.prepare(augment(images, self.config.dataset, generator)), self.train.labels.index_select(0, indices)
 
 
-def build(config: ExperimentConfig) -> Experiment:
-    """Load the data, build the model and everything around it.
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set on the device, for one run or for many: its splits, what turns bytes into inputs, and where it came from."""
+
+    train: Set
+    validation: Set
+    test: Set
+    num_classes: int
+    prepare: Standardizer
+    checksum: str
+
+
+def load_data(config: ExperimentConfig) -> Data:
+    """The data set that a config asks for."""
+    device = pick_device(config.device)
+    splits = load_splits(config.dataset, resolve_data_dir(config.data_dir))
+    train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
+    prepare = Standardizer(splits.train.images, config.dataset)
+    return Data(
+        train=train, validation=validation, test=test, num_classes=splits.num_classes, prepare=prepare, checksum=splits.checksum
+    )  # fmt: skip
+
+
+def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
+    """Load the data, unless it is here already, and build the model and everything around it.
 
     Raises:
         UserError: whatever cannot be known from the config alone: missing data, a model that does not fit the images, ...
     """
     import_plugins(config.plugins)
     device = pick_device(config.device)
-    splits = load_splits(config.dataset, resolve_data_dir(config.data_dir))
-    train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
+    data = data or load_data(config)
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
-    batches = Batches(len(train), config.train.batch_size, torch_stream(config.seed, "order"))
-    model = _model(config, splits, noise).to(device)
-    prepare = Standardizer(splits.train.images, config.dataset).to(device)
+    batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"))
+    model = _model(config, data, noise)
+    layout = memory_format(model)
+    model = model.to(memory_format=layout).to(device)
+    prepare = data.prepare.to(device, layout)
+    config = set_precision(config, model, device)
     threads = use_threads(config.threads, model)
     return Experiment(
-        config=config, train=train, validation=validation, test=test, batches=batches, prepare=prepare, model=model,
+        config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),
-        probes=build_probes(config.probes, _view(config, model, validation, prepare)),
-        noise=noise, augmentation=augmentation, data_checksum=splits.checksum, threads=threads,
+        probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
+        noise=noise, augmentation=augmentation, data_checksum=data.checksum, threads=threads,
     )  # fmt: skip
 
 
@@ -127,10 +153,10 @@ def order_hash(experiment: Experiment) -> str:
     return hashlib.blake2b(order.cpu().numpy().tobytes(), digest_size=8).hexdigest()
 
 
-def _model(config: ExperimentConfig, splits: Splits, noise: torch.Generator) -> nn.Module:
+def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.Module:
     norm = norm_factory(config.norm, batch_size=config.train.batch_size, generator=noise)
-    channels, height, width = splits.train.images.shape[1:]
-    model = build_model(config.model, (channels, height, width), splits.num_classes, norm, config.seed)
+    channels, height, width = data.train.images.shape[1:]
+    model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed)
     _try_once(model, (channels, height, width), config)
     return model
 
@@ -148,7 +174,7 @@ def _on(device: torch.device, part: Part) -> Set:
     return Set(torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device))
 
 
-def _view(config: ExperimentConfig, model: nn.Module, validation: Set, prepare: Standardizer) -> View:
+def _view(config: ExperimentConfig, model: nn.Module, validation: Set, test: Set, prepare: Standardizer) -> View:
     """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class.
 
     Where these do not fill a training batch they are taken again, because a batch-normalised net is seen as it trains, by whole
@@ -159,5 +185,6 @@ def _view(config: ExperimentConfig, model: nn.Module, validation: Set, prepare: 
     usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
+        validation=validation, test=test, prepare=prepare,
         batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

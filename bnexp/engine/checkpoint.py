@@ -18,8 +18,8 @@ def save(folder: Path, experiment: Experiment, *, step: int, events_size: int, s
         "step": step,
         "events_size": events_size,
         "spent": spent,
-        "model": experiment.model.state_dict(),
-        "optimizer": experiment.optimizer.state_dict(),
+        "model": _own(experiment.model.state_dict()),
+        "optimizer": _own(experiment.optimizer.state_dict()),
         "batches": experiment.batches.state(),
         "noise": experiment.noise.get_state(),
         "augmentation": experiment.augmentation.get_state(),
@@ -28,6 +28,15 @@ def save(folder: Path, experiment: Experiment, *, step: int, events_size: int, s
     temporary = folder / f".{paths.CHECKPOINT}.{os.getpid()}"
     torch.save(state, temporary)
     temporary.replace(folder / paths.CHECKPOINT)
+
+
+def _own(state: Any) -> Any:
+    """A copy of nested state: a tensor that is a view of a stack would be saved with the whole stack."""
+    if isinstance(state, torch.Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _own(value) for key, value in state.items()}
+    return [_own(value) for value in state] if isinstance(state, list) else state
 
 
 def load(folder: Path, experiment: Experiment) -> dict[str, Any] | None:

@@ -1,157 +1,156 @@
-"""The same training step as one compiled graph: forward, backward and update, in place on the same model and optimiser.
+"""The training step as one graph: forward, backward and update, in place on the same model and optimiser.
 
-``step.py`` stays the definition and is this one's test; what cannot be compiled runs there, with a reason.
+On a CPU the graph is compiled; on a GPU it is captured, and compiled as well where a run is long. ``step.py`` stays the definition
+and is this one's test; what cannot be one graph runs there, with a reason.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
-from torch.nn import functional as F  # noqa: N812 - torch's own name for it
-from torch.optim.adam import adam
-from torch.optim.adamw import adamw
-from torch.optim.sgd import sgd
+from torch import Tensor
 
+from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment
+from bnexp.engine.captured import Advance, capture
 from bnexp.engine.step import train_step
 from bnexp.engine.stopwatch import Stopwatch
 from bnexp.norms.factory import NORMS
+
+if TYPE_CHECKING:  # torch.func takes a while to import, and most runs are eager
+    from bnexp.engine.pure import PureStep, TrainingState
 
 #: ``execution.compile=auto`` compiles from this many steps on: compiling takes some 10 s (2 s once cached on disk), and a step of
 #: the paper's network then saves about 0.2 to 0.3 ms.
 WORTH_COMPILING = 100_000
 
-Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-State = dict[str, list[Tensor]]
+EAGER = "eager"
 
 
-def pick_step(experiment: Experiment, watch: Stopwatch) -> Advance:
-    """The step a run uses: compiled where it is asked for or pays, else eager. Compiling counts as ``compile``, not as training."""
-    config = experiment.config
+def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
+    """The step a run uses and its kind: one graph where that is asked for or pays, else eager. Compiling is timed apart."""
     eager = partial(train_step, experiment.model, experiment.optimizer)
-    wanted = config.execution.compile
-    if wanted == "off" or (wanted == "auto" and config.train.steps < WORTH_COMPILING):
-        return eager
+    kind = graph_kind(experiment, experiment.config.train.steps)
+    if kind == EAGER:
+        return EAGER, eager
+    with watch.aside("compile"):
+        try:
+            return kind, GraphStep(experiment, kind)
+        except Exception as error:  # whatever stops a compiler on this machine must not stop the run
+            tell_eager(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            return EAGER, eager
+
+
+def graph_kind(experiment: Experiment, steps: int) -> str:
+    """``compiled``, ``captured`` (on a GPU), ``compiled, captured`` or ``eager``, for so many steps of this kind."""
+    config = experiment.config
+    reason = reason_for_eager(config)
+    if reason and config.execution.compile == "on":
+        tell_eager(reason)
+    if reason or config.execution.compile == "off":
+        return EAGER
+    compiled = ["compiled"] if config.execution.compile == "on" or steps >= WORTH_COMPILING else []
+    captured = ["captured"] if experiment.train.labels.device.type == "cuda" else []
+    return ", ".join(compiled + captured) or EAGER
+
+
+def reason_for_eager(config: ExperimentConfig) -> str | None:
+    """Why a run's step cannot be one graph, nor one of several side by side; None if it can."""
     if NORMS[config.norm.name].uses_noise:
-        return _tell_eager(
-            eager, f"norm={config.norm.name} draws from a generator of its own, which a graph cannot hold"
-        )
-    compiled = CompiledStep(experiment.model, experiment.optimizer)
-    x, y = experiment.prepare(experiment.train.images[:1]), experiment.train.labels[:1]
-    size = config.train.batch_size
-    try:
-        with watch.aside("compile"):
-            compiled.warm_up(x.expand(size, *x.shape[1:]).contiguous(), y.expand(size).contiguous())
-    except Exception as error:  # whatever stops a compiler on this machine must not stop the run
-        return _tell_eager(eager, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
-    return compiled
+        return f"norm={config.norm.name} draws from a generator of its own, which a graph cannot hold"
+    return None
 
 
-def _tell_eager(eager: Advance, reason: str) -> Advance:
+@cache
+def tell_eager(reason: str) -> None:
+    """One line for whoever asked for a compiled step, once in a process."""
     print(f"not compiled, running eagerly: {reason}", file=sys.stderr)
-    return eager
 
 
-class CompiledStep:
+class GraphStep:
     """A callable ``(x, y) -> (loss, correct)`` that does what :func:`bnexp.engine.step.train_step` does.
 
     The model's parameters and buffers and the optimiser's state are changed in place, so checkpoints, probes and evaluation see
-    the same objects as with the eager step. Equal to it up to rounding (tested for every norm, model and optimiser).
+    the same objects as with the eager step. Equal to it up to rounding (tested for every norm, model and optimiser). Made ready
+    here; nothing has moved afterwards.
 
     Args:
-        model: any model of the registry.
-        optimizer: SGD, Adam or AdamW of ``torch.optim``; missing state is created as the optimiser itself would.
+        experiment: the run; its optimiser may be SGD, Adam or AdamW.
+        kind: as :func:`graph_kind` says.
         backend: of ``torch.compile``.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, backend: str = "inductor") -> None:
-        self._optimizer = optimizer
-        self._parameter_names = [name for name, p in model.named_parameters() if p.requires_grad]
-        self._parameters = [p.detach() for p in model.parameters() if p.requires_grad]
-        self._buffer_names = [name for name, _ in model.named_buffers()]
-        self._buffers = [buffer for _, buffer in model.named_buffers()]
-        by_identity = {id(p): place for place, p in enumerate(p for p in model.parameters() if p.requires_grad)}
-        self._groups = [[by_identity[id(p)] for p in group["params"]] for group in optimizer.param_groups]
-        self._state = _optimizer_state(optimizer, [p for p in model.parameters() if p.requires_grad])
-        self._lr = torch.zeros((), device=self._parameters[0].device)
-        self._model = model
-        torch.compiler.reset()  # one run at a time: or the graphs of earlier runs in this process count against dynamo's limit
-        self._graph = torch.compile(self._step, fullgraph=True, dynamic=False, backend=backend)
+    def __init__(self, experiment: Experiment, kind: str, backend: str = "inductor") -> None:
+        from bnexp.engine.pure import PureStep, state_of
+
+        self._optimizer = experiment.optimizer
+        self._lr = torch.zeros((), device=experiment.train.labels.device)
+        step = PureStep(experiment.model, experiment.optimizer, side_by_side=False)
+        state = state_of(experiment.model, experiment.optimizer)
+        key = (*structure(experiment), backend)
+        self._graph = make_graph(step, key, kind, state, self._lr, example_batch(experiment))
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Shape: x ``[B, C, H, W]`` float32, y ``[B]`` int64; loss and number of correct answers are ``[]``."""
         self._lr.fill_(self._optimizer.param_groups[0]["lr"])
-        return self._graph(self._parameters, self._buffers, self._state, self._lr, x, y)
-
-    def warm_up(self, x: Tensor, y: Tensor) -> None:
-        """Compile for this shape of batch and leave everything as it was."""
-        touched = [*self._parameters, *self._buffers, *(tensor for row in self._state.values() for tensor in row)]
-        before = [tensor.clone() for tensor in touched]
-        try:
-            self(x, y)
-        finally:
-            for tensor, value in zip(touched, before, strict=True):
-                tensor.copy_(value)
-
-    def _step(
-        self, parameters: list[Tensor], buffers: list[Tensor], state: State, lr: Tensor, x: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        def loss_of(candidates: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-            moved = [buffer.clone() for buffer in buffers]
-            named = dict(zip(self._parameter_names, candidates, strict=True))
-            named |= dict(zip(self._buffer_names, moved, strict=True))
-            logits = functional_call(self._model, named, (x,))
-            return F.cross_entropy(logits, y), ((logits.argmax(1) == y).sum(), moved)
-
-        gradients, (loss, (correct, moved)) = grad_and_value(loss_of, has_aux=True)(tuple(parameters))
-        with torch.no_grad():
-            for buffer, value in zip(buffers, moved, strict=True):
-                buffer.copy_(value)
-            for group, places in zip(self._optimizer.param_groups, self._groups, strict=True):
-                chosen = {name: [row[place] for place in places] for name, row in state.items()}
-                _update(
-                    self._optimizer, group, [parameters[i] for i in places], [gradients[i] for i in places], chosen, lr
-                )
-        return loss, correct
+        return self._graph(x, y)
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> State:
-    """The optimiser's own state tensors by name, made where a fresh optimiser has none yet."""
-    names = _state_names(optimizer)
-    for parameter in parameters:
-        held = optimizer.state[parameter]
-        for name in names:
-            if held.get(name) is None:
-                held[name] = torch.zeros((), device=parameter.device) if name == "step" else torch.zeros_like(parameter)
-    return {name: [optimizer.state[parameter][name] for parameter in parameters] for name in names}
+def make_graph(
+    step: PureStep, key: tuple[Any, ...], kind: str, state: TrainingState, lr: Tensor, batch: tuple[Tensor, Tensor]
+) -> Advance:
+    """``step`` on ``state`` as one graph of this kind, compiled and captured already; nothing has moved.
+
+    Args:
+        step: the function.
+        key: what the graph depends on, the compiler's backend last.
+        kind: as :func:`graph_kind` says.
+        state, lr: what the graph reads and changes.
+        batch: any batch of the right shape.
+    """
+    run = partial(compile_once(step, key) if "compiled" in kind else step, state, lr)
+    before = [tensor.clone() for tensor in state.tensors()]
+    try:
+        if "captured" in kind:
+            return capture(run, *batch)
+        run(*batch)
+        return run
+    finally:
+        for tensor, value in zip(state.tensors(), before, strict=True):
+            tensor.copy_(value)
 
 
-def _state_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
-    if isinstance(optimizer, torch.optim.SGD):
-        return ("momentum_buffer",) if optimizer.param_groups[0]["momentum"] else ()
-    return ("exp_avg", "exp_avg_sq", "step")
+_last: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
-def _update(
-    optimizer: torch.optim.Optimizer, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor],
-    state: State, lr: Tensor,
-) -> None:  # fmt: skip
-    """torch.optim's own functional update, in place."""
-    plain: dict[str, Any] = {"foreach": False, "fused": False, "maximize": False, "weight_decay": group["weight_decay"]}
-    if isinstance(optimizer, torch.optim.SGD):
-        momenta: list[Any] = state.get("momentum_buffer") or [None] * len(parameters)
-        shape = {"momentum": group["momentum"], "nesterov": group["nesterov"], "dampening": 0.0}
-        sgd(parameters, gradients, momenta, has_sparse_grad=False, lr=lr, **shape, **plain)
-        return
-    update = adamw if isinstance(optimizer, torch.optim.AdamW) else adam
-    beta1, beta2 = group["betas"]
-    shape = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "amsgrad": False}
-    update(
-        parameters, gradients, state["exp_avg"], state["exp_avg_sq"], [], state["step"], capturable=False, lr=lr, **shape, **plain
-    )  # fmt: skip
+def compile_once(step: Callable[..., Any], key: tuple[Any, ...]) -> Callable[..., Any]:
+    """``step`` compiled, or the graph that an earlier step of the same ``key`` left in this process.
+
+    One graph is kept: another key's graph would count against the compiler's limit, and runs come arm by arm.
+    """
+    if key not in _last:
+        torch.compiler.reset()
+        _last.clear()
+        _last[key] = torch.compile(step, fullgraph=True, dynamic=False, backend=key[-1])
+    return _last[key]
+
+
+def structure(experiment: Experiment) -> tuple[Any, ...]:
+    """What decides a run's graph; runs that differ only in seed, learning rate, data or schedule have the same."""
+    config = experiment.config
+    optimizer = replace(config.optimizer, lr=1.0)
+    shapes = tuple(tuple(parameter.shape) for parameter in experiment.model.parameters())
+    parts = (config.model, config.norm, optimizer, config.train.batch_size, config.execution, shapes)
+    return (*map(repr, parts), tuple(experiment.train.images.shape[1:]), str(experiment.train.labels.device))
+
+
+def example_batch(experiment: Experiment) -> tuple[Tensor, Tensor]:
+    """A batch of the right shape and kind, for trying a step; draws nothing."""
+    same = torch.zeros(experiment.config.train.batch_size, dtype=torch.int64, device=experiment.train.labels.device)
+    images, labels = (part.index_select(0, same) for part in (experiment.train.images, experiment.train.labels))
+    return experiment.prepare(images), labels

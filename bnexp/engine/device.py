@@ -33,6 +33,19 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def is_convolutional(model: nn.Module) -> bool:
+    """Whether any layer of ``model`` is a convolution over images."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """How ``[N, C, H, W]`` lies in memory: channels last for a convolutional net, which is faster; else as it is.
+
+    It decides the order of sums, so the last digits of rounding, and nothing else.
+    """
+    return torch.channels_last if is_convolutional(model) else torch.preserve_format
+
+
 def use_threads(threads: int | None, model: nn.Module) -> int:
     """Set torch's CPU threads and return the number: as asked, else 1 for a net without convolutions, else all cores.
 
@@ -41,7 +54,6 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     """
     if threads is None:
         inherited = os.environ.get("BNEXP_THREADS")
-        convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
-        threads = int(inherited) if inherited else (os.cpu_count() or 1 if convolutional else 1)
+        threads = int(inherited) if inherited else (os.cpu_count() or 1 if is_convolutional(model) else 1)
     torch.set_num_threads(threads)
     return threads

@@ -11,11 +11,15 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bnexp.data.batches import Batches
 from bnexp.engine.build import Experiment, Set
+from bnexp.engine.device import is_convolutional
 from bnexp.norms.population import has_running_statistics, recompute_statistics
 from bnexp.probes.base import guest
 from bnexp.rng import torch_stream
 
+#: Examples a forward pass. A convolutional net on a CPU takes fewer, so that its maps stay in the caches: measured on one core, 100
+#: are 2.1 to 2.6 times as fast as 1000 with cnn and resnet; a fully connected net is fastest at 1000, and a GPU wants many.
 EVALUATION_BATCH = 1000
+CONVOLUTIONAL_BATCH = 100
 
 #: Population statistics are averaged over this many training batches: 10^3 to 10^4 examples suffice (Wu & Johnson 2021, 3.2).
 POPULATION_BATCHES = 200
@@ -36,15 +40,19 @@ def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+    size = evaluation_batch(model, split.labels.device)
     with torch.inference_mode():
-        for images, labels in zip(
-            split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True
-        ):
+        for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
             logits = model(experiment.prepare(images))
             correct += (logits.argmax(1) == labels).sum()
             loss += F.cross_entropy(logits, labels, reduction="sum")
     model.train(was_training)
     return Score(correct.item() / len(split), loss.item() / len(split), len(split))
+
+
+def evaluation_batch(model: nn.Module, device: torch.device) -> int:
+    """Examples that go through ``model`` at a time; it bounds the memory of an evaluation and changes no more than rounding."""
+    return CONVOLUTIONAL_BATCH if device.type == "cpu" and is_convolutional(model) else EVALUATION_BATCH
 
 
 def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:

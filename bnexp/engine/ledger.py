@@ -34,20 +34,20 @@ class Ledger:
         self._correct: list[Tensor] = []
 
     def add(self, loss: Tensor, correct: Tensor) -> None:
-        """Shape: both ``[]``; ``loss`` float, ``correct`` int."""
-        self._losses.append(loss)
-        self._correct.append(correct)
+        """Shape: both ``[]``, or ``[K]`` for K steps at once; ``loss`` float, ``correct`` int."""
+        self._losses.append(loss.reshape(-1))
+        self._correct.append(correct.reshape(-1))
 
     def broken(self) -> bool:
         """Whether a loss since the last reading was not finite; waits for the device."""
-        return bool(self._losses) and not bool(torch.stack(self._losses).isfinite().all())
+        return bool(self._losses) and not bool(torch.cat(self._losses).isfinite().all())
 
     def read(self, step: int) -> Interval | None:
         """The interval that ends after ``step`` updates, and start anew; None if there was no step."""
         if not self._losses:
             return None
-        losses = torch.stack(self._losses).double().cpu()
-        correct = torch.stack(self._correct).double().cpu()
+        losses = torch.cat(self._losses).double().cpu()
+        correct = torch.cat(self._correct).double().cpu()
         self._losses.clear()
         self._correct.clear()
         broken = (~losses.isfinite()).nonzero()

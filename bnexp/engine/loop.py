@@ -25,10 +25,17 @@ CHECKPOINT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training went: ``finished`` or ``diverged``, and the number of the last update that belongs to the run."""
+    """How training went.
+
+    Attributes:
+        status: ``finished`` or ``diverged``.
+        step: number of the last update that belongs to the run.
+        kind: of training step: ``eager``, ``compiled``, ...
+    """
 
     status: str
     step: int
+    kind: str
 
 
 def train(
@@ -44,28 +51,16 @@ def train(
     """
     config = experiment.config
     steps = config.train.steps
-    evaluations = set(evaluation_steps(steps, config.train.eval_every))
-    logs = evaluations | set(range(0, steps, config.train.log_every))
-    observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
     ledger = Ledger(config.train.batch_size)
-    last_save = time.monotonic()
+    looks = Looks(experiment, journal, ledger, save)
     experiment.model.train()
-    advance = pick_step(experiment, journal.watch)
+    kind, advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):
         if step != resumed_at:
-            if step in logs:
-                diverged_at = _log(step, ledger, experiment, journal)
-                if diverged_at is not None:
-                    return Outcome("diverged", diverged_at)
-            if step in evaluations:
-                _evaluate(step, experiment, journal)
-            for name, due in observations.items():
-                if step in due and not ledger.broken():
-                    _observe(step, name, experiment, journal)
-            if step in evaluations and time.monotonic() - last_save > CHECKPOINT_SECONDS:
-                save(step)
-                last_save = time.monotonic()
+            diverged_at = looks.after(step)
+            if diverged_at is not None:
+                return Outcome("diverged", diverged_at, kind)
         if step == steps:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
@@ -73,7 +68,39 @@ def train(
         loss, correct = advance(x, y)  # step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return Outcome("finished", steps)
+    return Outcome("finished", steps, kind)
+
+
+class Looks:
+    """What is looked at after which step of a run: the training curve, the validation score, the probes, a checkpoint."""
+
+    def __init__(self, experiment: Experiment, journal: Journal, ledger: Ledger, save: Callable[[int], None]) -> None:
+        train = experiment.config.train
+        self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
+        self._evaluations = set(evaluation_steps(train.steps, train.eval_every))
+        self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
+        self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
+        self._last_save = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether there is anything to look at after ``step`` updates."""
+        return step in self._logs or any(step in due for due in self._observations.values())
+
+    def after(self, step: int) -> int | None:
+        """Look; returns the update whose loss was not finite, which ends the run, if there was one since the last look."""
+        if step in self._logs:
+            diverged_at = _log(step, self._ledger, self._experiment, self._journal)
+            if diverged_at is not None:
+                return diverged_at
+        if step in self._evaluations:
+            _evaluate(step, self._experiment, self._journal)
+        for name, due in self._observations.items():
+            if step in due and not self._ledger.broken():
+                _observe(step, name, self._experiment, self._journal)
+        if step in self._evaluations and time.monotonic() - self._last_save > CHECKPOINT_SECONDS:
+            self._save(step)
+            self._last_save = time.monotonic()
+        return None
 
 
 def _log(step: int, ledger: Ledger, experiment: Experiment, journal: Journal) -> int | None:

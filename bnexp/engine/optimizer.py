@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Op
     """The optimiser over all trainable parameters of ``model``."""
     groups = _groups(model, config)
     if isinstance(config, SGDConfig):
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+        kind = _without_dynamo(torch.optim.SGD)
+        return kind(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
     assert isinstance(config, AdamConfig)
-    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    kind = _without_dynamo(torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam)
     return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 
@@ -25,6 +27,13 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every parameter group the learning rate ``lr``."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def _without_dynamo(kind: type[torch.optim.Optimizer]) -> Any:
+    """``kind`` less the wrappers around its methods that import torch's compiler: 1 s of start-up, for nothing in an eager run."""
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:

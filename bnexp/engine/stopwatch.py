@@ -39,3 +39,31 @@ class Stopwatch:
     def spent(self) -> dict[str, float]:
         """Seconds by part so far."""
         return self._spent | {"train": self.train_seconds()}
+
+
+class ShareOfStopwatch(Stopwatch):
+    """One run's part of the time of ``count`` runs that train as one program: an equal share of their training and compiling.
+
+    Its own evaluation, probes and records are its alone, and are nobody's training time.
+    """
+
+    def __init__(self, whole: Stopwatch, count: int, spent: dict[str, float] | None = None) -> None:
+        super().__init__(spent)
+        self._whole, self._count = whole, count
+
+    @contextmanager
+    def aside(self, part: str) -> Iterator[None]:
+        """Time inside counts as ``part`` of this run, and as training of none."""
+        start = time.perf_counter()
+        with self._whole.aside(part):
+            yield
+        self._spent[part] += time.perf_counter() - start
+
+    def train_seconds(self) -> float:
+        """This run's share of the training time so far."""
+        return self._spent["train"] + self._whole.train_seconds() / self._count
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by part so far."""
+        compiling = self._spent["compile"] + self._whole.spent()["compile"] / self._count
+        return self._spent | {"train": self.train_seconds(), "compile": compiling}

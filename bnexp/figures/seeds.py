@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.figures.style import COLORS
+from bnexp.figures.style import COLORS, plain_log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,8 @@ def draw_pairs(
             ax.plot([place + shift], [value], marker, color=color, markerfacecolor=face, markersize=5.5, zorder=2)
     ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)
     ax.set_xticklabels([f"base\n(n={len(base_S)})", f"arm\n(n={len(arm_S)})"])
-    if log and min(*base_S, *arm_S) > 0:
-        _log_axis(ax, (*base_S, *arm_S))
+    if log:
+        plain_log_axis(ax, (*base_S, *arm_S))
     return ax
 
 
@@ -80,14 +80,3 @@ def draw_errors(errors_K: Sequence[float], tolerance: float, ax: Axes) -> Axes:
                     textcoords="offset points", fontsize=8, color=COLORS["none"])  # fmt: skip
     ax.set_ylim(FLOOR / 3, 3 * max(3 * tolerance, float(shown_K.max(initial=FLOOR)), 3 * FLOOR))
     return ax
-
-
-def _log_axis(ax: Axes, values: Sequence[float]) -> None:
-    """Ticks as plain numbers, because steps are counted and not powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    ax.set_yscale("log")
-    narrow = max(values) / min(values) < 30
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())

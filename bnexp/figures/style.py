@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,25 @@ SETTINGS: Mapping[str, Any] = {
     "svg.hashsalt": "bnexp",
     "svg.fonttype": "none",
 }
+
+
+def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
+    """A logarithmic y axis with 200 and 1,500 on it and no powers; linear as it was where a value is not positive.
+
+    Args:
+        ax: to be drawn on.
+        values: everything on it; the narrower their range, the more ticks between the powers of ten.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if min(values) <= 0:
+        return
+    ax.set_yscale("log")
+    ratio = max(values) / min(values)
+    subs = (1, 1.5, 2, 3, 5, 7) if ratio < 10 else (1, 2, 5) if ratio < 30 else (1,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def label_line(ax: Axes, x: float, y: float, text: str, color: str, **offset: Any) -> None:

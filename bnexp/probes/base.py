@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,16 @@ from torch import Tensor, nn
 
 from bnexp.config.options import check_options
 from bnexp.registry import Registry
+
+
+class Examples(Protocol):
+    """One part of the data as it lies in memory: u8 images ``[N, C, H, W]`` and their classes, ``[N]`` int64."""
+
+    @property
+    def images(self) -> Tensor: ...
+
+    @property
+    def labels(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +34,8 @@ class View:
         model: the network in training; whatever a probe does to its buffers, modes and gradients is undone afterwards.
         inputs: held-out examples, prepared as in training, ``[M, C, H, W]`` float32; M is at least the training batch B.
         labels: their classes, ``[M]`` int64.
+        validation, test: the held-out parts as bytes, for probes that change pictures; ``test`` after the last step only.
+        prepare: bytes to the model's input, as in training but without augmentation.
         batch_size: the training batch size B.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
@@ -32,6 +44,9 @@ class View:
     model: nn.Module
     inputs: Tensor
     labels: Tensor
+    validation: Examples
+    test: Examples
+    prepare: Callable[[Tensor], Tensor]
     batch_size: int
     seed: int
     steps: int

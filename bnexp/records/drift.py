@@ -41,6 +41,43 @@ def drift_summary(arrays: Mapping[str, np.ndarray], point: str) -> dict[str, flo
     return {name: _median(np.concatenate([site[name] for site in per_unit])) for name in names}
 
 
+def unit_sd(arrays: Mapping[str, np.ndarray], point: str) -> np.ndarray:
+    """Standard deviation (biased, 1/K) of every hidden unit of all layers at each observation.
+
+    Shape: ``[T, U]``.
+    """
+    suffix = f"/{point}/unit_sd"
+    return np.concatenate([arrays[name].astype(np.float64) for name in arrays if name.endswith(suffix)], axis=1)
+
+
+def standardised_sd(sd_TU: np.ndarray, eps: float) -> np.ndarray:
+    """Sd of x^ = (z - mean) / sqrt(v + eps) where z has the sd given: sqrt(v / (v + eps)), whatever the net has learnt.
+
+    Shape: ``[T, U]``, as ``sd_TU``.
+
+    Source: Ioffe & Szegedy 2015, Algorithm 1.
+    """
+    return sd_TU / np.sqrt(sd_TU**2 + eps)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def sd_drift(sd_TU: np.ndarray) -> np.ndarray:
+    """Mean of |log sd(t+1) - log sd(t)| of each unit.
+
+    Shape: ``[U]``; NaN for a unit whose sd stopped being a number.
+    """
+    return np.abs(np.diff(_log(sd_TU), axis=0)).mean(axis=0)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def net_sd_change(sd_TU: np.ndarray) -> np.ndarray:
+    """|log sd(T) / sd(0)| of each unit, from the first observation to the last.
+
+    Shape: ``[U]``; NaN for a unit whose sd stopped being a number.
+    """
+    return np.abs(_log(sd_TU[-1]) - _log(sd_TU[0]))
+
+
 # A run that diverged has inf - inf in it, which ends as None and is no reason to warn.
 @np.errstate(over="ignore", invalid="ignore")
 def _unit_drift(steps: np.ndarray, arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
@@ -53,13 +90,12 @@ def _unit_drift(steps: np.ndarray, arrays: Mapping[str, np.ndarray], name: str) 
     early = steps[1:] <= EARLY_FRACTION * steps[-1]
     moved_median = _over(np.abs(np.diff(quantiles_TUQ[:, :, 1], axis=0)), spread_TU.mean(axis=0))
     moved_spread = np.abs(np.diff(_log(spread_TU), axis=0))
-    log_sd_TU = _log(sd_TU)
     typical_sd = sd_TU.mean(axis=0)
     return {
         "drift_mean": _over(np.abs(np.diff(mean_TU, axis=0)), typical_sd).mean(axis=0),
-        "drift_sd": np.abs(np.diff(log_sd_TU, axis=0)).mean(axis=0),
+        "drift_sd": sd_drift(sd_TU),
         "net_mean": _over(np.abs(mean_TU[-1] - mean_TU[0]), sd_TU[0]),
-        "net_sd": np.abs(log_sd_TU[-1] - log_sd_TU[0]),
+        "net_sd": net_sd_change(sd_TU),
         "tv50_early": moved_median[early].sum(axis=0),
         "tv50_late": moved_median[~early].sum(axis=0),
         "tv_spread_early": moved_spread[early].sum(axis=0),

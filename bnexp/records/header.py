@@ -6,14 +6,13 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bnexp import __version__
-from bnexp.config.identity import SCHEMA_VERSION
+from bnexp.config.identity import SCHEMA_VERSION, computed
 from bnexp.config.schema import COSMETIC, ExperimentConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard")
@@ -40,7 +39,7 @@ def header(
         "run_id": run_id,
         "arm_id": arm_id,
         "command": command(overrides),
-        "config": {key: value for key, value in asdict(config).items() if key not in COSMETIC},
+        "config": computed(config),
         "hashes": hashes,
         "data": data,
         "device": device,

@@ -16,6 +16,7 @@ from bnexp.report.markdown import markdown_table
 from bnexp.report.provenance import provenance
 from bnexp.report.section import Section, section
 from bnexp.report.terminal import tally
+from bnexp.report.tuning import DRAWS, NEAR_BEST
 from bnexp.report.words import MEANINGS, NOT_RUN
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,5 +74,7 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         tally=tally(outcomes),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
         meanings={name: words for name, words in MEANINGS.items() if name != NOT_RUN or NOT_RUN in outcomes},
+        draws_shown=DRAWS,
+        near_best=f"{100 * NEAR_BEST:g} points",
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
     )

@@ -1,21 +1,18 @@
-"""The pictures of a claim: its own, and for each endpoint the interval, every seed, survival and tuning."""
+"""The pictures of a claim: its own, and for each endpoint the interval, every seed and survival."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bnexp.claims.base import Endpoint, Evidence, Sample
 from bnexp.claims.judge import durations
 from bnexp.claims.judged import Judged
-from bnexp.claims.runs import final_accuracy
 from bnexp.figures.intervals import draw_interval
 from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
 from bnexp.figures.survival import draw_survival
-from bnexp.figures.tuning import draw_tuning
 from bnexp.report.rules import scale_of
 from bnexp.report.svg import inline_svg
 from bnexp.report.words import counted, interval_words, p_words
@@ -25,9 +22,6 @@ from bnexp.stats.verdict import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Arm to tuned value to the final accuracy of each tuning seed.
-Scores = Mapping[str, Mapping[float, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Ve
             "Shaded: where the estimate has to be for support."
         )
         label = f"Effect {interval_words(effect)}"
-        svg = _svg(
+        svg = small_svg(
             lambda figure: draw_interval(effect, scale, figure.subplots()), f"{name}-interval", label, (4.2, 1.7)
         )
         pictures.append(Picture(svg, caption))
@@ -72,62 +66,26 @@ def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Ve
     return pictures
 
 
-def tuning_pictures(judged: Judged) -> list[Picture]:
-    """One picture for each grid in which arms choose a value."""
-    pictures = []
-    for index, grid in enumerate(judged.claim.grids):
-        tried = {arm: judged.runs.tuning(arm, index) for arm in judged.runs.arms(index)}
-        scores = {
-            arm: {value: [final_accuracy(record) for record in records] for value, records in values.items()}
-            for arm, values in tried.items()
-            if values
-        }
-        if grid.tuning is None or not scores:
-            continue
-        chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
-        draw = partial(_draw_tuning, scores, chosen, grid.tuning.key)
-        svg = _svg(
-            draw,
-            f"{judged.claim.id}-tuning{index}",
-            f"Tuning curve of {grid.tuning.key}",
-            (4.2, 2.8 + 0.2 * len(scores)),
-        )
-        pictures.append(Picture(svg, _tuning_caption(scores, chosen)))
-    return pictures
-
-
-def _draw_tuning(scores: Scores, chosen: Mapping[str, float | None], key: str, figure: Figure) -> None:
-    draw_tuning(scores, chosen, figure.subplots(), key=key)
-
-
-def _tuning_caption(scores: Scores, chosen: Mapping[str, float | None]) -> str:
-    seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
-    edges = [arm for arm, tried in scores.items() if len(tried) > 1 and chosen[arm] in (min(tried), max(tried))]
-    caption = (
-        f"Every value that was tried, at {seeds} that are not among the reported ones: small points are runs, lines their means, "
-        "the ring the choice (highest mean; a run that diverged counts as 0)."
-    )
-    if edges:
-        caption += f" The choice of {', '.join(edges)} lies at the edge of the list: its best value may lie beyond."
-    return caption
-
-
 def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
     rule = endpoint.rule
     unit = "steps to the target" if sample.observed_base is not None else "value"
     if isinstance(rule, Exact):
         caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
-        svg = _svg(lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), f"{name}-cases", caption)
+        svg = small_svg(
+            lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), f"{name}-cases", caption
+        )
         return Picture(svg, caption)
     if sample.base is None:
         caption = "Every seed's effect; the line is their mean."
-        svg = _svg(lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), f"{name}-seeds", caption)
+        svg = small_svg(
+            lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), f"{name}-seeds", caption
+        )
         return Picture(svg, caption)
     base, always = sample.base, (True,) * len(sample.arm)
     caption = "Every seed: a line joins what is compared with (base) to what the claim is about (arm) at one seed."
     if sample.censored:
         caption += " Hollow points never arrived; they lie at the last step they were watched."
-    svg = _svg(
+    svg = small_svg(
         lambda figure: draw_pairs(
             base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
             observed_arm=sample.observed_arm or always, log=getattr(rule, "scale", "") == "ratio", ylabel=unit,
@@ -150,9 +108,10 @@ def _survival_picture(name: str, sample: Sample) -> Picture:
         f"Kaplan-Meier: the share of runs not at the target yet. Reached it: {reached}. "
         f"Log-rank p {p_words(log_rank_p_value(*watched))}, which ignores the pairing; the verdict does not."
     )
-    svg = _svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption, (4.2, 3.2))
+    svg = small_svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption, (4.2, 3.2))
     return Picture(svg, caption)
 
 
-def _svg(draw: Callable[[Figure], object], name: str, label: str, size: tuple[float, float] = (4.2, 3.0)) -> str:
+def small_svg(draw: Callable[[Figure], object], name: str, label: str, size: tuple[float, float] = (4.2, 3.0)) -> str:
+    """A figure that stands beside others; the arguments of :func:`bnexp.report.svg.inline_svg`."""
     return inline_svg(draw, name=name, label=label, size=size)

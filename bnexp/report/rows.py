@@ -83,6 +83,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "budget": judged.budget,
         "outcome": row(judged).outcome,
         "missing_runs": len(judged.missing),
+        "missing": [cell.run_id for cell in judged.missing],
         "seconds": round(seconds_spent([judged]), 3),
         "gates": dict(judged.evidence.gates) if judged.evidence else {},
         "endpoints": {

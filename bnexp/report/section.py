@@ -9,12 +9,13 @@ from pathlib import Path
 from bnexp.claims.base import Evidence
 from bnexp.claims.judged import Judged
 from bnexp.report.deviations import deviations_of
-from bnexp.report.pictures import Picture, endpoint_pictures, own_picture, tuning_pictures
+from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import complete_records
 from bnexp.report.rows import Row, row
 from bnexp.report.rules import InWords, in_words
 from bnexp.report.secondary import adjusted_p_values
 from bnexp.report.series import Series, series
+from bnexp.report.tuning import TuningView, tuning_views
 from bnexp.report.words import p_words, told
 from bnexp.stats.outcome import Verdict
 
@@ -53,7 +54,7 @@ class Section:
         judged: claim, evidence and verdicts.
         endpoints: the primary one first.
         own: the claim's own figure; None for claims not run.
-        tuning: tuning curves.
+        tuning: how arms were tuned, one for each grid.
         series: runs with their commands and folders.
         deviations: from the claim's source, then from those of the code it ran.
         command: what runs whatever is missing and judges the claim again.
@@ -63,7 +64,7 @@ class Section:
     judged: Judged
     endpoints: list[EndpointView]
     own: Picture | None
-    tuning: list[Picture]
+    tuning: list[TuningView]
     series: list[Series]
     deviations: list[str]
     command: str
@@ -77,7 +78,7 @@ def section(judged: Judged, page_folder: Path) -> Section:
         judged=judged,
         endpoints=_endpoints(judged, evidence),
         own=own_picture(judged, evidence) if evidence else None,
-        tuning=tuning_pictures(judged) if evidence else [],
+        tuning=tuning_views(judged) if evidence else [],
         series=series(judged, page_folder),
         deviations=[*claim.deviations, *deviations_of(complete_records([judged]))],
         command=f"bnexp reproduce {claim.id} budget={judged.budget}",

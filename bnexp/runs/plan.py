@@ -54,6 +54,10 @@ class Plan:
         """The records of a claim's cells."""
         return Runs(self.cells.get(claim.id, []), self.runs_dir)
 
+    def is_tuned(self, claim: Claim) -> bool:
+        """Whether all tuning runs of a claim are complete, so that its reported runs can be determined."""
+        return not any(cell.regime == "tuning" for cell in self.runs(claim).missing())
+
     def missing(self) -> list[Job]:
         """Jobs whose run is not complete."""
         incomplete = {cell.run_id for cells in self.cells.values() for cell in Runs(cells, self.runs_dir).missing()}

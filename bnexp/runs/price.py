@@ -1,40 +1,141 @@
-"""What missing runs will cost, from a short calibration of each kind of network on this machine."""
+"""What missing runs will cost: as past runs of their kind cost on this machine, else from a short calibration."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from bnexp.config.schema import ExperimentConfig
+from bnexp.data.cache import cache_file, resolve_data_dir
+from bnexp.data.official import OFFICIAL, inspect
+from bnexp.errors import UserError
+from bnexp.records.header import processor
+from bnexp.records.reader import RunRecord, find_runs
 from bnexp.runs.plan import Job
 
 CALIBRATION_STEPS = 60
 
-#: Start, evaluation, probes and records of a run, beside its training steps; seconds, as seen on two cores.
+#: Start of a run beside its training steps, and, of a kind that was calibrated, also evaluation and records; seconds, on two cores.
 PER_RUN = 0.5
 
-Kind = tuple[str, str, int]
+Kind = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Seconds a step of each kind of run, or why a kind has no price."""
+
+    per_step: Mapping[Kind, float]
+    reasons: Mapping[Kind, str]
+
+    def known(self, job: Job) -> bool:
+        """Whether a training job can be priced."""
+        return job.config is not None and kind(job.config) in self.per_step
+
+    def total(self, jobs: Iterable[Job], num_processes: int) -> float:
+        """Wall-clock seconds for those of ``jobs`` that can be priced, roughly."""
+        configs = [job.config for job in jobs if job.config and self.known(job)]
+        return sum(PER_RUN + config.train.steps * self.per_step[kind(config)] for config in configs) / num_processes
 
 
 def kind(config: ExperimentConfig) -> Kind:
-    """What decides the price of a step, roughly: the model, whether there is a norm, the batch."""
-    return config.model.name, "norm" if config.norm.name != "none" else "none", config.train.batch_size
+    """What decides the price of a step, roughly: the images, the model, whether there is a norm, the batch."""
+    return _kind(config.dataset.name, config.model.name, config.norm.name, config.train.batch_size)
 
 
-def seconds_per_step(jobs: Iterable[Job]) -> Mapping[Kind, float]:
-    """Calibrate every kind of network among ``jobs`` with a few real training steps, one thread; nothing is recorded."""
+def _kind(dataset: str, model: str, norm: str, batch_size: int) -> Kind:
+    return dataset, model, "none" if norm == "none" else "norm", batch_size
+
+
+def find_prices(jobs: Sequence[Job], runs_dir: Path, *, dry: bool) -> Prices:
+    """Prices of all kinds of training runs among ``jobs``.
+
+    Args:
+        jobs: the plan.
+        runs_dir: where past runs are.
+        dry: leave nothing behind, on any disk, and download nothing; then a kind whose data set is not here has no price.
+
+    Raises:
+        UserError: not ``dry``, and what a run would raise before its first step: no data to be had, say.
+    """
     examples = {kind(job.config): job.config for job in jobs if job.config}
-    return {name: _calibrate(config) for name, config in examples.items()}
+    measured = _past(runs_dir) if examples else {}
+    prices, reasons = {name: measured[name] for name in examples if name in measured}, {}
+    for name in examples.keys() - prices.keys():
+        try:
+            prices[name] = _calibrate_dry(examples[name]) if dry else _calibrate(examples[name])
+        except UserError as error:
+            if not dry:
+                raise
+            reasons[name] = str(error)
+        except Exception as error:  # the runs themselves will fail, one by one, and say where
+            reasons[name] = f"{type(error).__name__}: {error}"
+    return Prices(prices, reasons)
 
 
-def price(jobs: Iterable[Job], per_step: Mapping[Kind, float], num_jobs: int) -> float:
-    """Wall-clock seconds for ``jobs`` on ``num_jobs`` processes, roughly."""
-    total = sum(PER_RUN + job.config.train.steps * per_step[kind(job.config)] for job in jobs if job.config)
-    return total / num_jobs
+def missing_data(config: ExperimentConfig) -> list[str]:
+    """Data sets that a config needs, its own or one its own is made of, and that would have to be downloaded first."""
+    data_dir = resolve_data_dir(config.data_dir)
+    needed = [name for name in (config.dataset.name, *config.dataset.options.values()) if name in tuple(OFFICIAL)]
+    parsed = {name for name in needed if cache_file(data_dir, name).is_file()}
+    return [name for name in needed if name not in parsed and inspect(data_dir, OFFICIAL[name]).form is None]
+
+
+def _past(runs_dir: Path) -> dict[Kind, float]:
+    """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine."""
+    here = processor()
+    spent: dict[Kind, list[float]] = {}
+    for record in find_runs(runs_dir):
+        config = record.header.get("config")
+        if config and record.status == "finished" and _comparable(record.header, here):
+            dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
+            name = _kind(dataset, model, norm, config["train"]["batch_size"])
+            spent.setdefault(name, []).append(_seconds_per_step(record))
+    return {name: median(values) for name, values in spent.items()}
+
+
+def _comparable(header: Mapping[str, Any], here: str) -> bool:
+    return header.get("threads") == 1 and header["machine"]["processor"] == here
+
+
+def _seconds_per_step(record: RunRecord) -> float:
+    return sum(record.end["seconds"].values()) / record.end["step"]
+
+
+def _calibrate_dry(config: ExperimentConfig) -> float:
+    absent = missing_data(config)
+    if absent:
+        raise UserError(
+            "their data is not on this machine",
+            got=", ".join(absent),
+            todo=f"bnexp data fetch {' '.join(absent)}, or bnexp data import PATH",
+        )
+    with _shown(resolve_data_dir(config.data_dir)) as folder:
+        return _calibrate(replace(config, data_dir=str(folder)))
+
+
+@contextmanager
+def _shown(data_dir: Path) -> Iterator[Path]:
+    """A throw-away data folder that shows the files of the real one, so that a parsed copy is written elsewhere."""
+    with TemporaryDirectory(prefix="bnexp-price-") as name:
+        folder = Path(name)
+        (folder / "cache").mkdir()
+        for place in ("", "cache"):
+            entries = (data_dir / place).iterdir() if (data_dir / place).is_dir() else ()
+            for entry in entries:
+                if (place, entry.name) != ("", "cache"):
+                    (folder / place / entry.name).symlink_to(entry.resolve())
+        yield folder
 
 
 def _calibrate(config: ExperimentConfig) -> float:
+    """Seconds a step of a few real training steps on one thread; no run is recorded."""
     from bnexp.engine.build import build
     from bnexp.engine.step import train_step
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-
-from joblib import Parallel, delayed
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import Claim
 from bnexp.claims.budget import BUDGETS, Budget
-from bnexp.records.reader import RunRecord
+from bnexp.config.edit import with_value
+from bnexp.config.schema import ExperimentConfig
+from bnexp.runs.parallel import Ended, attempt, count_side_by_side, in_parallel
 from bnexp.runs.plan import Job, Plan, add_reported, plan_tuning
 
 
@@ -42,7 +43,7 @@ class Share:
 def reproduce(
     claims: Sequence[Claim], budget: Budget, runs_dir: Path, num_jobs: int, share: Share, tell: Callable[[Done], None]
 ) -> tuple[Plan, list[Done]]:
-    """Run whatever is missing: first what tunes and measures, then, once all tuning is complete, what is reported.
+    """Run whatever is missing: first what tunes and measures, then what is reported of the claims whose tuning is complete.
 
     Args:
         claims: what is to be judged.
@@ -57,45 +58,91 @@ def reproduce(
     """
     plan = plan_tuning(claims, budget, runs_dir)
     done = carry_out(plan, num_jobs, share, tell)
-    if not any(job.config for job in plan.missing()):
-        add_reported(plan, claims)
-        done += carry_out(plan, num_jobs, share, tell)
+    add_reported(plan, [claim for claim in claims if plan.is_tuned(claim)])
+    done += carry_out(plan, num_jobs, share, tell, tried={one.job.run_id for one in done})
     return plan, [one for one in done if one.reason]
 
 
-def carry_out(plan: Plan, num_jobs: int, share: Share, tell: Callable[[Done], None]) -> list[Done]:
-    """Missing jobs in parallel, then, one after the other, those that must be alone on the machine because they measure time."""
-    jobs = [job for job in plan.missing() if share.has(job)]
-    os.environ["BNEXP_THREADS"] = "1"
+def carry_out(
+    plan: Plan, num_jobs: int, share: Share, tell: Callable[[Done], None], tried: Collection[str] = ()
+) -> list[Done]:
+    """Missing jobs in parallel, then, one after the other, those that must be alone on the machine because they measure time.
+
+    Args:
+        plan: what is needed.
+        num_jobs, share, tell: as :func:`reproduce`.
+        tried: names of runs that are missing because they failed just now.
+    """
+    jobs = [job for job in plan.missing() if share.has(job) and job.run_id not in tried]
     results = []
-    together = [delayed(carry_out_one)(job, plan.budget.name, plan.runs_dir) for job in jobs if not _alone(job)]
-    for done in Parallel(n_jobs=num_jobs, return_as="generator_unordered")(together):
-        tell(done)
-        results.append(done)
-    for job in filter(_alone, jobs):
-        results.append(carry_out_one(job, plan.budget.name, plan.runs_dir))
-        tell(results[-1])
+    together = _groups([job for job in jobs if not _alone(job)], plan, num_jobs)
+    for groups, num_processes in ((together, num_jobs), ([[job] for job in jobs if _alone(job)], 1)):
+        tasks = [partial(carry_out_group, group, plan.budget.name, plan.runs_dir) for group in groups]
+        for number, answers in in_parallel(tasks, num_processes):
+            for job, ended in zip(groups[number], answers, strict=True):
+                results.append(Done(job, ended.status, ended.seconds, ended.reason))
+                tell(results[-1])
     return results
 
 
-def carry_out_one(job: Job, budget: str, runs_dir: Path) -> Done:
-    """One job, in whatever process; an exception becomes a reason."""
+def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path) -> list[Ended]:
+    """A measurement, or runs that train as one program, in whatever process; an exception becomes a reason."""
+    first = jobs[0]
+    if first.config is not None:
+        return attempt([(job.config, job.overrides) for job in jobs if job.config])
     start = time.perf_counter()
     try:
-        record = _run(job, budget, runs_dir)
-    except Exception as error:  # one run's bug must not cost the others their turn
-        return Done(job, "failed", time.perf_counter() - start, f"{type(error).__name__}: {error}")
-    return Done(job, record.status, time.perf_counter() - start)
-
-
-def _run(job: Job, budget: str, runs_dir: Path) -> RunRecord:
-    if job.config is None:
         from bnexp.runs.measure import measure
 
-        return measure(CLAIMS[job.claim], BUDGETS[budget], job.seed, job.run_id, runs_dir)
-    from bnexp.runs.execute import execute
+        record = measure(CLAIMS[first.claim], BUDGETS[budget], first.seed, first.run_id, runs_dir)
+    except Exception as error:  # one measurement's bug must not cost the others their turn
+        return [Ended(status="failed", reason=f"{type(error).__name__}: {error}", seconds=time.perf_counter() - start)]
+    return [Ended(status=record.status, folder=str(record.folder), seconds=time.perf_counter() - start)]
 
-    return execute(job.config, job.overrides, show=False).record
+
+def _groups(jobs: Sequence[Job], plan: Plan, num_jobs: int) -> list[list[Job]]:
+    """Measurements by themselves, and runs as they are best trained."""
+    measurements = [[job] for job in jobs if job.config is None]
+    trained = [job for job in jobs if job.config is not None]
+    if not trained:
+        return measurements
+    from bnexp.runs.together import stacks
+
+    configs = [job.config for job in settle_compiling(trained, plan) if job.config]
+    trained = [replace(job, config=config) for job, config in zip(trained, configs, strict=True)]
+    rows = stacks(configs, count_side_by_side(configs, num_jobs))
+    return measurements + [[trained[place] for place in row] for row in rows]
+
+
+def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
+    """Runs whose kind of network is trained for long enough in the whole plan are compiled: a process compiles each kind once.
+
+    Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
+    """
+    from bnexp.engine.build import import_plugins
+    from bnexp.engine.compiled import WORTH_COMPILING, reason_for_eager
+
+    steps: Counter[str] = Counter()
+    for job in plan.jobs.values():
+        if job.config:
+            steps[_network(job.config)] += job.config.train.steps
+
+    def settled(job: Job) -> Job:
+        config = job.config
+        assert config is not None
+        import_plugins(config.plugins)
+        worth = steps[_network(config)] >= WORTH_COMPILING and not reason_for_eager(config)
+        if config.execution.compile == "auto" and worth:
+            return replace(job, config=with_value(config, "execution.compile", "on"))
+        return job
+
+    return [settled(job) for job in jobs]
+
+
+def _network(config: ExperimentConfig) -> str:
+    """What a compiled step depends on, as far as a config tells it."""
+    optimizer = with_value(config, "optimizer.lr", 1.0).optimizer
+    return repr((config.model, config.norm, optimizer, config.train.batch_size, config.dataset.name))
 
 
 def _alone(job: Job) -> bool:

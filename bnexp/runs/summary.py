@@ -26,6 +26,7 @@ def summarize(experiment: Experiment, outcome: Outcome, curve: Curve, seconds: d
     return {
         "status": outcome.status,
         "step": outcome.step,
+        "execution": outcome.kind,
         "test": _test_scores(experiment) if outcome.status == "finished" else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),

@@ -1,4 +1,4 @@
-"""A sweep: many runs through Hydra and whichever launcher it was given; one failure never stops the rest."""
+"""A sweep: many runs on all cores, or through Hydra and whichever launcher it was given; one failure never stops the rest."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
-from bnexp.errors import UserError
-from bnexp.runs.execute import RunFailed, execute
 from bnexp.runs.folder import make_runs_dir, told_if_disk_refuses
+from bnexp.runs.parallel import Ended, attempt, count_processes, count_side_by_side, in_parallel
 
 
 @dataclass(frozen=True)
@@ -39,66 +39,81 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What each of Hydra's jobs does, in whatever process: a run, and a line about it in the sweep's manifest."""
+class Manifest:
+    """The file that says how each run of a sweep ended, a line each, whichever process writes it."""
 
-    manifest: Path
-    num_jobs: int
+    file: Path
+    num_runs: int
     started: float
     varied: tuple[str, ...]
 
-    def __call__(self, config: ExperimentConfig) -> None:
-        overrides = tuple(HydraConfig.get().overrides.task)
-        row = _carry_out(config, overrides)
-        with self.manifest.open("a", encoding="utf-8") as stream:
+    def add(self, overrides: Sequence[str], ended: Ended) -> None:
+        """Write a line to the file, and tell it."""
+        row = Row(tuple(overrides), ended.status, ended.skipped, ended.folder, ended.reason)
+        with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(row)) + "\n")
         print(self._line(row), file=sys.stderr, flush=True)
 
+    def rows(self) -> list[Row]:
+        """The rows written so far."""
+        rows = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+        return [Row(**{**row, "overrides": tuple(row["overrides"])}) for row in rows]
+
     def _line(self, row: Row) -> str:
-        done = len(read_manifest(self.manifest))
-        left = (time.time() - self.started) / done * (self.num_jobs - done)
+        done = len(self.rows())
+        left = (time.time() - self.started) / done * (self.num_runs - done)
         name = " ".join(override for override in row.overrides if override.split("=")[0] in self.varied)
         words = row.reason or ("was complete already" if row.skipped else row.status)
-        return f"[{done}/{self.num_jobs}] {name}: {words}" + (
-            f"; about {left:.0f} s left" if done < self.num_jobs else ""
+        return f"[{done}/{self.num_runs}] {name}: {words}" + (
+            f"; about {left:.0f} s left" if done < self.num_runs else ""
         )
 
 
-def sweep(configs: Sequence[ExperimentConfig], overrides: Sequence[str], extra_dir: Path | None) -> list[Row]:
+def sweep(
+    configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], overrides: Sequence[str], extra_dir: Path | None
+) -> list[Row]:  # fmt: skip
     """Carry out every run of a sweep; returns a row for each, in the order they ended.
 
     Args:
         configs: the runs, already checked.
-        overrides: what was typed, sweeps unexpanded.
+        words: each run's own overrides.
+        overrides: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among them is left to Hydra.
         extra_dir: a user's own config folder.
     """
-    runs_dir = Path(configs[0].runs_dir)
+    manifest = Manifest(_new_file(Path(configs[0].runs_dir)), len(configs), time.time(), varied_keys(overrides))
+    if any(override.startswith(("hydra/", "hydra.")) for override in overrides):
+        own_folder = ["--config-dir", str(extra_dir)] if extra_dir else []
+        os.environ.setdefault("BNEXP_THREADS", "1")
+        run_hydra(["--multirun", *own_folder, *overrides], partial(_hydra_job, manifest))
+    else:
+        _on_all_cores(configs, words, manifest)
+    return manifest.rows()
+
+
+def _on_all_cores(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], manifest: Manifest) -> None:
+    from bnexp.runs.together import stacks
+
+    num_processes = count_processes(configs, configs[0].execution.jobs)
+    groups = stacks(configs, count_side_by_side(configs, num_processes))
+    asked = [[(configs[place], words[place]) for place in group] for group in groups]
+    tasks = [partial(attempt, group, show=num_processes == 1) for group in asked]
+    for number, answers in in_parallel(tasks, num_processes):
+        for (_, overrides), ended in zip(asked[number], answers, strict=True):
+            manifest.add(overrides, ended)
+
+
+def _hydra_job(manifest: Manifest, config: ExperimentConfig) -> None:
+    """What each of Hydra's jobs does, in whatever process."""
+    overrides = tuple(HydraConfig.get().overrides.task)
+    (ended,) = attempt([(config, overrides)], show=True)
+    manifest.add(overrides, ended)
+
+
+def _new_file(runs_dir: Path) -> Path:
     make_runs_dir(runs_dir)
     folder = runs_dir / "sweeps"
-    manifest = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
+    file = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
     with told_if_disk_refuses(folder):
         folder.mkdir(exist_ok=True)
-        manifest.touch()
-    if any(override.startswith("hydra/launcher=") for override in overrides):
-        os.environ.setdefault("BNEXP_THREADS", "1")
-    own_folder = ["--config-dir", str(extra_dir)] if extra_dir else []
-    run_hydra(["--multirun", *own_folder, *overrides], Job(manifest, len(configs), time.time(), varied_keys(overrides)))
-    return read_manifest(manifest)
-
-
-def read_manifest(manifest: Path) -> list[Row]:
-    """The rows written so far."""
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    return [Row(**{**row, "overrides": tuple(row["overrides"])}) for row in rows]
-
-
-def _carry_out(config: ExperimentConfig, overrides: tuple[str, ...]) -> Row:
-    try:
-        result = execute(config, overrides)
-    except UserError as error:
-        return Row(overrides, "refused", reason=" ".join(str(error).split()))
-    except RunFailed as error:
-        return Row(overrides, "failed", reason=f"{error.reason} (see {error.folder})")
-    except Exception as error:  # one run's bug must not cost the others their turn
-        return Row(overrides, "failed", reason=f"{type(error).__name__}: {error}")
-    return Row(overrides, result.record.status, skipped=result.skipped, folder=str(result.record.folder))
+        file.touch()
+    return file

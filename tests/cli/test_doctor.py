@@ -13,8 +13,10 @@ import pytest
 
 from bnexp.cli import doctor
 from bnexp.cli.doctor import Item
+from bnexp.config.compose import compose
 from bnexp.data import SOURCES
 from bnexp.data.cache import cache_file
+from bnexp.engine import precision
 from bnexp.errors import UserError
 from bnexp.probes import PROBES
 
@@ -49,13 +51,23 @@ def test_the_whole_of_it_is_json_and_leaves_nothing_behind(bnexp, small, tmp_pat
     assert {"Python", "bnexp", *doctor.PACKAGES, "processor", "CUDA device", "TensorBoard"} <= set(items)
     assert items["dataset=mnist"]["found"].startswith("absent")
     assert items["the default run"]["found"].startswith("finished, ")
-    assert "% of training time (declared: at most 3 %)" in items["layer_inputs"]["found"]
+    assert items["probes=light"]["found"].endswith(" % of training time (at most 3 %)")
+    assert items["probes=full"]["found"].endswith(" % of training time (at most 30 %)")
     assert [file for file in files_below(tmp_path) if not file.startswith("data/")] == []
     assert "doctor: measuring the default run" in answer.err
 
 
-def test_the_measured_run_is_the_default_one():
+def test_the_measured_run_is_the_default_one_whose_probes_are_light():
     assert doctor.MEASURED_RUN == ()
+    assert compose(["probes=light"]) == compose()
+    assert {PROBES[name].cost for name in compose(["probes=light"]).probes} == {"light"}
+
+
+def test_full_looks_at_the_same_and_at_more_of_it_with_a_histogram_every_time():
+    light, full = (compose([f"probes={preset}"]).probes["layer_inputs"] for preset in ("light", "full"))
+    assert all(full[name] > light[name] for name in ("examples", "observations", "histograms"))
+    assert full["steps_between"] < light["steps_between"]
+    assert full["histograms"] >= full["observations"]
 
 
 def test_supported_versions_are_ok_and_a_package_of_hydras_has_hydras_range():
@@ -173,18 +185,24 @@ def test_a_tensorboard_that_does_not_start_says_why(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cost", "probe_seconds", "found", "state"),
+    ("preset", "probe_seconds", "found", "state"),
     [
-        ("light", 0.2, "2.0 % of training time (declared: at most 3 %)", "ok"),
-        ("light", 0.4, "4.0 % of training time (declared: at most 3 %)", "attention"),
-        ("medium", 0.4, "4.0 % of training time (declared: at most 30 %)", "ok"),
-        ("heavy", 20.0, "200.0 % of training time (heavy: nothing declared)", "ok"),
+        ("light", 0.2, "2.0 % of training time (at most 3 %)", "ok"),
+        ("light", 0.4, "4.0 % of training time (at most 3 %)", "attention"),
+        ("full", 0.4, "4.0 % of training time (at most 30 %)", "ok"),
+        ("full", 3.1, "31.0 % of training time (at most 30 %)", "attention"),
     ],
 )
-def test_the_probes_share_is_held_against_what_they_declare(monkeypatch, cost, probe_seconds, found, state):
-    monkeypatch.setattr(PROBES["layer_inputs"], "cost", cost)
-    item = doctor.probe_share(["layer_inputs"], {"probe": probe_seconds, "train": 10.0})
-    assert (item.name, item.found, item.state) == ("layer_inputs", found, state)
+def test_the_share_of_a_preset_is_held_against_what_it_may_take(preset, probe_seconds, found, state):
+    item = doctor.probe_share(preset, {"probe": probe_seconds, "train": 10.0})
+    assert (item.name, item.found, item.state) == (f"probes={preset}", found, state)
+
+
+@pytest.mark.parametrize(("native", "words"), [(True, "in hardware"), (False, "emulated, as far as torch knows")])
+def test_bfloat16_is_what_the_processor_has(monkeypatch, native, words):
+    monkeypatch.setattr(precision, "has_native_bf16", lambda _: native)
+    found = named(doctor.device())["bfloat16"].found
+    assert found == f"{words} (runs compute in float32 unless execution.precision says otherwise)"
 
 
 def test_help_loads_no_torch():

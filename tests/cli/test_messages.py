@@ -29,7 +29,7 @@ REFUSED = [
     (
         "dataset=mnist5k",
         "there is no dataset named 'mnist5k'\n  got: dataset=mnist5k\n  try: dataset=mnist_5k (known: cifar10, cifar100, "
-        "fashion_mnist, image_folder, kmnist, mnist, mnist_5k, npz, svhn)",
+        "coloured_digits, fashion_mnist, image_folder, kmnist, mnist, mnist_5k, npz, svhn)",
     ),
     (
         "optimizer=adamm",

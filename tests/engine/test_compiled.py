@@ -7,8 +7,9 @@ import torch
 
 from bnexp.config.compose import compose
 from bnexp.config.paths import group_files
+from bnexp.engine import compiled
 from bnexp.engine.build import Experiment, build
-from bnexp.engine.compiled import CompiledStep, pick_step
+from bnexp.engine.compiled import GraphStep, pick_step
 from bnexp.engine.step import train_step
 from bnexp.engine.stopwatch import Stopwatch
 
@@ -22,6 +23,12 @@ SMALL = (
     "threads=1",
 )
 COMPILABLE = sorted(set(group_files("norm")) - {"noisy", "instance"})
+
+
+@pytest.fixture(autouse=True)
+def _told_anew():
+    compiled.tell_eager.cache_clear()
+
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own internals
 
@@ -43,7 +50,7 @@ def losses(built: Experiment, advance) -> list[float]:
 def assert_equal_steps(*overrides: str, backend: str = "aot_eager") -> None:
     plain, fast = experiment(*overrides), experiment(*overrides)
     expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
-    found = losses(fast, CompiledStep(fast.model, fast.optimizer, backend))
+    found = losses(fast, GraphStep(fast, "compiled", backend))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert expected[0] != expected[-1]
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
@@ -95,14 +102,12 @@ def test_other_models_give_the_same(model):
     norm = "norm=none" if model == "linear" else "norm=batch"
     plain, fast = (build(compose([*overrides, norm])) for _ in range(2))
     expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
-    torch.testing.assert_close(
-        losses(fast, CompiledStep(fast.model, fast.optimizer, "aot_eager")), expected, rtol=1e-3, atol=1e-4
-    )
+    torch.testing.assert_close(losses(fast, GraphStep(fast, "compiled", "aot_eager")), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
     built = experiment("norm=none", "optimizer.momentum=0")
-    step = CompiledStep(built.model, built.optimizer, "aot_eager")
+    step = GraphStep(built, "compiled", "aot_eager")
     x, y = built.training_batch(built.batches.next(), built.augmentation)
     step(x, y)
     before = [p.detach().clone() for p in built.model.parameters()]
@@ -115,27 +120,41 @@ def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
 def test_warming_up_changes_nothing():
     built = experiment("norm=batch", "optimizer=adam")
     before = {name: value.clone() for name, value in built.model.state_dict().items()}
-    CompiledStep(built.model, built.optimizer, "aot_eager").warm_up(
-        *built.training_batch(built.batches.next(), built.augmentation)
-    )
+    GraphStep(built, "compiled", "aot_eager")
     torch.testing.assert_close(built.model.state_dict(), before, rtol=0, atol=0)
     assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
 
 
+def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
+    first, second = experiment("seed=1"), experiment("seed=2", "optimizer.lr=0.01")
+    torch.testing.assert_close(losses(first, GraphStep(first, "compiled", "aot_eager")), losses(*eagerly("seed=1")))
+    graphs = dict(compiled._last)
+    found = losses(second, GraphStep(second, "compiled", "aot_eager"))
+    assert compiled._last == graphs
+    torch.testing.assert_close(found, losses(*eagerly("seed=2", "optimizer.lr=0.01")), rtol=1e-4, atol=1e-5)
+    GraphStep(experiment("norm=none"), "compiled", "aot_eager")
+    assert compiled._last.keys().isdisjoint(graphs)
+
+
+def eagerly(*overrides: str):
+    plain = experiment(*overrides)
+    return plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y)
+
+
 def test_short_runs_are_not_compiled_by_themselves():
-    assert not isinstance(pick_step(experiment(), Stopwatch()), CompiledStep)
+    assert not isinstance(pick_step(experiment(), Stopwatch())[1], GraphStep)
 
 
 def test_what_cannot_be_compiled_runs_eagerly_and_says_why(capsys):
-    step = pick_step(experiment("norm=noisy", "execution.compile=on"), Stopwatch())
-    assert not isinstance(step, CompiledStep)
+    step = pick_step(experiment("norm=noisy", "execution.compile=on"), Stopwatch())[1]
+    assert not isinstance(step, GraphStep)
     assert "not compiled, running eagerly: norm=noisy draws from a generator" in capsys.readouterr().err
 
 
 def test_a_compiler_that_fails_does_not_stop_the_run(monkeypatch, capsys):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler here\nmore")
 
-    monkeypatch.setattr(CompiledStep, "warm_up", refuse)
-    assert not isinstance(pick_step(experiment("execution.compile=on"), Stopwatch()), CompiledStep)
+    monkeypatch.setattr(compiled, "compile_once", refuse)
+    assert not isinstance(pick_step(experiment("execution.compile=on"), Stopwatch())[1], GraphStep)
     assert "running eagerly: RuntimeError: no C++ compiler here" in capsys.readouterr().err

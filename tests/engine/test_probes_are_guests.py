@@ -8,8 +8,13 @@ import torch
 from bnexp.engine.evaluate import evaluate
 from bnexp.probes import PROBES
 
-#: A heavy schedule: the probe looks after nearly every step.
-ALL = ["probes.layer_inputs.steps_between=1", "probes.layer_inputs.values_per_unit=30"]
+#: A heavy schedule: one probe looks after nearly every step; the other has only 47 held-out examples.
+ALL = [
+    "probes=[layer_inputs,shift]",
+    "probes.layer_inputs.steps_between=1",
+    "probes.layer_inputs.values_per_unit=30",
+    "probes.shift.sizes=[1,16]",
+]
 
 
 @pytest.fixture

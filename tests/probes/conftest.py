@@ -29,6 +29,7 @@ def probe() -> Callable[..., tuple[LayerInputs, View]]:
         config = experiment.config
         view = View(
             model=experiment.model, inputs=experiment.prepare(experiment.validation.images), labels=experiment.validation.labels,
+            validation=experiment.validation, test=experiment.test, prepare=experiment.prepare,
             batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
         )  # fmt: skip
         return LayerInputs(view, **{**OPTIONS, **options}), view

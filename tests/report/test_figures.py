@@ -9,7 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from bnexp.figures.intervals import Scale, draw_interval
+from bnexp.figures.random_search import draw_expected_best
 from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
+from bnexp.figures.style import plain_log_axis
 from bnexp.figures.survival import draw_survival
 from bnexp.figures.tuning import draw_tuning
 from bnexp.records.curves import Duration
@@ -118,3 +120,27 @@ def test_a_figure_in_a_page_keeps_no_style_metadata_or_foreign_id():
     assert "<style" not in svg
     assert "<metadata" not in svg
     assert all(part.startswith("one-") for part in svg.replace('id="', "\0").split("\0")[1:])
+
+
+def test_the_expected_best_of_each_arm_rises_from_its_mean(ax):
+    draw_expected_best({"norm=none": [0.0, 1.0], "norm=batch": [0.5, 0.5]}, ax, most_draws=3)
+    assert points(ax, "s") == [(1, 0.5), (2, 0.75), (3, 0.875)]
+    assert points(ax, "o") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+@pytest.mark.parametrize(("values", "labels"), [([180, 1500], {"200", "500", "1,000"}), ([1, 10_000], {"10", "1,000"})])
+def test_a_logarithmic_axis_counts_in_plain_numbers(ax, values, labels):
+    ax.plot(values)
+    plain_log_axis(ax, values)
+    ax.figure.draw_without_rendering()
+    shown = {label.get_text() for label in ax.get_yticklabels()} | {
+        label.get_text() for label in ax.get_yticklabels(minor=True)
+    }
+    assert ax.get_yscale() == "log"
+    assert labels <= shown
+    assert not any("times" in label or "^" in label for label in shown)
+
+
+def test_an_axis_with_a_value_at_zero_stays_linear(ax):
+    plain_log_axis(ax, [0, 100])
+    assert ax.get_yscale() == "linear"

@@ -129,7 +129,7 @@ def test_a_verdict_comes_with_its_reason_gates_numbers_and_notes(world):
 @pytest.mark.parametrize(
     ("name", "pictures"),
     [
-        ("speed", 1 + 3 + 3 + 1),  # its own; interval, seeds, survival of each endpoint; tuning
+        ("speed", 1 + 3 + 3 + 2),  # its own; interval, seeds, survival of each endpoint; tuning, little tuning
         ("refuted", 1 + 2 + 2 + 2),
         ("gated", 1 + 2),
         ("law", 1 + 2),
@@ -184,3 +184,13 @@ def test_the_same_records_make_the_same_bytes(world, tmp_path):
 
 def test_no_path_of_this_machine_is_on_the_page(world):
     assert str(world.runs_dir) not in world.html
+
+
+def test_the_page_says_how_much_tuning_each_arm_needs(world):
+    (table,) = re.findall(r'<table class="tuning">.*?</table>', section_of(world, "speed"), flags=re.S)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+    assert rows == [
+        ["Best of random draws", "1 draw", "3 draws", "5 draws", "Best run", "Draws to within 0.5 points of it"],
+        ["norm=none", "62.7 %", "89.8 %", "93.9 %", "95.0 %", "7"],  # runs of 95, 95, 61 and 0 % (diverged)
+        ["norm=batch", "78.0 %", "90.8 %", "93.9 %", "95.0 %", "7"],  # 95, 95, 61, 61 %
+    ]

@@ -18,8 +18,7 @@ from bnexp.engine.evaluate import evaluate
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter
-from bnexp.runs import execute as executing
-from bnexp.runs import summary
+from bnexp.runs import recording, summary
 from bnexp.runs.execute import RunFailed, execute
 from bnexp.runs.folder import Place, occupied
 
@@ -199,7 +198,7 @@ def test_a_second_process_at_the_same_run_is_refused(make, runs, breaking, monke
 def test_a_folder_made_by_another_process_just_now_is_refused(make, tmp_path, monkeypatch):
     taken = tmp_path / "runs" / "taken"
     taken.mkdir(parents=True)
-    monkeypatch.setattr(executing, "find_place", lambda *_: Place(taken))
+    monkeypatch.setattr(recording, "find_place", lambda *_: Place(taken))
     with pytest.raises(UserError, match="made by another process just now"):
         execute(make())
     assert list(taken.iterdir()) == []

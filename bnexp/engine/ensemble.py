@@ -1,0 +1,187 @@
+"""Several runs of one arm trained as one vectorised program: each with its own seed, learning rate, batches and record.
+
+Parameters, buffers and optimiser state live in stacked tensors, and every run's own tensors are views of its slice. So whoever
+looks at a run (evaluation, probes, checkpoints) finds what it would find after a step of its own, and no run can disturb another:
+one that diverges fills its own slice with NaN.
+
+Legend: S runs side by side, B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bnexp.data.augment import augment
+from bnexp.engine.build import Experiment
+from bnexp.engine.captured import Advance
+from bnexp.engine.compiled import EAGER, example_batch, graph_kind, make_graph, structure, tell_eager
+from bnexp.engine.journal import Journal
+from bnexp.engine.ledger import Ledger
+from bnexp.engine.loop import Looks, Outcome
+from bnexp.engine.optimizer import set_lr
+from bnexp.engine.pure import PureStep, TrainingState, state_of, trainable
+from bnexp.engine.stopwatch import Stopwatch
+from bnexp.schedule import lr_factor
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the runs: what it trains, where it writes, how it is saved."""
+
+    experiment: Experiment
+    journal: Journal
+    save: Callable[[int], None]
+
+
+def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int | None = None) -> list[Outcome]:
+    """What :func:`bnexp.engine.loop.train` does, for all members at once; one outcome each, in their order.
+
+    Args:
+        members: runs that differ in nothing but seed and learning rate, all at the same step.
+        watch: of the whole; the members' journals each hold a share of it.
+        resumed_at: the step of their checkpoints, whose looks are already on record.
+    """
+    experiments = [member.experiment for member in members]
+    config = experiments[0].config
+    steps = config.train.steps
+    block = Block([Ledger(config.train.batch_size) for _ in members])
+    looks = {
+        place: Looks(member.experiment, member.journal, block.ledgers[place], member.save)
+        for place, member in enumerate(members)
+    }
+    for experiment in experiments:
+        experiment.model.train()
+    kind, advance = pick_stacked_step(experiments, watch)
+    outcomes = [Outcome("finished", steps, kind) for _ in members]
+
+    for step in range(resumed_at or 0, steps + 1):
+        if step != resumed_at and any(look.due(step) for look in looks.values()):
+            block.deal()
+            for place, look in list(looks.items()):
+                diverged_at = look.after(step)
+                if diverged_at is not None:  # its slice trains on, unseen
+                    outcomes[place] = Outcome("diverged", diverged_at, kind)
+                    del looks[place]
+        if step == steps or not looks:
+            break
+        factor = lr_factor(config.schedule, step, steps)
+        for experiment in experiments:
+            set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
+        block.add(*advance(*next_batch(experiments), factor))
+
+    return outcomes
+
+
+class Block:
+    """Losses and counts of all members, kept as ``[S]`` tensors until somebody looks; then dealt to each member's ledger."""
+
+    def __init__(self, ledgers: list[Ledger]) -> None:
+        self.ledgers = ledgers
+        self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
+
+    def add(self, loss: Tensor, correct: Tensor) -> None:
+        """Shape: both ``[S]``."""
+        self._losses.append(loss)
+        self._correct.append(correct)
+
+    def deal(self) -> None:
+        """Give each ledger what came since the last time."""
+        if self._losses:
+            losses, correct = torch.stack(self._losses, 1), torch.stack(self._correct, 1)
+            for place, ledger in enumerate(self.ledgers):
+                ledger.add(losses[place], correct[place])
+            self._losses.clear()
+            self._correct.clear()
+
+
+def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tuple[str, StackedStep]:
+    """The vectorised step and its kind: one graph where that is asked for or pays for all runs together."""
+    first, words = experiments[0], f"{len(experiments)} side by side"
+    kind = graph_kind(first, first.config.train.steps * len(experiments))
+    with watch.aside("compile"):
+        try:
+            return f"{words}, {kind}", StackedStep(experiments, kind)
+        except Exception as error:  # whatever stops a compiler on this machine must not stop the runs
+            if kind == EAGER:
+                raise
+            tell_eager(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            return f"{words}, {EAGER}", StackedStep(experiments, EAGER)
+
+
+class StackedStep:
+    """A callable ``(x, y, factor) -> (loss, correct)`` that trains all runs by one step.
+
+    From its making on, each run's parameters, buffers and optimiser state are views of one slice of stacked tensors.
+
+    Args:
+        experiments: the runs.
+        kind: as :func:`bnexp.engine.compiled.graph_kind` says.
+        backend: of ``torch.compile``.
+
+    Source: ``torch.func.stack_module_state`` and ``vmap``. Deviation: the stacks are made here, so that runs stay views of them.
+    """
+
+    def __init__(self, experiments: Sequence[Experiment], kind: str, backend: str = "inductor") -> None:
+        first = experiments[0]
+        device = first.train.labels.device
+        self._base_lr = torch.tensor([experiment.config.optimizer.lr for experiment in experiments], device=device)
+        self._lr = torch.zeros_like(self._base_lr)
+        step = PureStep(first.model, first.optimizer, side_by_side=True)
+        x, y = example_batch(first)
+        x, y = torch.cat([x] * len(experiments)), torch.cat([y] * len(experiments))
+        batch = apart(x, len(experiments)), apart(y, len(experiments))
+        key = (len(experiments), *structure(first), backend)
+        self._graph: Advance = make_graph(step, key, kind, stack(experiments), self._lr, batch)
+
+    def __call__(self, x: Tensor, y: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+        """Shape: x ``[S, B, C, H, W]`` float32, y ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""
+        torch.mul(self._base_lr, factor, out=self._lr)
+        return self._graph(x, y)
+
+
+def stack(experiments: Sequence[Experiment]) -> TrainingState:
+    """The runs' states in stacked tensors ``[S, ...]``; each run's own tensors become views of its slice."""
+    states = [state_of(experiment.model, experiment.optimizer) for experiment in experiments]
+    stacked = TrainingState(
+        _stacks([state.parameters for state in states]),
+        _stacks([state.buffers for state in states]),
+        {name: _stacks([state.slots[name] for state in states]) for name in states[0].slots},
+    )
+    for place, experiment in enumerate(experiments):
+        parameters = trainable(experiment.model)
+        for parameter, whole in zip(parameters, stacked.parameters, strict=True):
+            parameter.data = whole[place]
+        for buffer, whole in zip(experiment.model.buffers(), stacked.buffers, strict=True):
+            buffer.data = whole[place]
+        for name, row in stacked.slots.items():
+            for parameter, whole in zip(parameters, row, strict=True):
+                experiment.optimizer.state[parameter][name] = whole[place]
+    return stacked
+
+
+def _stacks(rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    return [torch.stack(list(column)) for column in zip(*rows, strict=True)]
+
+
+def next_batch(experiments: Sequence[Experiment]) -> tuple[Tensor, Tensor]:
+    """Every run's next batch, each from its own order: ``[S, B, C, H, W]`` float32 and ``[S, B]`` int64.
+
+    The runs have the same training examples, so one run's copy serves all, and what can be done for all at once is.
+    """
+    first, count = experiments[0], len(experiments)
+    indices = torch.cat([run.batches.next() for run in experiments]).to(first.train.labels.device)
+    images = first.train.images.index_select(0, indices)
+    if first.config.dataset.crop or first.config.dataset.flip:
+        pairs = zip(apart(images, count), experiments, strict=True)
+        images = torch.cat([augment(batch, run.config.dataset, run.augmentation) for batch, run in pairs])
+    return apart(first.prepare(images), count), apart(first.train.labels.index_select(0, indices), count)
+
+
+def apart(tensor: Tensor, count: int) -> Tensor:
+    """``[S * B, ...]`` as ``[S, B, ...]``."""
+    return tensor.unflatten(0, (count, -1))

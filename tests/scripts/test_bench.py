@@ -1,0 +1,262 @@
+"""``scripts/bench.py``: its arithmetic on made-up clocks, what its loops compute, and the whole of it once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _scripts_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+
+
+def row(mode, *ms, seeds=1, processes=1, skipped=""):
+    """A loop's row whose rounds took ``ms`` milliseconds per step and seed."""
+    seconds = [1e-3 * one * 100 * seeds * processes for one in ms]
+    memory = [500_000_000] * processes
+    fixed = {"mode": mode, "steps": 100, "seeds": seeds, "processes": processes}
+    return {**fixed, "seconds": seconds, "memory": memory, "skipped": skipped}
+
+
+def bench_of(*rows, **changes):
+    """What ``bench.json`` holds, with these loops in its only table."""
+    table = {"network": "mlp", "norm": "batch", "device": "cpu", "steps": 100, "rows": rows}
+    line = {"sizes": [1, 2, 4, 8], "rows": [row("runs", *[cost] * 3) for cost in (9, 3, 5, 9)]}
+    machine = {
+        "date": "2026-01-02", "system": "Linux", "processor": "Some CPU", "cores": 2, "load_before": 0.1, "python": "3.11",
+        "versions": {"torch": "2.15", "jax": None}, "git": None, "threads": 2, "capability": "AVX512", "gpu": None,
+    }  # fmt: skip
+    bench = {
+        "machine": machine, "rounds": 3, "data": "digits", "gpu": "torch finds no CUDA device", "tables": [table],
+        "scaling": {"steps": line, "seeds": line}, "default_run": {"seconds": 9.0, "memory": 1.1e9}, "command": "bench",
+    }  # fmt: skip
+    return bench | changes
+
+
+def verdicts(bench):
+    from benchmark.targets import targets
+
+    return {target.words: target for target in targets(bench)}
+
+
+def test_what_all_processes_and_seeds_trained_counts_in_the_price():
+    from benchmark.numbers import milliseconds
+
+    both = {"seconds": [8.0], "steps": 1000, "seeds": 4, "processes": 2}
+    assert milliseconds(both) == pytest.approx([1.0])
+
+
+def test_ratios_are_taken_within_a_round_so_that_a_slow_round_does_not_count_for_one_side():
+    from benchmark.numbers import ratio
+
+    found = ratio(row("usual", 8.0, 80.0, 7.0), row("eager", 1.0, 10.0, 1.0))
+    assert found.median == pytest.approx(8.0)
+    assert found.high == pytest.approx(8.0)
+
+
+def test_a_price_with_a_fixed_start_is_on_a_line_and_a_square_is_not():
+    from benchmark.numbers import distance_from_line, growth
+
+    sizes = [1, 2, 4, 8]
+    line, square = (np.array([[cost(size)] * 3 for size in sizes]) for cost in (lambda n: 5 + 2 * n, lambda n: n**2))
+    assert distance_from_line(sizes, line).high == pytest.approx(0, abs=1e-9)
+    assert distance_from_line(sizes, square).median > 0.1
+    assert growth(sizes, square).median == pytest.approx(2)
+
+
+def test_targets_hold_from_the_number_on_and_the_cheapest_of_our_loops_counts():
+    usual, ours, floor = (
+        row("usual", 25, 25, 25),
+        row("compiled_pair", 1, 1, 1, processes=2),
+        row("floor_pair", 0.5, 0.5, 0.5),
+    )
+    found = verdicts(bench_of(usual, row("eager", 2, 2, 2), ours, floor, row("jax_vmap", 0.9, 0.9, 0.9)))
+    assert found["the usual loop's price per step and seed, over ours"].holds is True
+    assert found["the price of JAX's vectorised scan, over ours"].holds is False
+    assert found["our price, over the floor of all cores"].measured == "2.00 [2.00, 2.00]"
+    assert found["our price, over the floor of all cores"].holds is False
+    assert found["memory of `bnexp train` as it comes"].holds is True
+
+
+def test_fewer_runs_than_cores_do_not_count_against_the_line_in_seeds():
+    found = verdicts(bench_of(row("eager", 1, 1, 1)))
+    assert found["largest distance of a cost from a straight line in seeds"].holds is True
+    assert found["largest distance of a cost from a straight line in steps"].holds is False
+
+
+def test_what_did_not_run_is_neither_held_nor_missed():
+    bench = bench_of(row("eager", 1, 1, 1), row("jax_vmap", skipped="jax is not installed"))
+    found = verdicts(bench)
+    assert found["the price of JAX's vectorised scan, over ours"].holds is None
+    assert (
+        "torch finds no CUDA device"
+        in found["on a GPU, time of a step of 64 stacked seeds over that of one run"].measured
+    )
+
+
+def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
+    from benchmark.page import page
+
+    text = page(bench_of(row("usual", 8, 8, 8), row("eager", 1, 1, 1), row("jax", skipped="jax is not installed")))
+    assert "- JAX, compiled lax.scan: jax is not installed" in text
+    assert "| bnexp, eager | 1.000 [1.000, 1.000] | 8.0 [8.0, 8.0] |" in text
+    assert str(Path.home()) not in text
+    assert str(SCRIPTS.parent) not in text
+
+
+def test_folders_of_the_machine_stay_out_of_the_record():
+    from benchmark.contest import Result
+    from benchmark.plan import QUICK, base_job
+
+    job = base_job(QUICK, "cnn", "batch", "cpu", "/secret/data", "/secret/images.npz")
+    assert "secret" not in json.dumps(Result(job, 1, (1.0,), (1,)).as_json())
+
+
+def test_contestants_take_turns_and_the_warm_up_turn_is_not_counted(monkeypatch):
+    from benchmark import contest
+    from benchmark.plan import QUICK, base_job
+
+    log = []
+
+    class FakeWorker:
+        def __init__(self, job):
+            self.name = job.norm[0]
+
+        def go(self):
+            log.append(self.name)
+
+        def turn(self):
+            return float(len(log))
+
+        def close(self):
+            return 7
+
+    monkeypatch.setattr(contest, "Worker", FakeWorker)
+    jobs = [base_job(QUICK, "mlp", norm, "cpu", None, "") for norm in ("batch", "none")]
+    first, second = contest.hold(jobs, lambda _: None)
+    assert log == ["b", "n", "b", "n"]
+    assert (first.seconds, second.seconds, first.memory) == ((1.0, 3.0), (2.0, 4.0), (7,))
+
+
+def test_a_worker_that_breaks_down_leaves_its_last_words_and_the_others_go_on(monkeypatch):
+    from benchmark import contest
+    from benchmark.plan import QUICK, base_job
+
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    job = base_job(QUICK, "mlp", "batch", "cpu", None, "")
+    (result,) = contest.hold([job], lambda _: None)
+    assert result.skipped == "failed: no reason given"
+
+
+def test_our_loops_end_a_turn_with_the_training_curve_and_nothing_else():
+    from benchmark.ours import RESUMED_AT, TurnRecord
+    from benchmark.plan import QUICK, base_job
+
+    seconds = []
+    record = TurnRecord(base_job(QUICK, "mlp", "batch", "cpu", None, ""), seconds.append)
+    for step, name, clock in (
+        (50, "train/loss", 1.0),
+        (100, "train/loss", 2.0),
+        (100, "val/loss", 2.5),
+        (200, "train/loss", 5.0),
+    ):
+        record.event(RESUMED_AT + step, name, 0.1, clock)
+    assert seconds == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(("network", "count"), [("mlp", 11), ("cnn", 10)])
+def test_every_kernel_of_a_product_gives_the_same_and_the_images_gradient_is_left_out(network, count):
+    from benchmark.floor import products
+    from benchmark.plan import QUICK, base_job
+
+    found = products(base_job(QUICK, network, "batch", "cpu", None, ""))
+    assert len(found) == count
+    for kernels in found:
+        first, *others = (as_tuple(kernel()) for kernel in kernels)
+        for other in others:
+            torch.testing.assert_close(other, first, rtol=1e-3, atol=1e-2)
+    if network == "cnn":
+        of_input, of_weight, of_bias = found[1][0]()
+        assert (of_input is None, of_weight is None, of_bias is None) == (True, False, True)
+
+
+def as_tuple(result):
+    return tuple(one for one in (result if isinstance(result, tuple) else (result,)) if one is not None)
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_textbook_networks_have_the_parameters_of_ours(network, norm):
+    from benchmark.ours import SETTINGS
+    from benchmark.plan import QUICK, base_job
+    from benchmark.textbook import textbook
+
+    from bnexp.config.compose import compose
+    from bnexp.models.factory import build_model
+    from bnexp.norms.factory import norm_factory
+
+    before = torch.get_rng_state()
+    theirs, _ = textbook(base_job(QUICK, network, norm, "cpu", None, ""))
+    assert torch.equal(torch.get_rng_state(), before)
+    overrides = [word for word in SETTINGS[network] if not word.startswith("dataset.")]
+    config = compose([*overrides, f"norm={norm}"])
+    factory = norm_factory(config.norm, batch_size=60, generator=torch.Generator())
+    ours = build_model(config.model, (1, 28, 28) if network == "mlp" else (3, 32, 32), 10, factory, 0)
+    assert [p.shape for p in theirs.parameters()] == [p.shape for p in ours.parameters()]
+
+
+def test_images_in_memory_look_like_torchvisions():
+    from benchmark.images import PilImages
+
+    images = torch.arange(2 * 4, dtype=torch.uint8).view(2, 1, 2, 2)
+    grey = PilImages(images, torch.tensor([3, 7]), lambda image: image)
+    image, target = grey[1]
+    assert (len(grey), image.mode, list(image.tobytes()), target) == (2, "L", [4, 5, 6, 7], 7)
+    colour, _ = PilImages(images.expand(2, 3, 2, 2), torch.tensor([3, 7]), lambda image: image)[0]
+    assert (colour.mode, colour.size) == ("RGB", (2, 2))
+
+
+def test_redrawing_without_numbers_is_refused(tmp_path):
+    import bench
+
+    from bnexp.errors import UserError
+
+    with pytest.raises(UserError) as refused:
+        bench.main(["--redraw", "--out", str(tmp_path)])
+    message = str(refused.value)
+    assert "there is nothing to redraw" in message
+    assert "try: python scripts/bench.py" in message
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_runs_and_its_page_can_be_redrawn(tmp_path):
+    command = [
+        sys.executable,
+        str(SCRIPTS / "bench.py"),
+        "--out",
+        str(tmp_path / "out"),
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    done = subprocess.run([*command, "--quick"], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    bench = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
+    rows = bench["tables"][0]["rows"]
+    assert [one["skipped"] for one in rows] == [""] * len(rows)
+    assert {len(one["seconds"]) for one in rows} == {bench["rounds"]}
+    assert all(size > 50e6 for one in rows for size in one["memory"])
+    assert bench["default_run"]["memory"] > 200e6
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == ["README.md", "bench.json", "bench.png", "bench.svg"]
+    again = subprocess.run([*command, "--redraw"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert again.stdout == done.stdout
