@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -72,6 +73,8 @@ def test_the_example_of_a_users_own_layer_runs_as_printed(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^softsign .* finished$", done.stdout, re.MULTILINE), done.stdout
+    (header,) = tmp_path.glob("runs/*softsign*/run.json")
+    assert json.loads(header.read_text())["command"].startswith("bnexp train --config-dir=my_configs plugins=[my_norm]")
 
 
 def test_the_example_is_short_enough_to_type():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def main(argv: list[str]) -> int:
             todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
         )
     configs = expand(overrides, extra_dir)
+    own = [f"--config-dir={extra_dir}"] if extra_dir else []
     if arguments.multirun or is_sweep(overrides):
-        return _train_many(configs, overrides, extra_dir, arguments.json)
-    return _train_one(configs[0], overrides, arguments.json)
+        words = [[*own, *one] for one in combinations(overrides, extra_dir)]
+        return _train_many(configs, words, [*own, *overrides], arguments.json)
+    return _train_one(configs[0], [*own, *overrides], arguments.json)
 
 
 def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
@@ -69,10 +72,12 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
     return DONE
 
 
-def _train_many(configs: list[ExperimentConfig], overrides: list[str], extra_dir: Path | None, as_json: bool) -> int:
+def _train_many(
+    configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool
+) -> int:
     from bnexp.runs.sweep import sweep
 
-    rows = sweep(configs, combinations(overrides, extra_dir), overrides, extra_dir)
+    rows = sweep(configs, words, typed)
     if as_json:
         print(json.dumps([run_json(RunRecord(Path(row.folder))) if row.folder else asdict(row) for row in rows]))
     else:

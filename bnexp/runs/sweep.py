@@ -69,22 +69,20 @@ class Manifest:
         )
 
 
-def sweep(
-    configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], overrides: Sequence[str], extra_dir: Path | None
-) -> list[Row]:  # fmt: skip
+def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], typed: Sequence[str]) -> list[Row]:
     """Carry out every run of a sweep; returns a row for each, in the order they ended.
 
     Args:
         configs: the runs, already checked.
-        words: each run's own overrides.
-        overrides: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among them is left to Hydra.
-        extra_dir: a user's own config folder.
+        words: what would have to be typed for each run alone.
+        typed: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among it is left to Hydra.
     """
+    overrides = [word for word in typed if not word.startswith("-")]
     manifest = Manifest(_new_file(Path(configs[0].runs_dir)), len(configs), time.time(), varied_keys(overrides))
     if any(override.startswith(("hydra/", "hydra.")) for override in overrides):
-        own_folder = ["--config-dir", str(extra_dir)] if extra_dir else []
         os.environ.setdefault("BNEXP_THREADS", "1")
-        run_hydra(["--multirun", *own_folder, *overrides], partial(_hydra_job, manifest))
+        flags = tuple(word for word in typed if word.startswith("-"))
+        run_hydra(["--multirun", *typed], partial(_hydra_job, manifest, flags))
     else:
         _on_all_cores(configs, words, manifest)
     return manifest.rows()
@@ -102,9 +100,9 @@ def _on_all_cores(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[
             manifest.add(overrides, ended)
 
 
-def _hydra_job(manifest: Manifest, config: ExperimentConfig) -> None:
+def _hydra_job(manifest: Manifest, flags: Sequence[str], config: ExperimentConfig) -> None:
     """What each of Hydra's jobs does, in whatever process."""
-    overrides = tuple(HydraConfig.get().overrides.task)
+    overrides = (*flags, *HydraConfig.get().overrides.task)
     (ended,) = attempt([(config, overrides)], show=True)
     manifest.add(overrides, ended)
 

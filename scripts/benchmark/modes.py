@@ -20,6 +20,7 @@ class Mode:
         stacked: whether each process trains ``STACKED_SEEDS`` runs side by side.
         quick: whether ``--quick`` has it too.
         devices: in whose tables it is.
+        networks: for which it makes sense.
     """
 
     words: str
@@ -29,6 +30,7 @@ class Mode:
     stacked: bool = False
     quick: bool = False
     devices: tuple[str, ...] = ("cpu", "cuda")
+    networks: tuple[str, ...] = ("mlp", "cnn")
 
 
 _EAGER = ("probes=none", "execution.compile=off")
@@ -47,7 +49,7 @@ MODES: dict[str, Mode] = {
     "jax": Mode(words="JAX, compiled lax.scan", function="benchmark.jax_scan:one_run", devices=_CPU),
     "jax_vmap": Mode(
         words="JAX, compiled lax.scan, 4 seeds vmapped", function="benchmark.jax_scan:stacked_runs", stacked=True,
-        devices=_CPU,
+        devices=_CPU, networks=("mlp",),  # vmapped convolutions are grouped ones: minutes for a few steps in XLA on a CPU
     ),
     "eager": Mode(words="bnexp, eager", function=_ONE, overrides=_EAGER, quick=True),
     "compiled": Mode(words="bnexp, compiled", function=_ONE, overrides=_COMPILED, quick=True),

@@ -28,7 +28,7 @@ from bnexp.runs.execute import execute
 RESUMED_AT = 10_000
 
 #: Looks of a probe that are timed in each turn.
-LOOKS_A_TURN = 3
+LOOKS_A_TURN = 1
 
 SETTINGS = {
     "mlp": ("experiment=paper_mnist",),

@@ -51,7 +51,8 @@ def table_jobs(size: Size, base: Job) -> list[Job]:
     """One job a loop, for the network, norm and device of ``base``."""
     jobs = []
     for name, mode in MODES.items():
-        if base.device in mode.devices and (size.everything or mode.quick):
+        fits = base.device in mode.devices and base.network in mode.networks
+        if fits and (size.everything or mode.quick):
             threads = 1 if mode.processes > 1 or name == "floor" else None
             seeds = STACKED_SEEDS[base.device] if mode.stacked else 1
             jobs.append(replace(base, mode=name, threads=threads, seeds=seeds, overrides=mode.overrides))

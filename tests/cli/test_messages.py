@@ -53,6 +53,11 @@ REFUSED = [
         "norm=batch needs statistics over several examples, and a batch of 1 has no spread\n  got: train.batch_size=1\n"
         "  try: train.batch_size=60, or norm=layer, which looks at one example at a time",
     ),
+    (
+        "execution.stack=0",
+        "execution.stack must be auto or a whole number of at least 1\n  got: 0\n  try: execution.stack=auto",
+    ),
+    ("execution.jobs=0", "execution.jobs must be a whole number of at least 1\n  got: 0\n  try: execution.jobs=2"),
     ("seed=-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
     (
         "norm=ghost norm.ghost_size=7",

@@ -135,6 +135,14 @@ def test_one_failure_or_refusal_does_not_stop_the_rest(bnexp, small, monkeypatch
     assert "norm=instance" in failures[1]
 
 
+def test_a_sweep_trains_side_by_side_when_asked_and_each_run_has_its_record(bnexp, small):
+    answer = bnexp("train", *small, "norm=none,batch", "optimizer.lr=0.1,0.3", "execution.stack=2", "--json")
+    assert answer.code == 0
+    rows = json.loads(answer.out)
+    assert [row["execution"] for row in rows] == ["2 side by side, eager"] * 4
+    assert len({(row["config"]["norm"]["name"], row["config"]["optimizer"]["lr"]) for row in rows}) == 4
+
+
 def test_a_sweep_as_json_has_a_row_for_each_run_failed_or_not(bnexp, small, monkeypatch):
     fail_for("layer", monkeypatch)
     answer = bnexp("train", *small, "norm=layer,batch", "--json")
@@ -166,8 +174,9 @@ def test_cfg_prints_the_configuration_and_runs_nothing(bnexp, small, tmp_path, f
 
 
 @pytest.mark.slow
-def test_a_sweep_on_several_processes_gives_the_same_records(bnexp, small, tmp_path, without_clock):
-    answer = bnexp("train", *small, "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+@pytest.mark.parametrize("how", [("execution.jobs=2",), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
+def test_a_sweep_on_several_processes_gives_the_same_records(bnexp, small, tmp_path, without_clock, how):
+    answer = bnexp("train", *small, "seed=0,1", *how)
     assert answer.code == 0
     assert [row[0] for row in table(answer.out)[1:3]] == ["0", "1"]
     parallel = {path.parent.name: without_clock(path.parent) for path in tmp_path.glob("runs/*/end.json")}
