@@ -41,10 +41,11 @@ def test_locking_writes_the_hash_and_the_reason(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     log = tmp_path / "results" / "LOG.md"
-    log.write_text("# Log\n", encoding="utf-8")
+    log.write_text("# Log\n\n## An older entry\n", encoding="utf-8")
     assert run(["lock", "fig1_speed", "--because", "the target was too easy"]) == 0
     assert read_lock() == {"fig1_speed": declaration_hash(CLAIMS["fig1_speed"])}
-    assert "the target was too easy" in log.read_text(encoding="utf-8")
+    written = log.read_text(encoding="utf-8")
+    assert 0 < written.index("the target was too easy") < written.index("## An older entry")
     capsys.readouterr()
     assert run(["lock", "fig1_speed", "--because", "again"]) == 0
     assert "as it stands" in capsys.readouterr().out
