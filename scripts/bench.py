@@ -30,6 +30,9 @@ from bnexp.rng import numpy_stream
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 
+#: Load average from which on the numbers are not worth keeping.
+BUSY = 0.5
+
 #: Made-up colour images for the convolutional net: what a step costs does not depend on what is in them.
 NUM_IMAGES = {"train": 10_000, "test": 1_000}
 
@@ -62,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 def measure(size: Size, data_dir: str | None, tell: Callable[[str], Any]) -> dict[str, Any]:
     """Everything, as it goes into ``bench.json``."""
     machine = describe()
+    if machine["load_before"] > BUSY:
+        tell(
+            f"The machine is busy (load average {machine['load_before']}): loops of several threads suffer most from that."
+        )
     gpu = "" if machine["gpu"] else "torch finds no CUDA device"
     with tempfile.TemporaryDirectory(prefix="bnexp-bench-") as folder:
         images = make_images(Path(folder) / "images.npz")

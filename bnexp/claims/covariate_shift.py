@@ -166,17 +166,17 @@ def _pictures(runs: Runs) -> Mapping[str, np.ndarray]:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left: what the nets learnt (clean) and what they meet, and how many test digits they read; a point is the mean over seeds,
-    its line goes from the lowest seed to the highest. Right: batch normalisation by statistics of n shifted examples, mean over
+    """Above: what the nets learnt (clean) and what they meet, and how many test digits they read; a point is the mean over seeds,
+    its line goes from the lowest seed to the highest. Below: batch normalisation by statistics of n shifted examples, mean over
     the five shifts; N is how many examples the training statistics count for.
     """
-    figure.set_size_inches(8.6, 4.6)
-    left, right = figure.subplots(1, 2, width_ratios=(1.75, 1))
-    _draw_kinds(evidence, left)
-    _draw_sizes(evidence, right)
+    figure.set_size_inches(5.2, 7.4)
+    above, below = figure.subplots(2, 1, height_ratios=(1.25, 1))
+    _draw_kinds(evidence, above)
+    _draw_sizes(evidence, below)
 
 
-#: Series of the left panel: norm, way of reading, words, colour, marker.
+#: Series of the upper panel: norm, way of reading, words, colour, marker.
 SERIES = (
     ("none", "training", "no norm", COLORS["none"], "s"),
     ("layer", "training", "layer norm", "#009E73", "^"),
@@ -201,7 +201,7 @@ def _draw_kinds(evidence: Evidence, axes: Axes) -> None:
         for spine in picture.spines.values():
             spine.set(visible=True, color="#9aa5b1", linewidth=0.6)
     axes.axvline(0.5, color="#9aa5b1", linewidth=0.8)
-    axes.set_xticks(places, ["clean\n(trained on)", *SHIFTS])
+    axes.set_xticks(places, ["clean\n(trained on)", *SHIFTS], fontsize=8)
     axes.set(ylim=(0, 101), xlim=(-0.5, len(KINDS) - 0.5), ylabel="test accuracy, %")
     axes.grid(visible=False, axis="x")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8)
@@ -223,7 +223,7 @@ def _draw_sizes(evidence: Evidence, axes: Axes) -> None:
         axes.set_xticks(curves["sizes"], [str(size) for size in curves["sizes"]])
     axes.minorticks_off()
     axes.set(ylim=(0, 101), xlabel="n shifted examples without labels", title="Mean of the five shifts")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8)
 
 
 _BUDGETS = {

@@ -12,6 +12,9 @@ from bnexp.claims.judged import Judged
 from bnexp.report.words import NOT_RUN, cost_words, told
 from bnexp.stats.interval import Interval
 
+#: Secondary endpoints that are named in the table; more are counted.
+MOST_NAMED = 2
+
 
 @dataclass(frozen=True)
 class Row:
@@ -20,7 +23,7 @@ class Row:
     Attributes:
         id, section, statement, source, disputed_by: as declared.
         outcome: one of three, or NOT RUN.
-        word: the kind of outcome; for claims not run, what is missing.
+        word: the kind of outcome, and where secondary endpoints say otherwise; for claims not run, what is missing.
         effect: the estimate with its interval; empty where there is none.
         count: seeds or cases.
         cost: computing time of all runs behind the claim.
@@ -47,7 +50,20 @@ def row(judged: Judged) -> Row:
     name, endpoint = next(iter(claim.endpoints.items()))
     words = told(endpoint.rule, judged.evidence.samples[name], judged.primary)
     cost = cost_words(seconds_spent([judged]))
-    return Row(*declared, judged.primary.outcome, judged.primary.word, words.effect, words.count, cost)
+    word = "; ".join([judged.primary.word, *_otherwise(judged)])
+    return Row(*declared, judged.primary.outcome, word, words.effect, words.count, cost)
+
+
+def _otherwise(judged: Judged) -> list[str]:
+    """Secondary endpoints with a verdict that is not the primary's: by name where they are few, else counted."""
+    primary, *others = judged.verdicts.items()
+    told = []
+    for outcome in ("CONTRADICTED", "SUPPORTED"):
+        names = [f'"{name}"' for name, verdict in others if verdict.outcome == outcome]
+        if names and outcome != primary[1].outcome:
+            few = len(names) <= MOST_NAMED
+            told.append(f"{outcome.lower()}: {', '.join(names) if few else f'{len(names)} further endpoints'}")
+    return told
 
 
 def missing_words(judged: Judged) -> str:

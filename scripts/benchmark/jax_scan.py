@@ -85,8 +85,8 @@ def initial(job: Job, rng: np.random.Generator) -> tuple[Tree, Tree]:
     return parameters, statistics
 
 
-def scan_over_steps(job: Job, x_NHWC: Any, y_N: Any) -> Callable[[Tree, Any], tuple[Tree, Any]]:
-    """``advance(state, indices [T, B]) -> (state, (losses [T], correct [T]))``."""
+def one_step(job: Job, x_NHWC: Any, y_N: Any) -> Callable[[Tree, Any], tuple[Tree, Any]]:
+    """``step(state, indices [B]) -> (state, (loss, correct))``."""
 
     def loss_of(parameters: Tree, statistics: Tree, indices_B: Any) -> Any:
         x = (x_NHWC[indices_B].astype(jnp.float32) / 255 - MEAN) / SD
@@ -102,7 +102,7 @@ def scan_over_steps(job: Job, x_NHWC: Any, y_N: Any) -> Callable[[Tree, Any], tu
         parameters = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradients)
         return (parameters, moved), (loss, correct)
 
-    return lambda state, indices_TB: jax.lax.scan(step, state, indices_TB)
+    return step
 
 
 def _mlp(parameters: Tree, statistics: Tree, x: Any) -> tuple[Any, Tree]:

@@ -25,7 +25,7 @@ from bnexp.probes.base import guest
 from bnexp.runs.execute import execute
 
 #: Evaluations are dense early in a run and leave cold caches to the steps between them; from here on they are rare.
-RESUMED_AT = 10_000
+LATE = 10_000
 
 #: Looks of a probe that are timed in each turn.
 LOOKS_A_TURN = 1
@@ -56,10 +56,10 @@ def _data(job: Job) -> tuple[str, ...]:
 
 
 def one_run(job: Job, took: Took) -> None:
-    """``bnexp.engine.loop.train`` itself, taken up at ``RESUMED_AT``; evaluation, records and compiling are not counted."""
+    """``bnexp.engine.loop.train`` itself, taken up at step ``LATE`` or so; evaluation, records and compiling are not counted."""
     config = _resumed(job)
     watch = Stopwatch()
-    train(build(config), Journal(TurnRecord(job, took), [], watch), save=_save_nothing, resumed_at=RESUMED_AT)
+    train(build(config), Journal(TurnRecord(job, took), [], watch), save=_save_nothing, resumed_at=first_step(job))
 
 
 def stacked_runs(job: Job, took: Took) -> None:
@@ -72,12 +72,17 @@ def stacked_runs(job: Job, took: Took) -> None:
         Member(experiment, Journal(record, [], watch), _save_nothing)
         for experiment, record in zip(experiments, records, strict=True)
     ]
-    train_together(members, watch, resumed_at=RESUMED_AT)
+    train_together(members, watch, resumed_at=first_step(job))
+
+
+def first_step(job: Job) -> int:
+    """Where a run is taken up: at the end of a turn, were there turns from step 0 on."""
+    return -(-LATE // job.steps) * job.steps
 
 
 def _resumed(job: Job) -> ExperimentConfig:
     """A run whose training curve has a point at the end of every turn."""
-    config = config_of(job, RESUMED_AT + job.turns * job.steps)
+    config = config_of(job, first_step(job) + job.turns * job.steps)
     return replace(config, train=replace(config.train, log_every=job.steps))
 
 
@@ -96,18 +101,18 @@ class TurnRecord(Nowhere):
     """A record that lets the loop wait between turns, inside ``Journal.scalars``, which the stopwatch sets aside."""
 
     def __init__(self, job: Job, took: Took) -> None:
-        self._steps, self._took, self._counted = job.steps, took, 0.0
+        self._start, self._steps, self._took, self._counted = first_step(job), job.steps, took, 0.0
 
     def event(self, step: int, name: str, value: float, seconds: float) -> None:  # noqa: ARG002 - a record's signature
         """A measurement; the training loss at the end of a turn ends the turn."""
-        if name == "train/loss" and (step - RESUMED_AT) % self._steps == 0:
+        if name == "train/loss" and (step - self._start) % self._steps == 0:
             self._took(seconds - self._counted)
             self._counted = seconds
 
 
 def looks(job: Job, took: Took) -> None:
     """What the probes' looks cost in a turn of training, at one look every ``steps_between`` steps, the most on average."""
-    config = config_of(job, RESUMED_AT)
+    config = config_of(job, LATE)
     experiment = build(config)
     (name, probe), *_ = experiment.probes.items()
     due = job.steps / config.probes[name]["steps_between"]

@@ -131,7 +131,8 @@ brackets; each loop trains a turn in every round, and ratios are taken within ro
 
 Data: {data}.
 
-Each loop is a process of its own. Its memory is the largest resident set, of two processes their sum. Stacked seeds and JAX's
+Each loop is a process of its own. Its memory is the largest resident set, of two processes their sum; JAX's
+includes torch, which reads the images for it. Stacked seeds and JAX's
 vmapped ones: {stacked}. Compiling is not counted, nor is the first turn of any loop.
 
 - **The usual loop**: an image at a time through `ToTensor` and `Normalize`, a `DataLoader` with `shuffle=True`,

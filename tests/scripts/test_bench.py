@@ -6,11 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+
+from bnexp.config.compose import compose
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -158,20 +162,20 @@ def test_a_worker_that_breaks_down_leaves_its_last_words_and_the_others_go_on(mo
     assert result.skipped == "failed: no reason given"
 
 
-def test_our_loops_end_a_turn_with_the_training_curve_and_nothing_else():
-    from benchmark.ours import RESUMED_AT, TurnRecord
+@pytest.mark.parametrize("steps", [100, 7])
+def test_our_loop_takes_its_turns_whatever_their_length(steps, small, tmp_path):
+    from benchmark import ours
     from benchmark.plan import QUICK, base_job
 
+    job = replace(base_job(QUICK, "mlp", "batch", "cpu", str(tmp_path), ""), steps=steps, turns=3, batch_size=20)
     seconds = []
-    record = TurnRecord(base_job(QUICK, "mlp", "batch", "cpu", None, ""), seconds.append)
-    for step, name, clock in (
-        (50, "train/loss", 1.0),
-        (100, "train/loss", 2.0),
-        (100, "val/loss", 2.5),
-        (200, "train/loss", 5.0),
+    with mock.patch.object(
+        ours, "config_of", lambda _, steps: compose([*small, "probes=none", f"train.steps={steps}"])
     ):
-        record.event(RESUMED_AT + step, name, 0.1, clock)
-    assert seconds == [2.0, 3.0]
+        ours.one_run(job, seconds.append)
+        ours.stacked_runs(replace(job, seeds=2), seconds.append)
+    assert len(seconds) == 6
+    assert min(seconds) > 0
 
 
 @pytest.mark.parametrize(("network", "count"), [("mlp", 11), ("cnn", 10)])
@@ -201,7 +205,6 @@ def test_the_textbook_networks_have_the_parameters_of_ours(network, norm):
     from benchmark.plan import QUICK, base_job
     from benchmark.textbook import textbook
 
-    from bnexp.config.compose import compose
     from bnexp.models.factory import build_model
     from bnexp.norms.factory import norm_factory
 
