@@ -46,10 +46,10 @@ MODES: dict[str, Mode] = {
     "in_memory": Mode(
         words="hand-written, all data in memory, eager", function="benchmark.loops:in_memory_loop", quick=True
     ),
-    "jax": Mode(words="JAX, compiled lax.scan", function="benchmark.jax_scan:one_run", devices=_CPU),
+    "jax": Mode(words="JAX, compiled", function="benchmark.jax_scan:one_run", devices=_CPU),
     "jax_vmap": Mode(
-        words="JAX, compiled lax.scan, 4 seeds vmapped", function="benchmark.jax_scan:stacked_runs", stacked=True,
-        devices=_CPU, networks=("mlp",),  # vmapped convolutions are grouped ones: minutes for a few steps in XLA on a CPU
+        words="JAX, compiled, 4 seeds vmapped", function="benchmark.jax_scan:stacked_runs", stacked=True,
+        devices=_CPU, networks=("mlp",),  # vmapped convolutions take XLA minutes a few steps on a CPU
     ),
     "eager": Mode(words="bnexp, eager", function=_ONE, overrides=_EAGER, quick=True),
     "compiled": Mode(words="bnexp, compiled", function=_ONE, overrides=_COMPILED, quick=True),

@@ -140,7 +140,8 @@ vmapped ones: {stacked}. Compiling is not counted, nor is the first turn of any 
 - **Lightning**: its Trainer on the same `DataLoader`; loss and accuracy through `self.log`; no logger, checkpoints or bar.
 - **Hand-written**: the images as standardised float32 in memory, a permutation an epoch, nothing read back.
 - **JAX**: the whole turn as one compiled `lax.scan` over bytes in memory, on as many threads as it takes; losses and counts of
-  all steps are collected.
+  all steps are collected. The convolutional net has one compiled step called in turn, because XLA is far slower on convolutions
+  inside a scan on a CPU; vmapped over seeds it is left out for the same reason.
 - **bnexp**: `bnexp.engine.loop.train` itself (stacked: `bnexp.engine.ensemble.train_together`), with `threads=null` alone and
   one thread each as two processes; loss and accuracy of every step are collected. Evaluation and records are not counted;
   `end.json` of every run has them under `seconds`.

@@ -126,7 +126,7 @@ def test_the_terminal_says_claim_verdict_effect_number_and_word_in_columns(world
     start = lines[0].index("verdict")
     assert all(line[start:].startswith(("SUPPORTED", "CONTRA", "INCON", "NOT RUN")) for line in lines[1:-2])
     assert next(line.split() for line in lines if line.startswith("refuted")) == [
-        "refuted", "CONTRADICTED", "0.010", "[-0.001,", "0.021]", "8", "seeds", "too", "small",
+        "refuted", "CONTRADICTED", "0.010", "[-0.001,", "0.021]", "8", "seeds", "too", "small;", "supported:", '"late"',
     ]  # fmt: skip
     assert lines[-1] == "9 claims: 4 supported, 1 contradicted, 1 inconclusive, 3 not run"
 
