@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What training costs: bnexp's loops beside other people's and the bare arithmetic, in one run.
 
-    python scripts/bench.py                 about 20 minutes; writes results/bench/: README.md, bench.json and the figure
-    python scripts/bench.py --quick         about a minute, the paper's network alone; for trying it out
+    python scripts/bench.py                 everything; writes README.md, bench.json and a figure into results/bench
+    python scripts/bench.py --quick         fewer loops and rounds, the paper's network alone; for trying it out
     python scripts/bench.py --redraw        page and figure again from bench.json
 
 PyTorch Lightning and JAX take part where they are installed; a GPU has its own table where there is one.
@@ -14,16 +14,17 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmark.contest import hold
+from benchmark.job import Job
 from benchmark.machine import default_run, describe
 from benchmark.page import page
 from benchmark.plan import FULL, QUICK, Size, base_job, scaling_jobs, table_jobs
-from tqdm import tqdm
 
 from bnexp.errors import UserError
 from bnexp.rng import numpy_stream
@@ -43,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
     file = arguments.out / "bench.json"
     if not arguments.redraw:
         size = QUICK if arguments.quick else FULL
-        bench = measure(size, arguments.data_dir, tqdm.write)
+        start = time.monotonic()
+        bench = measure(size, arguments.data_dir, tell)
+        bench["minutes"] = round((time.monotonic() - start) / 60, 1)
         bench["command"] = "python scripts/bench.py" + (" --quick" if arguments.quick else "")
         arguments.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(bench, indent=1) + "\n", encoding="utf-8")
@@ -52,17 +55,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def tell(words: str) -> None:
+    """How far it is, for whoever waits."""
+    print(words, file=sys.stderr, flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--quick", action="store_true", help="a minute's worth: fewer loops, fewer rounds")
+    what.add_argument("--quick", action="store_true", help="fewer loops, fewer rounds, the paper's network alone")
     what.add_argument("--redraw", action="store_true", help="page and figure again from bench.json")
     parser.add_argument("--data-dir", metavar="D", help="the data folder (default: $BNEXP_DATA, else a cache folder)")
     parser.add_argument("--out", type=Path, metavar="D", default=RESULTS, help="the folder (default: results/bench)")
     return parser
 
 
-def measure(size: Size, data_dir: str | None, tell: Callable[[str], Any]) -> dict[str, Any]:
+def measure(size: Size, data_dir: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Everything, as it goes into ``bench.json``."""
     machine = describe()
     if machine["load_before"] > BUSY:
@@ -85,7 +93,7 @@ def measure(size: Size, data_dir: str | None, tell: Callable[[str], Any]) -> dic
     }  # fmt: skip
 
 
-def _table(size: Size, base: Any, tell: Callable[[str], Any]) -> dict[str, Any]:
+def _table(size: Size, base: Job, tell: Callable[[str], None]) -> dict[str, Any]:
     tell(f"{base.network}, norm={base.norm}, {base.device}")
     rows = [one.as_json() for one in hold(table_jobs(size, base), tell)]
     return {"network": base.network, "norm": base.norm, "device": base.device, "steps": base.steps, "rows": rows}

@@ -82,7 +82,7 @@ class GraphStep:
     Args:
         experiment: the run; its optimiser may be SGD, Adam or AdamW.
         kind: as :func:`graph_kind` says.
-        backend: of ``torch.compile``.
+        backend: ``inductor``, or ``traced`` for the graph as it was traced.
     """
 
     def __init__(self, experiment: Experiment, kind: str, backend: str = "inductor") -> None:
@@ -108,14 +108,16 @@ def make_graph(
 
     Args:
         step: the function.
-        key: what the graph depends on, the compiler's backend last.
+        key: what the graph depends on, the backend last.
         kind: as :func:`graph_kind` says.
         state, lr: what the graph reads and changes.
         batch: any batch of the right shape.
     """
-    run = partial(compile_once(step, key) if "compiled" in kind else step, state, lr)
     before = [tensor.clone() for tensor in state.tensors()]
     try:
+        run: Advance = partial(step, state, lr)
+        if "compiled" in kind:
+            run = partial(compile_once(step, key, state, lr, batch), *state.tensors(), lr)
         if "captured" in kind:
             return capture(run, *batch)
         run(*batch)
@@ -128,15 +130,29 @@ def make_graph(
 _last: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
-def compile_once(step: Callable[..., Any], key: tuple[Any, ...]) -> Callable[..., Any]:
-    """``step`` compiled, or the graph that an earlier step of the same ``key`` left in this process.
+def compile_once(
+    step: PureStep, key: tuple[Any, ...], state: TrainingState, lr: Tensor, batch: tuple[Tensor, Tensor]
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
-    One graph is kept: another key's graph would count against the compiler's limit, and runs come arm by arm.
+    The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
+    paper's step. One graph is kept: runs come arm by arm.
     """
     if key not in _last:
-        torch.compiler.reset()
+        import torch._inductor  # takes a while, and most runs are eager
+
+        from bnexp.engine.products import widest_by_onednn
+
+        tensors: list[Any] = [*state.tensors(), lr, *batch]
+
+        def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
+            return step(state.of(given[:-3]), *given[-3:])
+
+        with torch.no_grad():
+            graph = widest_by_onednn(step.traced(flat, tensors))
+            compiled = torch._inductor.compile(graph, tensors) if key[-1] == "inductor" else graph
         _last.clear()
-        _last[key] = torch.compile(step, fullgraph=True, dynamic=False, backend=key[-1])
+        _last[key] = compiled
     return _last[key]
 
 

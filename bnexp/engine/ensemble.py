@@ -121,7 +121,7 @@ class StackedStep:
     Args:
         experiments: the runs.
         kind: as :func:`bnexp.engine.compiled.graph_kind` says.
-        backend: of ``torch.compile``.
+        backend: ``inductor``, or ``traced`` for the graph as it was traced.
 
     Source: ``torch.func.stack_module_state`` and ``vmap``. Deviation: the stacks are made here, so that runs stay views of them.
     """

@@ -7,13 +7,16 @@ Legend: S runs side by side, B batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bnexp.engine.update import Slots, slots_of, update_of
@@ -33,6 +36,14 @@ class TrainingState:
     def tensors(self) -> list[Tensor]:
         """All of them, in a fixed order."""
         return [*self.parameters, *self.buffers, *(tensor for row in self.slots.values() for tensor in row)]
+
+    def of(self, tensors: Sequence[Tensor]) -> TrainingState:
+        """Other tensors in the places of these, in the order of :meth:`tensors`."""
+        rest = iter(tensors)
+        parameters, buffers = ([next(rest) for _ in mine] for mine in (self.parameters, self.buffers))
+        return TrainingState(
+            parameters, buffers, {name: [next(rest) for _ in row] for name, row in self.slots.items()}
+        )  # fmt: skip
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -85,6 +96,31 @@ class PureStep:
                     slots = {name: row[place] for name, row in state.slots.items()}
                     self._update(constants, state.parameters[place], gradients[place], slots, lr)
         return loss, correct
+
+    def traced(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
+        """A ``function`` that calls this step, as a graph of tensor operations, which is what one call with ``tensors`` did.
+
+        Raises:
+            RuntimeError: a layer keeps count of something outside its buffers, so that the next call would do something else.
+        """
+        before = self._plain_attributes()
+        graph = make_fx(function)(*tensors)
+        after = self._plain_attributes()
+        for name, value in after.items():
+            if before.get(name) != value:
+                raise RuntimeError(
+                    f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold"
+                )
+        return graph
+
+    def _plain_attributes(self) -> dict[str, Any]:
+        plain = (bool, int, float, str, tuple, type(None))
+        return {
+            f"{place}.{name}".lstrip("."): value
+            for place, module in self._model.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, plain)
+        }
 
     def _loss(
         self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, y: Tensor

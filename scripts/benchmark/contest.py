@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -156,7 +156,7 @@ class Contestant:
         return Result(self.job, self.processes, tuple(self.seconds), self.memory, self.skipped)
 
 
-def hold(jobs: Sequence[Job], tell: Any) -> list[Result]:
+def hold(jobs: Sequence[Job], tell: Callable[[str], None]) -> list[Result]:
     """All jobs' turns but the warm-up, interleaved; ``tell(words)`` hears how far it is."""
     contestants = [Contestant(job) for job in jobs]
     rounds = max(job.turns for job in jobs) - 1

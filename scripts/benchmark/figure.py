@@ -11,6 +11,7 @@ import matplotlib as mpl
 mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from benchmark.modes import MODES
 from benchmark.numbers import milliseconds, spread
@@ -26,9 +27,7 @@ def draw(bench: Mapping[str, Any], file: Path) -> None:
     """Write PNG and SVG: a panel a network."""
     networks = list(dict.fromkeys(table["network"] for table in bench["tables"] if table["device"] == "cpu"))
     with plt.rc_context(dict(SETTINGS)):
-        figure, panels = plt.subplots(
-            1, len(networks), figsize=(5.6 * len(networks) + 1, 5), squeeze=False, sharey=True
-        )
+        figure, panels = plt.subplots(1, len(networks), figsize=(6.6 * len(networks), 4.6), squeeze=False)
         for axes, network in zip(panels[0], networks, strict=True):
             draw_network(bench, network, axes)
         panels[0, -1].legend(loc="lower right")
@@ -37,8 +36,9 @@ def draw(bench: Mapping[str, Any], file: Path) -> None:
 
 
 def draw_network(bench: Mapping[str, Any], network: str, axes: Axes) -> None:
-    """One bar a loop and norm, cheapest possible at the left; whiskers from the 5th to the 95th percentile of rounds."""
-    names = [name for name, mode in MODES.items() if "cpu" in mode.devices and not name.startswith(("floor", "looks"))]
+    """One bar a loop and norm; whiskers from the 5th to the 95th percentile of rounds."""
+    ran = {name for norm in NORMS for name in table_rows(bench, network, norm, "cpu")}
+    names = [name for name in MODES if name in ran and not name.startswith(("floor", "looks"))]
     for place, norm in enumerate(NORMS):
         rows = table_rows(bench, network, norm, "cpu")
         shown = [(height, spread(milliseconds(rows[name]))) for height, name in enumerate(names) if name in rows]
@@ -49,7 +49,11 @@ def draw_network(bench: Mapping[str, Any], network: str, axes: Axes) -> None:
         whiskers = [[one.median - one.low for _, one in shown], [one.high - one.median for _, one in shown]]
         axes.barh(heights, medians, BAR, xerr=whiskers, color=COLORS[norm], label=NORMS[norm], error_kw={"lw": 0.8})
     _floor(bench, network, axes)
+    axes.grid(visible=False, axis="y")
     axes.set(xscale="log", xlabel="ms per step and seed (log scale)", title=TITLES[network])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(names)), [MODES[name].words for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
 

@@ -1,7 +1,8 @@
 """The same training in JAX: one compiled ``lax.scan`` over the steps of a turn, plain or vmapped over seeds.
 
 Convolutions inside a scan take XLA some fifteen times as long on a CPU as outside (JAX 0.10), so the convolutional net's compiled
-step is called once a step. Data are bytes in memory, gathered and standardised inside the program; losses and counts of all steps are collected.
+step is called once a step. Data are bytes in memory, gathered and standardised inside the program; losses and counts of all steps
+are collected.
 
 Legend: N examples, T steps, B batch, S seeds, H W space, C channels.
 """

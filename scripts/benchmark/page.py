@@ -91,7 +91,7 @@ def _machine(bench: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if found)
     git = machine["git"]
     rows = [
-        ("command", f"`{bench['command']}`"),
+        ("command", f"`{bench['command']}`, {bench['minutes']:g} minutes"),
         (
             "processor",
             f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {machine['capability']}",
@@ -132,8 +132,8 @@ brackets; each loop trains a turn in every round, and ratios are taken within ro
 Data: {data}.
 
 Each loop is a process of its own. Its memory is the largest resident set, of two processes their sum; JAX's
-includes torch, which reads the images for it. Stacked seeds and JAX's
-vmapped ones: {stacked}. Compiling is not counted, nor is the first turn of any loop.
+includes torch, which reads the images for it. Runs side by side in one program: {stacked}.
+Compiling is not counted, nor is the first turn of any loop.
 
 - **The usual loop**: an image at a time through `ToTensor` and `Normalize`, a `DataLoader` with `shuffle=True`,
   `torch.optim.SGD` as it comes, `loss.item()` and the accuracy at every step, torch's own number of threads.

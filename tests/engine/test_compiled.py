@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from bnexp.config.compose import compose
 from bnexp.config.paths import group_files
 from bnexp.engine import compiled
 from bnexp.engine.build import Experiment, build
 from bnexp.engine.compiled import GraphStep, pick_step
+from bnexp.engine.products import _product, widest_by_onednn
 from bnexp.engine.step import train_step
 from bnexp.engine.stopwatch import Stopwatch
 
@@ -47,7 +49,7 @@ def losses(built: Experiment, advance) -> list[float]:
     return found
 
 
-def assert_equal_steps(*overrides: str, backend: str = "aot_eager") -> None:
+def assert_equal_steps(*overrides: str, backend: str = "traced") -> None:
     plain, fast = experiment(*overrides), experiment(*overrides)
     expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
     found = losses(fast, GraphStep(fast, "compiled", backend))
@@ -102,12 +104,12 @@ def test_other_models_give_the_same(model):
     norm = "norm=none" if model == "linear" else "norm=batch"
     plain, fast = (build(compose([*overrides, norm])) for _ in range(2))
     expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
-    torch.testing.assert_close(losses(fast, GraphStep(fast, "compiled", "aot_eager")), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(losses(fast, GraphStep(fast, "compiled", "traced")), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
     built = experiment("norm=none", "optimizer.momentum=0")
-    step = GraphStep(built, "compiled", "aot_eager")
+    step = GraphStep(built, "compiled", "traced")
     x, y = built.training_batch(built.batches.next(), built.augmentation)
     step(x, y)
     before = [p.detach().clone() for p in built.model.parameters()]
@@ -120,25 +122,55 @@ def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
 def test_warming_up_changes_nothing():
     built = experiment("norm=batch", "optimizer=adam")
     before = {name: value.clone() for name, value in built.model.state_dict().items()}
-    GraphStep(built, "compiled", "aot_eager")
+    GraphStep(built, "compiled", "traced")
     torch.testing.assert_close(built.model.state_dict(), before, rtol=0, atol=0)
     assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
 
 
 def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
     first, second = experiment("seed=1"), experiment("seed=2", "optimizer.lr=0.01")
-    torch.testing.assert_close(losses(first, GraphStep(first, "compiled", "aot_eager")), losses(*eagerly("seed=1")))
+    torch.testing.assert_close(losses(first, GraphStep(first, "compiled", "traced")), losses(*eagerly("seed=1")))
     graphs = dict(compiled._last)
-    found = losses(second, GraphStep(second, "compiled", "aot_eager"))
+    found = losses(second, GraphStep(second, "compiled", "traced"))
     assert compiled._last == graphs
     torch.testing.assert_close(found, losses(*eagerly("seed=2", "optimizer.lr=0.01")), rtol=1e-4, atol=1e-5)
-    GraphStep(experiment("norm=none"), "compiled", "aot_eager")
+    GraphStep(experiment("norm=none"), "compiled", "traced")
     assert compiled._last.keys().isdisjoint(graphs)
 
 
 def eagerly(*overrides: str):
     plain = experiment(*overrides)
     return plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y)
+
+
+class Counting(torch.nn.Module):
+    """A layer with a bug: what it does depends on a number that is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x / self.calls
+
+
+def test_a_layer_that_counts_outside_its_buffers_runs_eagerly_and_says_why(capsys):
+    built = experiment("norm=none", "execution.compile=on")
+    built.model.add_module("counting", Counting())
+    assert not isinstance(pick_step(built, Stopwatch())[1], GraphStep)
+    assert "counting.calls changes in every forward pass and is not a buffer" in capsys.readouterr().err
+
+
+def test_wide_products_are_done_by_onednn_and_equal_torchs():
+    a, b = torch.randn(60, 784), torch.randn(784, 100)
+    torch.testing.assert_close(_product(a, b), a @ b, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(_product(b.t(), a.t()), b.t() @ a.t(), rtol=1e-4, atol=1e-4)
+    graph = widest_by_onednn(make_fx(lambda a, b: (a @ b, (a @ b).t() @ (a @ b)))(a, b))
+    used = [node.target for node in graph.graph.nodes if node.op == "call_function"]
+    assert used.count(torch.ops.bnexp.product.default) == 3
+    assert used.count(torch.ops.aten.mm.default) == 1  # 100 x 60 by 60 x 100 is not wide
+    torch.testing.assert_close(graph(a, b)[0], a @ b, rtol=1e-4, atol=1e-4)
 
 
 def test_short_runs_are_not_compiled_by_themselves():

@@ -43,6 +43,7 @@ def bench_of(*rows, **changes):
     bench = {
         "machine": machine, "rounds": 3, "data": "digits", "gpu": "torch finds no CUDA device", "tables": [table],
         "scaling": {"steps": line, "seeds": line}, "default_run": {"seconds": 9.0, "memory": 1.1e9}, "command": "bench",
+        "minutes": 9.0,
     }  # fmt: skip
     return bench | changes
 
@@ -216,6 +217,46 @@ def test_the_textbook_networks_have_the_parameters_of_ours(network, norm):
     factory = norm_factory(config.norm, batch_size=60, generator=torch.Generator())
     ours = build_model(config.model, (1, 28, 28) if network == "mlp" else (3, 32, 32), 10, factory, 0)
     assert [p.shape for p in theirs.parameters()] == [p.shape for p in ours.parameters()]
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_a_step_in_jax_is_the_textbooks_step(network, norm):
+    jax = pytest.importorskip("jax", reason="jax is not installed, and no dependency")
+    from benchmark.images import MEAN, SD
+    from benchmark.jax_scan import initial, one_step
+    from benchmark.plan import QUICK, base_job
+    from benchmark.textbook import textbook
+
+    job = base_job(QUICK, network, norm, "cpu", None, "")
+    model, optimizer = textbook(job)
+    shape = (20, 1, 28, 28) if network == "mlp" else (20, 3, 32, 32)
+    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    labels = torch.arange(20) % 10
+    parameters, statistics = initial(job, np.random.default_rng(0))
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    for layer, matrix in zip(parameters, matrices, strict=True):
+        layer["weight"] = jax.numpy.asarray(turned(matrix))
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)
+    arrays = (jax.numpy.asarray(tensor.numpy()) for tensor in (images.permute(0, 2, 3, 1), labels.int()))
+    step = jax.jit(one_step(job, *arrays))
+    (moved, seen), (loss, _) = step((parameters, statistics), np.arange(20))
+    expected = torch.nn.functional.cross_entropy(model((images.float() / 255 - MEAN) / SD), labels)
+    expected.backward()
+    optimizer.step()
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-4)
+    for layer, matrix in zip(moved, matrices, strict=True):
+        np.testing.assert_allclose(layer["weight"], turned(matrix), rtol=1e-3, atol=1e-4)
+    for mine, theirs in zip(seen, (m for m in model.modules() if hasattr(m, "running_var")), strict=True):
+        np.testing.assert_allclose(mine["variance"], theirs.running_var, rtol=1e-3)
+
+
+def turned(matrix):
+    """torch's outputs-first layout as JAX's outputs-last."""
+    axes = (1, 0) if matrix.ndim == 2 else (2, 3, 1, 0)
+    return matrix.detach().permute(*axes).numpy().copy()
 
 
 def test_images_in_memory_look_like_torchvisions():
