@@ -37,8 +37,8 @@ class Size:
 
 
 FULL = Size(
-    rounds=10, steps={"mlp": 500, "cnn": 40}, settings=(("mlp", "batch"), ("mlp", "none"), ("cnn", "batch"), ("cnn", "none")),
-    runs=(1000, 2000, 4000, 8000), seeds=(1, 2, 4, 8), widths=(50, 100, 200, 400), examples=(375, 750, 1500, 3000),
+    rounds=6, steps={"mlp": 500, "cnn": 16}, settings=(("mlp", "batch"), ("mlp", "none"), ("cnn", "batch"), ("cnn", "none")),
+    runs=(500, 1000, 2000, 4000), seeds=(1, 2, 4, 8), widths=(50, 100, 200, 400), examples=(375, 750, 1500, 3000),
     everything=True,
 )  # fmt: skip
 QUICK = Size(
