@@ -25,7 +25,7 @@ from bnexp.norms.factory import NORMS
 if TYPE_CHECKING:  # torch.func takes a while to import, and most runs are eager
     from bnexp.engine.pure import PureStep, TrainingState
 
-#: ``execution.compile=auto`` compiles from this many steps on: compiling takes some 5 s (2 s once cached on disk), and a step of
+#: ``execution.compile=auto`` compiles from this many steps on: compiling takes some 5 s, and a step of
 #: the paper's network then takes 0.33 instead of 0.70 ms.
 WORTH_COMPILING = 30_000
 
