@@ -29,9 +29,20 @@ _LIBRARY.impl("product", lambda a, b: a.new_empty(a.shape[0], b.shape[1]), "Meta
 def widest_by_onednn(graph: GraphModule) -> GraphModule:
     """``graph`` with its wide float32 products on the CPU done by oneDNN, where torch has it; equal up to rounding."""
     if torch.backends.mkldnn.is_available():
-        for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default):
-            a, b = (argument.meta["val"] for argument in node.args)
-            if a.device.type == "cpu" and a.dtype == torch.float32 and max(*a.shape, *b.shape) >= WIDE:
-                node.target = torch.ops.bnexp.product.default
+        for target in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            for node in graph.graph.find_nodes(op="call_function", target=target):
+                *bias, a, b = node.args
+                if _is_wide(a.meta["val"], b.meta["val"]) and not node.kwargs:
+                    with graph.graph.inserting_before(node):
+                        made = graph.graph.call_function(torch.ops.bnexp.product.default, (a, b))
+                        if bias:
+                            made = graph.graph.call_function(torch.ops.aten.add.Tensor, (made, *bias))
+                    made.meta = dict(node.meta)
+                    node.replace_all_uses_with(made)
+                    graph.graph.erase_node(node)
         graph.recompile()
     return graph
+
+
+def _is_wide(a: Tensor, b: Tensor) -> bool:
+    return a.device.type == "cpu" and a.dtype == torch.float32 and max(*a.shape, *b.shape) >= WIDE

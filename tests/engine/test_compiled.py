@@ -171,6 +171,10 @@ def test_wide_products_are_done_by_onednn_and_equal_torchs():
     assert used.count(torch.ops.bnexp.product.default) == 3
     assert used.count(torch.ops.aten.mm.default) == 1  # 100 x 60 by 60 x 100 is not wide
     torch.testing.assert_close(graph(a, b)[0], a @ b, rtol=1e-4, atol=1e-4)
+    c = torch.randn(100)
+    with_bias = widest_by_onednn(make_fx(torch.addmm)(c, a, b))
+    assert not with_bias.graph.find_nodes(op="call_function", target=torch.ops.aten.addmm.default)
+    torch.testing.assert_close(with_bias(c, a, b), torch.addmm(c, a, b), rtol=1e-4, atol=1e-4)
 
 
 def test_short_runs_are_not_compiled_by_themselves():
