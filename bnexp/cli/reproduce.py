@@ -24,7 +24,7 @@ from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.table import columns, program
 from bnexp.config.checks import whole
 from bnexp.errors import UserError, unknown_name
-from bnexp.report.rows import as_json, missing_words
+from bnexp.report.rows import as_json, missing_words, section_key
 from bnexp.report.terminal import verdict_table
 from bnexp.report.words import counted
 from bnexp.runs.plan import Job, Plan, add_reported, count_reported, plan_tuning
@@ -198,7 +198,8 @@ def _run(claims: Sequence[Claim], settings: Settings) -> tuple[Plan, list[Done]]
 
 
 def _judge(plan: Plan, claims: Sequence[Claim]) -> list[Judged]:
-    return [judge_claim(claim, plan.budget.name, plan.cells.get(claim.id, []), plan.runs_dir) for claim in claims]
+    ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
+    return [judge_claim(claim, plan.budget.name, plan.cells.get(claim.id, []), plan.runs_dir) for claim in ordered]
 
 
 def _show(judged: Sequence[Judged], for_machines: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bnexp.claims.judged import Judged, judge_all
 from bnexp.claims.runs import Runs
 from bnexp.report.markdown import markdown_table
 from bnexp.report.provenance import provenance
+from bnexp.report.rows import section_key
 from bnexp.report.section import Section, section
 from bnexp.report.terminal import tally
 from bnexp.report.tuning import DRAWS, NEAR_BEST
@@ -37,16 +37,6 @@ def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]
     ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
     never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir), missing=()) for c in claims}
     return [known.get(claim.id, never[claim.id]) for claim in ordered]
-
-
-def section_key(name: str) -> tuple[tuple[int, str], ...]:
-    """Sorts ``B2`` before ``B10``.
-
-    Example:
-        >>> sorted(["B10", "B2", "A5"], key=section_key)
-        ['A5', 'B2', 'B10']
-    """
-    return tuple((int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name))
 
 
 def build(judged: Sequence[Judged], out: Path) -> Written:

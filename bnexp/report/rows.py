@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,16 @@ def seconds_spent(judged: Sequence[Judged]) -> float:
     records = {cell.run_id: one.runs.record(cell) for one in judged for cell in one.runs.cells}
     clocks = [record.end.get("seconds", {}) for record in records.values() if record.complete]
     return sum(clock.get("train", 0.0) + clock.get("measure", 0.0) for clock in clocks)
+
+
+def section_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Sorts ``B2`` before ``B10``.
+
+    Example:
+        >>> sorted(["B10", "B2", "A5"], key=section_key)
+        ['A5', 'B2', 'B10']
+    """
+    return tuple((int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name))
 
 
 def as_json(judged: Judged) -> dict[str, Any]:
