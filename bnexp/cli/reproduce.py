@@ -60,9 +60,11 @@ def main(argv: list[str]) -> int:
     print(_announcement(plan, claims, settings, dry=False), file=sys.stderr)
     plan, failed = _run(claims, settings)
     judged = _judge(plan, claims)
-    _show(judged, arguments.json)
+    print(json.dumps([as_json(one) for one in judged], allow_nan=False) if arguments.json else verdict_table(judged))
     _tell_failures(failed)
     _tell_missing(judged, settings)
+    if not (arguments.json or any(one.missing for one in judged)):
+        _write_page(settings)
     if failed or (settings.num_shards == 1 and any(one.missing for one in judged)):
         return SOME_FAILED
     return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
@@ -202,12 +204,13 @@ def _judge(plan: Plan, claims: Sequence[Claim]) -> list[Judged]:
     return [judge_claim(claim, plan.budget.name, plan.cells.get(claim.id, []), plan.runs_dir) for claim in ordered]
 
 
-def _show(judged: Sequence[Judged], for_machines: bool) -> None:
-    if for_machines:
-        print(json.dumps([as_json(one) for one in judged], allow_nan=False))
-        return
-    print(verdict_table(judged))
-    print(f"the page: {program()} report", file=sys.stderr)
+def _write_page(settings: Settings) -> None:
+    """The page of everything that was ever reproduced here with this budget."""
+    from bnexp.report.build import build, gather
+
+    judged = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
+    written = build([one for one in judged if one.runs.cells], settings.runs_dir / "report")
+    print(f"the page: {written.page}", file=sys.stderr)
 
 
 def _tell_failures(failed: Sequence[Done]) -> None:

@@ -101,6 +101,8 @@ def test_shards_on_one_runs_folder_do_everything_once_and_then_it_is_judged(bnex
     assert "finished in" not in judged.err
     assert "not powered" in judged.out
     assert judged.out == answers[-1].out
+    assert judged.err.endswith("the page: runs/report/index.html\n")
+    assert "Tiny runs differ." in (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def reproduction(folder: Path, data: Path) -> subprocess.Popen[str]:
