@@ -70,8 +70,9 @@ def _on_gpu(config: ExperimentConfig) -> bool:
 
 
 def in_parallel(tasks: Sequence[Callable[[], list[Ended]]], num_processes: int) -> Iterator[tuple[int, list[Ended]]]:
-    """Carry out tasks, each in one of so many processes of one thread; yields a task's place and answer as it ends."""
-    os.environ.setdefault("BNEXP_THREADS", "1")
+    """Carry out tasks in so many processes, several of one thread each; yields a task's place and answer as it ends."""
+    if num_processes > 1:
+        os.environ.setdefault("BNEXP_THREADS", "1")
     numbered = (delayed(_numbered)(place, task) for place, task in enumerate(tasks))
     yield from Parallel(n_jobs=num_processes, return_as="generator_unordered")(numbered)
 

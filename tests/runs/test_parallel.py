@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,7 @@ def test_every_task_is_answered_once_with_its_place(make):
     tasks = [lambda seed=seed: attempt([(make(f"seed={seed}"), ())]) for seed in range(3)]
     answers = dict(in_parallel(tasks, 1))
     assert sorted(answers) == [0, 1, 2]
+    assert "BNEXP_THREADS" not in os.environ  # one process has all the cores
     assert {one.status for (one,) in answers.values()} == {"finished"}
     assert len({one.folder for (one,) in answers.values()}) == 3
 
