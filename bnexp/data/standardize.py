@@ -5,6 +5,8 @@ Legend: N examples, B batch, C channels, H W space.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -59,6 +61,12 @@ class Standardizer:
         self.scale, self.offset = self.scale.to(device), self.offset.to(device)
         self._format = memory_format
         return self
+
+    def of(self, scale: Tensor, offset: Tensor) -> Standardizer:
+        """This standardiser with other constants in place of its own."""
+        other = copy(self)
+        other.scale, other.offset = scale, offset
+        return other
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         """The batch as network inputs."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bnexp.config.schema import ExperimentConfig
+from bnexp.data.standardize import Standardizer
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import Advance, capture
 from bnexp.engine.step import train_step
@@ -34,7 +35,7 @@ EAGER = "eager"
 
 def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
     """The step a run uses and its kind: one graph where that is asked for or pays, else eager. Compiling is timed apart."""
-    eager = partial(train_step, experiment.model, experiment.optimizer)
+    eager = partial(_eager_step, experiment)
     kind = graph_kind(experiment, experiment.config.train.steps)
     if kind == EAGER:
         return EAGER, eager
@@ -44,6 +45,10 @@ def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
         except Exception as error:  # whatever stops a compiler on this machine must not stop the run
             tell_eager(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
             return EAGER, eager
+
+
+def _eager_step(experiment: Experiment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return train_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels)
 
 
 def graph_kind(experiment: Experiment, steps: int) -> str:
@@ -73,7 +78,7 @@ def tell_eager(reason: str) -> None:
 
 
 class GraphStep:
-    """A callable ``(x, y) -> (loss, correct)`` that does what :func:`bnexp.engine.step.train_step` does.
+    """A callable ``(images, labels) -> (loss, correct)``: :func:`bnexp.engine.step.train_step` on the standardised images.
 
     The model's parameters and buffers and the optimiser's state are changed in place, so checkpoints, probes and evaluation see
     the same objects as with the eager step. Equal to it up to rounding (tested for every norm, model and optimiser). Made ready
@@ -88,36 +93,43 @@ class GraphStep:
     def __init__(self, experiment: Experiment, kind: str, backend: str = "inductor") -> None:
         from bnexp.engine.pure import PureStep, state_of
 
-        self._optimizer = experiment.optimizer
+        self._group = experiment.optimizer.param_groups[0]
         self._lr = torch.zeros((), device=experiment.train.labels.device)
+        self._filled = 0.0
         step = PureStep(experiment.model, experiment.optimizer, side_by_side=False)
         state = state_of(experiment.model, experiment.optimizer)
         key = (*structure(experiment), backend)
-        self._graph = make_graph(step, key, kind, state, self._lr, example_batch(experiment))
+        self._graph = make_graph(step, key, kind, state, experiment.prepare, self._lr, example_batch(experiment))
 
-    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Shape: x ``[B, C, H, W]`` float32, y ``[B]`` int64; loss and number of correct answers are ``[]``."""
-        self._lr.fill_(self._optimizer.param_groups[0]["lr"])
-        return self._graph(x, y)
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Shape: images ``[B, C, H, W]`` bytes, labels ``[B]`` int64; loss and number of correct answers are ``[]``."""
+        lr = self._group["lr"]
+        if lr != self._filled:
+            self._lr.fill_(lr)
+            self._filled = lr
+        return self._graph(images, labels)
 
 
 def make_graph(
-    step: PureStep, key: tuple[Any, ...], kind: str, state: TrainingState, lr: Tensor, batch: tuple[Tensor, Tensor]
-) -> Advance:
+    step: PureStep, key: tuple[Any, ...], kind: str, state: TrainingState, prepare: Standardizer, lr: Tensor,
+    batch: tuple[Tensor, Tensor],
+) -> Advance:  # fmt: skip
     """``step`` on ``state`` as one graph of this kind, compiled and captured already; nothing has moved.
 
     Args:
         step: the function.
         key: what the graph depends on, the backend last.
         kind: as :func:`graph_kind` says.
-        state, lr: what the graph reads and changes.
-        batch: any batch of the right shape.
+        state: what the graph changes.
+        prepare, lr: what it reads.
+        batch: any batch of bytes and labels of the right shape.
     """
     before = [tensor.clone() for tensor in state.tensors()]
     try:
-        run: Advance = partial(step, state, lr)
+        run: Advance = partial(step, state, prepare, lr)
         if "compiled" in kind:
-            run = partial(compile_once(step, key, state, lr, batch), *state.tensors(), lr)
+            read = (*state.tensors(), prepare.scale, prepare.offset, lr)
+            run = partial(compile_once(step, key, state, prepare, [*read, *batch]), *read)
         if "captured" in kind:
             return capture(run, *batch)
         run(*batch)
@@ -131,7 +143,7 @@ _last: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
 def compile_once(
-    step: PureStep, key: tuple[Any, ...], state: TrainingState, lr: Tensor, batch: tuple[Tensor, Tensor]
+    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer, tensors: list[Any]
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
@@ -143,10 +155,9 @@ def compile_once(
 
         from bnexp.engine.products import widest_by_onednn
 
-        tensors: list[Any] = [*state.tensors(), lr, *batch]
-
         def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
-            return step(state.of(given[:-3]), *given[-3:])
+            *changed, scale, offset, lr, images, labels = given
+            return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
 
         with torch.no_grad():
             graph = widest_by_onednn(step.traced(flat, tensors))
@@ -161,12 +172,12 @@ def structure(experiment: Experiment) -> tuple[Any, ...]:
     config = experiment.config
     optimizer = replace(config.optimizer, lr=1.0)
     shapes = tuple(tuple(parameter.shape) for parameter in experiment.model.parameters())
-    parts = (config.model, config.norm, optimizer, config.train.batch_size, config.execution, shapes)
-    return (*map(repr, parts), tuple(experiment.train.images.shape[1:]), str(experiment.train.labels.device))
+    inputs = (config.dataset.binarize, experiment.prepare.scale.shape, tuple(experiment.train.images.shape[1:]))
+    parts = (config.model, config.norm, optimizer, config.train.batch_size, config.execution, shapes, inputs)
+    return (*map(repr, parts), str(experiment.train.labels.device))
 
 
 def example_batch(experiment: Experiment) -> tuple[Tensor, Tensor]:
     """A batch of the right shape and kind, for trying a step; draws nothing."""
     same = torch.zeros(experiment.config.train.batch_size, dtype=torch.int64, device=experiment.train.labels.device)
-    images, labels = (part.index_select(0, same) for part in (experiment.train.images, experiment.train.labels))
-    return experiment.prepare(images), labels
+    return experiment.train.images.index_select(0, same), experiment.train.labels.index_select(0, same)

@@ -114,7 +114,7 @@ def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tu
 
 
 class StackedStep:
-    """A callable ``(x, y, factor) -> (loss, correct)`` that trains all runs by one step.
+    """A callable ``(images, labels, factor) -> (loss, correct)`` that trains all runs by one step.
 
     From its making on, each run's parameters, buffers and optimiser state are views of one slice of stacked tensors.
 
@@ -132,16 +132,15 @@ class StackedStep:
         self._base_lr = torch.tensor([experiment.config.optimizer.lr for experiment in experiments], device=device)
         self._lr = torch.zeros_like(self._base_lr)
         step = PureStep(first.model, first.optimizer, side_by_side=True)
-        x, y = example_batch(first)
-        x, y = torch.cat([x] * len(experiments)), torch.cat([y] * len(experiments))
-        batch = apart(x, len(experiments)), apart(y, len(experiments))
+        images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))
         key = (len(experiments), *structure(first), backend)
-        self._graph: Advance = make_graph(step, key, kind, stack(experiments), self._lr, batch)
+        state = stack(experiments)
+        self._graph: Advance = make_graph(step, key, kind, state, first.prepare, self._lr, (images, labels))
 
-    def __call__(self, x: Tensor, y: Tensor, factor: float) -> tuple[Tensor, Tensor]:
-        """Shape: x ``[S, B, C, H, W]`` float32, y ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""
+    def __call__(self, images: Tensor, labels: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+        """Shape: images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""
         torch.mul(self._base_lr, factor, out=self._lr)
-        return self._graph(x, y)
+        return self._graph(images, labels)
 
 
 def stack(experiments: Sequence[Experiment]) -> TrainingState:
@@ -169,9 +168,9 @@ def _stacks(rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
 
 def next_batch(experiments: Sequence[Experiment]) -> tuple[Tensor, Tensor]:
-    """Every run's next batch, each from its own order: ``[S, B, C, H, W]`` float32 and ``[S, B]`` int64.
+    """Every run's next batch, each from its own order: ``[S, B, C, H, W]`` bytes and ``[S, B]`` int64.
 
-    The runs have the same training examples, so one run's copy serves all, and what can be done for all at once is.
+    The runs have the same training examples, so one run's copy serves all.
     """
     first, count = experiments[0], len(experiments)
     indices = torch.cat([run.batches.next() for run in experiments]).to(first.train.labels.device)
@@ -179,7 +178,7 @@ def next_batch(experiments: Sequence[Experiment]) -> tuple[Tensor, Tensor]:
     if first.config.dataset.crop or first.config.dataset.flip:
         pairs = zip(apart(images, count), experiments, strict=True)
         images = torch.cat([augment(batch, run.config.dataset, run.augmentation) for batch, run in pairs])
-    return apart(first.prepare(images), count), apart(first.train.labels.index_select(0, indices), count)
+    return apart(images, count), apart(first.train.labels.index_select(0, indices), count)
 
 
 def apart(tensor: Tensor, count: int) -> Tensor:

@@ -64,8 +64,8 @@ def train(
         if step == steps:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
-        x, y = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-        loss, correct = advance(x, y)  # step.py: forward, backward, update
+        images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
+        loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
     return Outcome("finished", steps, kind)

@@ -19,6 +19,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from bnexp.data.standardize import Standardizer
 from bnexp.engine.update import Slots, slots_of, update_of
 
 
@@ -59,7 +60,8 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingStat
 
 
 class PureStep:
-    """``step(state, lr, x, y) -> (loss, correct)``: forward, backward and update of ``state``, in place.
+    """``step(state, prepare, lr, images, labels) -> (loss, correct)``: standardise, then forward, backward and update of ``state``,
+    in place.
 
     The model only lends its structure and the optimiser its kind and constants; what happens to either afterwards does not matter.
 
@@ -85,9 +87,14 @@ class PureStep:
         gradients = grad_and_value(self._loss, has_aux=True)
         self._gradients = vmap(gradients) if side_by_side else gradients
 
-    def __call__(self, state: TrainingState, lr: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Shape: lr ``[S]``, x ``[S, B, C, H, W]`` float32, y ``[S, B]`` int64; loss and correct ``[S]``; without S for one run."""
-        gradients, (loss, (correct, moved)) = self._gradients(tuple(state.parameters), tuple(state.buffers), x, y)
+    def __call__(
+        self, state: TrainingState, prepare: Standardizer, lr: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Shape: lr ``[S]``, images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and correct ``[S]``; without S for
+        one run.
+        """
+        x = prepare(images.flatten(end_dim=-4)).view(images.shape)
+        gradients, (loss, (correct, moved)) = self._gradients(tuple(state.parameters), tuple(state.buffers), x, labels)
         with torch.no_grad():
             for buffer, value in zip(state.buffers, moved, strict=True):
                 buffer.copy_(value)

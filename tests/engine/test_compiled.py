@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from bnexp.config.compose import compose
 from bnexp.config.paths import group_files
 from bnexp.engine import compiled
 from bnexp.engine.build import Experiment, build
 from bnexp.engine.compiled import GraphStep, pick_step
-from bnexp.engine.products import _product, widest_by_onednn
-from bnexp.engine.step import train_step
 from bnexp.engine.stopwatch import Stopwatch
 
 STEPS = 8
@@ -44,14 +41,14 @@ def experiment(*overrides: str) -> Experiment:
 def losses(built: Experiment, advance) -> list[float]:
     found = []
     for _ in range(STEPS):
-        loss, _ = advance(*built.training_batch(built.batches.next(), built.augmentation))
+        loss, _ = advance(*built.training_examples(built.batches.next(), built.augmentation))
         found.append(loss.item())
     return found
 
 
 def assert_equal_steps(*overrides: str, backend: str = "traced") -> None:
     plain, fast = experiment(*overrides), experiment(*overrides)
-    expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
+    expected = losses(plain, pick_step(plain, Stopwatch())[1])
     found = losses(fast, GraphStep(fast, "compiled", backend))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert expected[0] != expected[-1]
@@ -103,18 +100,18 @@ def test_other_models_give_the_same(model):
     overrides = (*(word for word in SMALL if "width" not in word), f"model={model}", *small, "optimizer.lr=0.01")
     norm = "norm=none" if model == "linear" else "norm=batch"
     plain, fast = (build(compose([*overrides, norm])) for _ in range(2))
-    expected = losses(plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y))
+    expected = losses(plain, pick_step(plain, Stopwatch())[1])
     torch.testing.assert_close(losses(fast, GraphStep(fast, "compiled", "traced")), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
     built = experiment("norm=none", "optimizer.momentum=0")
     step = GraphStep(built, "compiled", "traced")
-    x, y = built.training_batch(built.batches.next(), built.augmentation)
-    step(x, y)
+    images, labels = built.training_examples(built.batches.next(), built.augmentation)
+    step(images, labels)
     before = [p.detach().clone() for p in built.model.parameters()]
     built.optimizer.param_groups[0]["lr"] = 0.0
-    step(x, y)
+    step(images, labels)
     for parameter, value in zip(built.model.parameters(), before, strict=True):
         assert torch.equal(parameter, value)
 
@@ -138,9 +135,21 @@ def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
     assert compiled._last.keys().isdisjoint(graphs)
 
 
+@pytest.mark.parametrize("how", ["standardize=per_pixel", "standardize=global", "binarize=true"])
+def test_a_shared_graph_standardises_each_runs_images_by_its_own_constants(how):
+    graphs = []
+    for count in (200, 120):
+        words = f"dataset.{how}", f"dataset.train_examples={count}"
+        built = experiment(*words)
+        found = losses(built, GraphStep(built, "compiled", "traced"))
+        torch.testing.assert_close(found, losses(*eagerly(*words)), rtol=1e-4, atol=1e-5)
+        graphs.append(dict(compiled._last))
+    assert graphs[0] == graphs[1]
+
+
 def eagerly(*overrides: str):
     plain = experiment(*overrides)
-    return plain, lambda x, y: train_step(plain.model, plain.optimizer, x, y)
+    return plain, pick_step(plain, Stopwatch())[1]
 
 
 class Counting(torch.nn.Module):
@@ -160,21 +169,6 @@ def test_a_layer_that_counts_outside_its_buffers_runs_eagerly_and_says_why(capsy
     built.model.add_module("counting", Counting())
     assert not isinstance(pick_step(built, Stopwatch())[1], GraphStep)
     assert "counting.calls changes in every forward pass and is not a buffer" in capsys.readouterr().err
-
-
-def test_wide_products_are_done_by_onednn_and_equal_torchs():
-    a, b = torch.randn(60, 784), torch.randn(784, 100)
-    torch.testing.assert_close(_product(a, b), a @ b, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(_product(b.t(), a.t()), b.t() @ a.t(), rtol=1e-4, atol=1e-4)
-    graph = widest_by_onednn(make_fx(lambda a, b: (a @ b, (a @ b).t() @ (a @ b)))(a, b))
-    used = [node.target for node in graph.graph.nodes if node.op == "call_function"]
-    assert used.count(torch.ops.bnexp.product.default) == 3
-    assert used.count(torch.ops.aten.mm.default) == 1  # 100 x 60 by 60 x 100 is not wide
-    torch.testing.assert_close(graph(a, b)[0], a @ b, rtol=1e-4, atol=1e-4)
-    c = torch.randn(100)
-    with_bias = widest_by_onednn(make_fx(torch.addmm)(c, a, b))
-    assert not with_bias.graph.find_nodes(op="call_function", target=torch.ops.aten.addmm.default)
-    torch.testing.assert_close(with_bias(c, a, b), torch.addmm(c, a, b), rtol=1e-4, atol=1e-4)
 
 
 def test_short_runs_are_not_compiled_by_themselves():

@@ -31,7 +31,7 @@ def test_a_captured_step_is_the_eager_step(make, words):
         expected = train_step(
             plain.model, plain.optimizer, *plain.training_batch(plain.batches.next(), plain.augmentation)
         )
-        found = advance(*fast.training_batch(fast.batches.next(), fast.augmentation))
+        found = advance(*fast.training_examples(fast.batches.next(), fast.augmentation))
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-4)
 

@@ -18,10 +18,10 @@ from bnexp.config.identity import arm_id, computed, run_id
 from bnexp.engine import build as building
 from bnexp.engine import checkpoint, precision
 from bnexp.engine.build import build
-from bnexp.engine.compiled import GraphStep
+from bnexp.engine.compiled import GraphStep, pick_step
 from bnexp.engine.evaluate import CONVOLUTIONAL_BATCH, EVALUATION_BATCH, evaluate, evaluation_batch
 from bnexp.engine.precision import compute_in_bf16, settle_precision
-from bnexp.engine.step import train_step
+from bnexp.engine.stopwatch import Stopwatch
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.norms.factory import NORMS, norm_factory
@@ -39,12 +39,12 @@ def native(monkeypatch):
 
 
 def losses(experiment, advance=None, steps=6) -> list[float]:
-    advance = advance or (lambda x, y: train_step(experiment.model, experiment.optimizer, x, y))
+    advance = advance or pick_step(experiment, Stopwatch())[1]
     experiment.model.train()
     found = []
     for _ in range(steps):
-        x, y = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-        found.append(advance(x, y)[0].item())
+        images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
+        found.append(advance(images, labels)[0].item())
     return found
 
 
