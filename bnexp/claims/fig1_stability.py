@@ -8,7 +8,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Sample, register
 from bnexp.claims.paper_grid import BATCH, NONE, PAPER_GRID
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import Runs, probed
 from bnexp.figures.style import COLORS
 from bnexp.figures.tracks import draw_tracks, median_unit
 from bnexp.records.reader import RunRecord
@@ -42,7 +42,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def _drift(record: RunRecord, key: str) -> float:
-    return record.end["probes"]["layer_inputs"]["post_norm"][key]
+    return probed(record, "layer_inputs", "post_norm", key)
 
 
 def _has_tracks(record: RunRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,9 @@ class Judged:
         budget: of the runs.
         runs: the records, complete or not.
         missing: runs that the verdict would need and that are not there; with any missing, there is no verdict.
-        evidence: what the analysis made of the records; None while runs are missing.
-        verdicts: endpoint to verdict, the primary one first; empty while runs are missing.
+        failure: why and where the analysis of complete runs broke down, in one line; then there is no verdict either.
+        evidence: what the analysis made of the records; None where there is no verdict.
+        verdicts: endpoint to verdict, the primary one first; empty where there is none.
         train_seconds: training time behind the claim, summed over its runs (shared runs count for each claim).
     """
 
@@ -34,6 +36,7 @@ class Judged:
     budget: str
     runs: Runs
     missing: tuple[Cell, ...]
+    failure: str = ""
     evidence: Evidence | None = None
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     train_seconds: float = 0.0
@@ -51,8 +54,11 @@ def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) 
     if missing or not cells:
         return Judged(claim=claim, budget=budget, runs=runs, missing=missing)
     rng = numpy_stream(0, f"claims/{claim.id}")
-    evidence = claim.analyse(runs, rng)
-    verdicts = judge(claim, evidence, rng)
+    try:
+        evidence = claim.analyse(runs, rng)
+        verdicts = judge(claim, evidence, rng)
+    except Exception as error:  # one analysis' bug must not cost the other claims their verdicts
+        return Judged(claim=claim, budget=budget, runs=runs, missing=(), failure=_where(error))
     if budget == "smoke":
         verdicts = {name: _not_powered(verdict) for name, verdict in verdicts.items()}
     seconds = sum(runs.record(cell).end.get("seconds", {}).get("train", 0.0) for cell in cells)
@@ -60,6 +66,12 @@ def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) 
         claim=claim, budget=budget, runs=runs, missing=(), evidence=evidence,
         verdicts=verdicts, train_seconds=seconds,
     )  # fmt: skip
+
+
+def _where(error: Exception) -> str:
+    """An exception in one line, with the place of it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def _not_powered(verdict: Verdict) -> Verdict:

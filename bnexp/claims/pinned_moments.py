@@ -9,7 +9,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Sample, register
 from bnexp.claims.paper_grid import BATCH, NONE, PAPER_GRID
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import Runs, probed
 from bnexp.figures.style import COLORS
 from bnexp.records.drift import net_sd_change, sd_drift, standardised_sd, unit_sd
 from bnexp.records.reader import RunRecord
@@ -63,7 +63,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def _drift(record: RunRecord, point: str, key: str) -> float:
-    return record.end["probes"]["layer_inputs"][point][key]
+    return probed(record, "layer_inputs", point, key)
 
 
 def _share_unchanged(record: RunRecord) -> float:

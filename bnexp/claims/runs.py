@@ -108,6 +108,20 @@ def final_accuracy(record: RunRecord) -> float:
     return fmean(value or 0.0 for value in record.curve("val/accuracy").values[-5:])
 
 
+def probed(record: RunRecord, *path: str) -> float:
+    """A number of the record's end, by the path below ``probes``.
+
+    Raises:
+        ValueError: it is None, as it is where the run diverged.
+    """
+    found = record.end["probes"]
+    for name in path:
+        found = found[name]
+    if found is None:
+        raise ValueError(f"{record.folder.name} {record.status} and has no {' '.join(path)}")
+    return found
+
+
 def select(tried: Mapping[float, Sequence[RunRecord]]) -> float:
     """The value with the highest mean :func:`final_accuracy`; the smaller of two equals."""
     return max(sorted(tried), key=lambda value: fmean(final_accuracy(record) for record in tried[value]))

@@ -65,7 +65,11 @@ def main(argv: list[str]) -> int:
     _tell_missing(judged, settings)
     if not (arguments.json or any(one.missing for one in judged)):
         _write_page(settings)
-    if failed or (settings.num_shards == 1 and any(one.missing for one in judged)):
+    if (
+        failed
+        or any(one.failure for one in judged)
+        or (settings.num_shards == 1 and any(one.missing for one in judged))
+    ):
         return SOME_FAILED
     return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
 

@@ -17,7 +17,7 @@ from bnexp.report.rows import section_key
 from bnexp.report.section import Section, section
 from bnexp.report.terminal import tally
 from bnexp.report.tuning import DRAWS, NEAR_BEST
-from bnexp.report.words import MEANINGS, NOT_RUN
+from bnexp.report.words import MEANINGS, UNTOLD
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
@@ -63,7 +63,7 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         provenance=provenance(judged),
         tally=tally(outcomes),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
-        meanings={name: words for name, words in MEANINGS.items() if name != NOT_RUN or NOT_RUN in outcomes},
+        meanings={name: words for name, words in MEANINGS.items() if name not in UNTOLD or name in outcomes},
         draws_shown=DRAWS,
         near_best=f"{100 * NEAR_BEST:g} points",
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from bnexp.claims.base import Claim
 from bnexp.claims.judged import Judged
-from bnexp.report.words import NOT_RUN, cost_words, told
+from bnexp.report.words import NOT_JUDGED, NOT_RUN, cost_words, told
 from bnexp.stats.interval import Interval
 
 #: Secondary endpoints that are named in the table; more are counted.
@@ -23,8 +23,8 @@ class Row:
 
     Attributes:
         id, section, statement, source, disputed_by: as declared.
-        outcome: one of three, or NOT RUN.
-        word: the kind of outcome, and where secondary endpoints say otherwise; for claims not run, what is missing.
+        outcome: one of three, NOT RUN or NOT JUDGED.
+        word: the kind of outcome, and where secondary endpoints say otherwise; where there is none, why.
         effect: the estimate with its interval; empty where there is none.
         count: seeds or cases.
         cost: computing time of all runs behind the claim.
@@ -46,6 +46,8 @@ def row(judged: Judged) -> Row:
     """The line of one claim."""
     claim = judged.claim
     declared = (claim.id, claim.section, claim.statement, claim.source, claim.disputed_by)
+    if judged.failure:
+        return Row(*declared, NOT_JUDGED, f"the analysis broke down: {judged.failure}", "", "", "")
     if judged.primary is None or judged.evidence is None:
         return Row(*declared, NOT_RUN, missing_words(judged), "", "", "")
     name, endpoint = next(iter(claim.endpoints.items()))
@@ -111,6 +113,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "outcome": row(judged).outcome,
         "missing_runs": len(judged.missing),
         "missing": [cell.run_id for cell in judged.missing],
+        "failure": judged.failure,
         "seconds": round(seconds_spent([judged]), 3),
         "gates": dict(judged.evidence.gates) if judged.evidence else {},
         "endpoints": {

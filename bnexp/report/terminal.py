@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bnexp.claims.judged import Judged
 from bnexp.report.rows import row
+from bnexp.report.words import MEANINGS, UNTOLD
 
 HEADINGS = ("claim", "verdict", "effect [95 % interval]", "n", "in a word")
 
@@ -20,12 +21,12 @@ def verdict_table(judged: Sequence[Judged]) -> str:
 
 
 def tally(outcomes: Sequence[str]) -> str:
-    """How many of each outcome, every outcome named even where there is none but NOT RUN.
+    """How many of each outcome; the three are named even where there is none.
 
     Example:
         >>> tally(["SUPPORTED", "CONTRADICTED", "SUPPORTED"])
         '3 claims: 2 supported, 1 contradicted, 0 inconclusive'
     """
-    counts = {name: outcomes.count(name) for name in ("SUPPORTED", "CONTRADICTED", "INCONCLUSIVE", "NOT RUN")}
-    told = ", ".join(f"{count} {name.lower()}" for name, count in counts.items() if count or name != "NOT RUN")
+    counts = {name: outcomes.count(name) for name in MEANINGS}
+    told = ", ".join(f"{count} {name.lower()}" for name, count in counts.items() if count or name not in UNTOLD)
     return f"{len(outcomes)} {'claim' if len(outcomes) == 1 else 'claims'}: {told}"

@@ -11,17 +11,22 @@ from bnexp.stats.outcome import Rule, Verdict
 from bnexp.stats.verdict import Exact, Scaling
 
 NOT_RUN = "NOT RUN"
+NOT_JUDGED = "NOT JUDGED"
+
+#: What stands in an outcome's place where nothing is said.
+UNTOLD = (NOT_RUN, NOT_JUDGED)
 
 #: Outcome to the sign that stands beside its word, so that no verdict is told by colour alone.
-SIGNS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", NOT_RUN: "–"}
+SIGNS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", NOT_RUN: "–", NOT_JUDGED: "!"}
 
-#: What the three outcomes mean, for whoever sees them first.
+#: What the outcomes mean, for whoever sees them first.
 MEANINGS = {
     "SUPPORTED": "the evidence shows the effect, and it is large enough to matter (or, for a claim that two things are the "
     "same, shows that they differ by less than matters)",
     "CONTRADICTED": "the evidence rules the claimed effect out: it is too small to matter, or goes the other way",
     "INCONCLUSIVE": "the evidence allows both answers, there were too few seeds, or a check that had to hold first did not",
     NOT_RUN: "runs are missing, so nothing is said",
+    NOT_JUDGED: "all runs are there, but their analysis broke down, so nothing is said",
 }
 
 

@@ -202,3 +202,17 @@ def test_the_normalised_values_stand_still_by_construction_and_are_said_to(tmp_p
     (told,) = (value for name, value in one.evidence.numbers.items() if name.startswith("drift of x^"))
     assert "tautological" in told
     assert "no evidence either way" in told
+
+
+@pytest.mark.parametrize("name", ["pinned_moments", "fig1_stability"])
+def test_a_reported_run_without_a_drift_leaves_its_claim_without_a_verdict_and_is_named(tmp_path, name):
+    cells = trained(tmp_path, name, WORLDS["there"])
+    broken = next(cell for cell in cells if cell.regime == "same")
+    file = tmp_path / broken.run_id / "end.json"
+    end = json.loads(file.read_text(encoding="utf-8"))
+    for point in end["probes"]["layer_inputs"].values():
+        point.update(dict.fromkeys(point))
+    file.write_text(json.dumps(end | {"status": "diverged"}), encoding="utf-8")
+    one = judge_claim(CLAIMS[name], "quick", cells, tmp_path)
+    assert (one.verdicts, one.evidence) == ({}, None)
+    assert f"{broken.run_id} diverged and has no layer_inputs" in one.failure

@@ -158,6 +158,7 @@ IDENTITY = claim(
     measurement=Measurement(measure=lambda *_: {}, num_seeds={"quick": 1}), disputed_by="",
 )  # fmt: skip
 MISSING = claim("missing", "N1", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}))
+BROKEN = claim("broken", "M1", {"cost": Endpoint("ratio of times", RATIO)}, lambda *_: {}["no such run"])
 UNSTARTED = claim(
     "unstarted", "N2", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}),
     grids=(Grid(vary={"norm": ("none",)}, budgets={"quick": ()}),),
@@ -172,11 +173,11 @@ def make_world(folder: Path) -> World:
     """Write every run, keep every list of runs, judge, report."""
     runs_dir = folder / "runs"
     claims: Registry[Claim] = Registry("claim")
-    for one in (SPEED, REFUTED, GATED, LAW, CENSORED, IDENTITY, MISSING, UNSTARTED, UNAFFORDED):
+    for one in (SPEED, REFUTED, GATED, LAW, CENSORED, IDENTITY, MISSING, BROKEN, UNSTARTED, UNAFFORDED):
         claims.add(one.id, one)
     cells = {"speed": _speed_cells(runs_dir), "identity": [_measured(runs_dir)]}
     shared = [_trained(runs_dir, "own", BATCH, None, seed, rising(1)) for seed in range(8)]
-    cells |= dict.fromkeys(("refuted", "gated", "law", "censored"), shared)
+    cells |= dict.fromkeys(("refuted", "gated", "law", "censored", "broken"), shared)
     cells["missing"] = [
         *shared[:2],
         *(cell(regime="own", arm=NONE, value=None, seed=s, run_id=f"absent-{s}") for s in range(3)),
@@ -239,5 +240,5 @@ def _measured(runs_dir: Path) -> Cell:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Nine claims: of every outcome, scaling, censored, exact, with runs missing, never started, none planned."""
+    """Ten claims: of every outcome, scaling, censored, exact, with runs missing, a broken analysis, never started, none planned."""
     return make_world(tmp_path_factory.mktemp("world"))

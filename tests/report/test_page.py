@@ -97,6 +97,7 @@ def test_the_verdict_table_comes_before_every_claim_and_has_one_row_each(world):
         ("censored", "SUPPORTED", "at least 9.4 × [6.7, no upper limit]"),
         ("identity", "SUPPORTED", "largest error 1.0e-13"),
         ("missing", "NOT RUN", ""),
+        ("broken", "NOT JUDGED", ""),
         ("unstarted", "NOT RUN", ""),
     ],
 )
@@ -108,7 +109,16 @@ def test_every_claim_shows_its_verdict_in_a_word_with_a_sign_and_its_effect(worl
     assert effect in text_of(section)
 
 
-@pytest.mark.parametrize("name", ["speed", "refuted", "gated", "law", "censored", "identity", "missing", "unstarted"])
+def test_an_analysis_that_broke_down_says_why_and_where_and_costs_no_other_claim_its_verdict(world):
+    text = text_of(section_of(world, "broken"))
+    assert "the analysis broke down: KeyError: 'no such run' (conftest.py, line" in text
+    assert "this judges them again and trains nothing: bnexp reproduce broken budget=quick" in text
+    assert world.of("speed").verdicts
+
+
+@pytest.mark.parametrize(
+    "name", ["speed", "refuted", "gated", "law", "censored", "identity", "missing", "broken", "unstarted"]
+)
 def test_every_claim_shows_what_was_declared(world, name):
     claim, text = world.claims[name], text_of(section_of(world, name))
     endpoints = [endpoint.estimand[1:] for endpoint in claim.endpoints.values()]

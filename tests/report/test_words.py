@@ -124,11 +124,13 @@ def test_machines_get_strict_json_with_null_for_a_missing_limit(world):
 def test_the_terminal_says_claim_verdict_effect_number_and_word_in_columns(world):
     lines = verdict_table(world.judged).splitlines()
     start = lines[0].index("verdict")
-    assert all(line[start:].startswith(("SUPPORTED", "CONTRA", "INCON", "NOT RUN")) for line in lines[1:-2])
+    assert all(
+        line[start:].startswith(("SUPPORTED", "CONTRA", "INCON", "NOT RUN", "NOT JUDGED")) for line in lines[1:-2]
+    )
     assert next(line.split() for line in lines if line.startswith("refuted")) == [
         "refuted", "CONTRADICTED", "0.010", "[-0.001,", "0.021]", "8", "seeds", "too", "small;", "supported:", '"late"',
     ]  # fmt: skip
-    assert lines[-1] == "9 claims: 4 supported, 1 contradicted, 1 inconclusive, 3 not run"
+    assert lines[-1] == "10 claims: 4 supported, 1 contradicted, 1 inconclusive, 3 not run, 1 not judged"
 
 
 def test_provenance_tells_what_differs_between_runs_and_no_dates(world):

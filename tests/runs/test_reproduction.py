@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from bnexp.claims import CLAIMS
 from bnexp.records.reader import RunRecord, find_runs
 
 
@@ -75,6 +77,21 @@ def test_a_claim_that_cannot_be_tuned_does_not_keep_another_from_its_verdict(bne
     told = {one["claim"]: (one["outcome"], one["missing_runs"]) for one in json.loads(answer.out)}
     assert told == {"tiny": ("NOT RUN", 2), "sound": ("INCONCLUSIVE", 0)}
     assert "2 runs failed" in answer.err  # each tried once
+
+
+def test_an_analysis_that_breaks_down_costs_no_other_claim_its_verdict_or_its_page(bnexp, tiny_claim, monkeypatch):
+    sound, broken = tiny_claim(id="sound", tuned=False), tiny_claim(tuned=False)
+    monkeypatch.setitem(CLAIMS._entries, "tiny", replace(broken, analyse=lambda *_: 1 / 0))
+    answer = bnexp("reproduce", "tiny", "sound", "jobs=1")
+    assert answer.code == 3
+    lines = {line.split()[0]: line for line in answer.out.splitlines() if line.startswith(("tiny", "sound"))}
+    assert "NOT JUDGED" in lines["tiny"]
+    assert "ZeroDivisionError: division by zero (test_reproduction.py, line " in lines["tiny"]
+    assert "not powered" in lines["sound"]
+    assert "the page: " in answer.err
+    monkeypatch.setitem(CLAIMS._entries, "tiny", replace(broken, analyse=sound.analyse))
+    again = bnexp("reproduce", "tiny", "jobs=1")
+    assert (again.code, "finished in" in again.err) == (0, False)
 
 
 @pytest.mark.usefixtures("broken_layer_norm")

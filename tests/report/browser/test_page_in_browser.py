@@ -58,7 +58,7 @@ def test_the_words_of_figures_can_be_read_on_a_phone(browser, address):
 def test_verdicts_can_be_read_in_light_and_in_darkness(browser, address, dark):
     """Contrast of at least 4.5 between a verdict's word and its ground (WCAG 2.1, 1.4.3)."""
     browser.load(address, width=PROJECTOR, dark=dark)
-    colors = """[...document.querySelectorAll('.verdict:not(.not-run)')].map(e => {
+    colors = """[...document.querySelectorAll('.verdict:not(.not-run, .not-judged)')].map(e => {
         const s = getComputedStyle(e);
         return [s.color, s.backgroundColor].map(c => c.match(/[0-9.]+/g).slice(0, 3).map(Number)) })"""
     pairs = browser.evaluate(colors)
