@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from bnexp.claims.base import Claim
 
 
+#: Settings that may be given with = as well.
+SETTINGS = ("budget", "runs_dir", "out")
+
+
 def main(argv: list[str]) -> int:
     """Judge from records, write ``index.html`` and ``table.md``, print the verdicts."""
     parser = argparse.ArgumentParser(
-        "bnexp report", description="Verdicts from records: a page, a Markdown table, lines here.", allow_abbrev=False
+        "bnexp report",
+        description="Verdicts from records: a page, a Markdown table, lines here.",
+        epilog="budget=full is the same as --budget full, and so are runs_dir= and out=, as bnexp reproduce has them.",
+        allow_abbrev=False,
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims (default: all)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
     parser.add_argument("--budget", default="quick", help="smoke, quick or full (default: quick)")
     parser.add_argument("--out", type=Path, help="where to write (default: report, in the runs folder)")
     parser.add_argument("--json", action="store_true", help="for machines")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args([part for word in argv for part in _as_flag(word)])
     claims = _claims(arguments.claims)
     _require_reproduced(arguments.runs_dir, arguments.budget)
 
@@ -43,6 +50,16 @@ def main(argv: list[str]) -> int:
         print()
         print(columns([["page", str(written.page)], ["table", str(written.table)]]))
     return DONE
+
+
+def _as_flag(word: str) -> list[str]:
+    """``budget=full`` as ``--budget full``, for whoever comes from ``bnexp reproduce``; any other word as it is."""
+    key, equals, value = word.partition("=")
+    if not equals or word.startswith("-"):
+        return [word]
+    if key not in SETTINGS:
+        raise UserError("bnexp report has no such setting", got=key, todo=f"one of {', '.join(SETTINGS)}")
+    return [f"--{key.replace('_', '-')}", value]
 
 
 def _claims(names: Sequence[str]) -> list[Claim]:

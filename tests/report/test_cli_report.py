@@ -35,6 +35,13 @@ def test_machines_get_one_list_and_nothing_else(known, tmp_path, capsys):
     assert [one["claim"] for one in json.loads(capsys.readouterr().out)] == ["identity"]
 
 
+def test_settings_may_be_typed_as_for_reproduce(known, tmp_path, capsys):
+    assert main(["identity", f"runs_dir={known.runs_dir}", "budget=quick", f"out={tmp_path}", "--json"]) == 0
+    assert [one["claim"] for one in json.loads(capsys.readouterr().out)] == ["identity"]
+    with pytest.raises(UserError, match=r"(?s)no such setting.*got: jobs.*one of budget, runs_dir, out"):
+        main(["jobs=2"])
+
+
 def test_a_misspelt_claim_is_answered_with_the_nearest(known):
     with pytest.raises(UserError) as error:
         main(["lwa", "--runs-dir", str(known.runs_dir)])
