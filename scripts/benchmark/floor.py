@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmark.job import Job, Took
 from benchmark.loops import take_turns
+from bnexp.engine import brgemm
 
 Kernel = Callable[[], object]
 
@@ -33,7 +34,7 @@ def as_torch(job: Job, took: Took) -> None:
 
 
 def fastest(job: Job, took: Took) -> None:
-    """Each product by the fastest float32 kernel that torch ships: MKL or oneDNN; for convolutions either memory format."""
+    """Each product by the fastest float32 kernel in torch: MKL, oneDNN, its brgemm; for convolutions either memory format."""
     torch.set_num_threads(1)
     _run([min(kernels, key=_seconds) for kernels in products(job)], job, took)
 
@@ -69,7 +70,21 @@ def linear_products(
     """Output, weight gradient and, unless it is the first layer, input gradient."""
     x_BF, weight, grad_BF = draw(batch, inputs), draw(outputs, inputs), draw(batch, outputs)
     pairs = [(x_BF, weight.t()), (grad_BF.t(), x_BF)] + ([] if first else [(grad_BF, weight)])
-    return [(partial(torch.mm, a, b), partial(_onednn, a.contiguous(), b.t())) for a, b in pairs]
+    return [(partial(torch.mm, a, b), partial(_onednn, a.contiguous(), b.t()), *_brgemm(a, b)) for a, b in pairs]
+
+
+def _brgemm(a: Tensor, b: Tensor) -> tuple[Kernel, ...]:
+    """With everything laid out as it needs it; empty where there is none."""
+    multiply = brgemm.kernel()
+    if multiply is None:
+        return ()
+    laid_out = a.contiguous(), b.contiguous(), torch.empty(a.shape[0], b.shape[1])
+
+    def product() -> Tensor:
+        multiply(*laid_out, 1, *a.shape, b.shape[1])
+        return laid_out[2]
+
+    return (product,)
 
 
 def _onednn(a: Tensor, b_transposed: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Wide products by oneDNN are torch's own up to rounding, and only those go there."""
+"""Products by other libraries are torch's own up to rounding, and only those go there that gain by it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812
 
-from bnexp.engine.products import WidestByOneDNN, _product, widest_by_onednn
+from bnexp.engine import products
+from bnexp.engine.brgemm import kernel
+from bnexp.engine.products import WidestByOneDNN, by_fastest
 
 if not torch.backends.mkldnn.is_available():
     pytest.skip("this torch has no oneDNN", allow_module_level=True)
@@ -15,19 +17,69 @@ if not torch.backends.mkldnn.is_available():
 ONEDNN = torch.ops.mkldnn._linear_pointwise.default
 
 
-def test_wide_products_of_a_graph_are_done_by_onednn_and_equal_torchs():
-    a, b = torch.randn(60, 784), torch.randn(784, 100)
-    torch.testing.assert_close(_product(a, b), a @ b, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(_product(b.t(), a.t()), b.t() @ a.t(), rtol=1e-4, atol=1e-4)
-    graph = widest_by_onednn(make_fx(lambda a, b: (a @ b, (a @ b).t() @ (a @ b)))(a, b))
-    used = [node.target for node in graph.graph.nodes if node.op == "call_function"]
-    assert used.count(torch.ops.bnexp.product.default) == 3
-    assert used.count(torch.ops.aten.mm.default) == 1  # 100 x 60 by 60 x 100 is not wide
-    torch.testing.assert_close(graph(a, b)[0], a @ b, rtol=1e-4, atol=1e-4)
-    c = torch.randn(100)
-    with_bias = widest_by_onednn(make_fx(torch.addmm)(c, a, b))
-    assert not with_bias.graph.find_nodes(op="call_function", target=torch.ops.aten.addmm.default)
-    torch.testing.assert_close(with_bias(c, a, b), torch.addmm(c, a, b), rtol=1e-4, atol=1e-4)
+SMALL, WIDE = torch.ops.bnexp.small_product.default, torch.ops.bnexp.wide_product.default
+
+needs_brgemm = pytest.mark.skipif(kernel() is None, reason="no compiler, or no float32 brgemm on this processor")
+
+
+def used(graph) -> list[object]:
+    """The operations of a graph that multiply."""
+    products = (SMALL, WIDE, *(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm")))
+    return [node.target for node in graph.graph.nodes if node.target in products]
+
+
+def assert_close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_brgemm
+@pytest.mark.parametrize("backend", ["traced", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_small_products_are_done_by_brgemm_and_equal_torchs(backend):
+    a, b, c, bias = torch.randn(60, 784), torch.randn(100, 784), torch.randn(60, 100), torch.randn(100)
+    stacked = torch.randn(4, 60, 9), torch.randn(60, 4, 5).transpose(0, 1)
+
+    def products(a, b, c, bias, d, e):
+        return a @ b.t(), torch.addmm(bias, a, b.t()), c.t() @ a, d.transpose(1, 2) @ e, (c.relu() @ c.t()).relu()
+
+    graph = by_fastest(make_fx(products)(a, b, c, bias, *stacked))
+    assert used(graph) == [SMALL] * 5
+    run = graph if backend == "traced" else torch._inductor.compile(graph, [a, b, c, bias, *stacked])
+    for _ in range(2):
+        for found, expected in zip(run(a, b, c, bias, *stacked), products(a, b, c, bias, *stacked), strict=True):
+            assert_close(found, expected)
+
+
+@needs_brgemm
+def test_products_that_are_large_or_not_float32_are_left_to_others():
+    large = torch.randn(300, 300), torch.randn(300, 300)
+    double = torch.randn(60, 100).double(), torch.randn(100, 50).double()
+    graph = by_fastest(make_fx(lambda a, b, c, d: (a @ b, c @ d))(*large, *double))
+    assert used(graph) == [WIDE, torch.ops.aten.mm.default]
+
+
+def test_where_brgemm_cannot_be_had_wide_products_are_done_by_onednn_and_equal_torchs(monkeypatch):
+    monkeypatch.setattr(products, "kernel", lambda: None)
+    a, b, bias = torch.randn(60, 784), torch.randn(784, 100), torch.randn(100)
+    graph = by_fastest(make_fx(lambda a, b: (a @ b, (a @ b).t() @ (a @ b)))(a, b))
+    assert used(graph) == [WIDE, WIDE, WIDE, torch.ops.aten.mm.default]  # 100 x 60 by 60 x 100 is not wide
+    assert_close(graph(a, b)[0], a @ b)
+    with_bias = by_fastest(make_fx(torch.addmm)(bias, a, b))
+    assert used(with_bias) == [WIDE]
+    assert_close(with_bias(bias, a, b), torch.addmm(bias, a, b))
+
+
+def test_a_processor_without_brgemm_and_a_machine_without_a_compiler_are_noticed(monkeypatch):
+    from torch._inductor.codecache import CppPythonBindingsCodeCache
+
+    def refuses(*_: object) -> None:
+        raise RuntimeError("F32 Brgemm is only supported on X64")
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no C++ compiler here")
+
+    for load in (lambda *_: refuses, fails, lambda *_: lambda *_: None):
+        monkeypatch.setattr(CppPythonBindingsCodeCache, "load_pybinding", load)
+        assert kernel.__wrapped__() is None
 
 
 class Calls(torch.utils._python_dispatch.TorchDispatchMode):
