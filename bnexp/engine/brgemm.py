@@ -46,14 +46,14 @@ def kernel() -> Kernel | None:
 
     try:
         built: Kernel = CppPythonBindingsCodeCache.load_pybinding(_ARGUMENTS, _SOURCE)
-        a, b, out = torch.ones(2, 3, 4), torch.ones(2, 4, 5), torch.empty(2, 3, 5)
+        a, b, out = torch.ones(2, 3, 4), torch.ones(2, 4, 5), torch.full((2, 3, 5), float("nan"))
         built(a, b, out, 2, 3, 4, 5)
+        right = torch.equal(out, torch.full_like(out, 4.0))
+        if right:
+            _teach_inductor(built)
     except Exception:  # no compiler, another torch, another processor: torch's own products are right everywhere
         return None
-    if not torch.equal(out, torch.full_like(out, 4.0)):
-        return None
-    _teach_inductor(built)
-    return built
+    return built if right else None
 
 
 def fits(a: Tensor, b: Tensor) -> bool:

@@ -45,7 +45,7 @@ def _section(bench: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     place = "" if table["device"] == "cpu" else f", on {bench['machine']['gpu']}"
     title = f"### {NETWORKS[table['network']]}, {NORMS[table['norm']]}{place}"
     lines = [_line(row, rows) for row in table["rows"] if not row["skipped"]]
-    head = ("loop", "ms per step and seed", "usual loop / this", "this / floor of all cores", "memory, MB")
+    head = ("loop", "ms per step and seed", "usual loop / this", "this / bare products, all cores", "memory, MB")
     skipped = [f"- {MODES[row['mode']].words}: {row['skipped']}" for row in table["rows"] if row["skipped"]]
     left_out = "\n\nNot run:\n\n" + "\n".join(skipped) if skipped else ""
     return f"{title}\n\n{table['steps']} steps a turn.\n\n{_markdown(head, lines)}{left_out}"
@@ -147,8 +147,8 @@ Compiling is not counted, nor is the first turn of any loop.
   `end.json` of every run has them under `seconds`.
 - **What probes add**: looks of `layer_inputs`, at one every `steps_between` steps, the most its schedule allows on average.
 - **The floor**: the bare matrix products (convolutions) of forward and backward pass as torch computes them, the first layer's
-  input gradient left out; no data, norm, nonlinearity or update. "Fastest kernel": the fastest float32 kernel torch ships for
-  each product, which need not be the one it takes by itself.
+  input gradient left out; no data, norm, nonlinearity or update. "Fastest kernel": the fastest float32 kernel that torch ships for
+  each product. torch does not take it by itself, but our compiled step does, and so it can be below torch's own products.
 
 ## How cost grows
 

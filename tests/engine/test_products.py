@@ -50,6 +50,15 @@ def test_small_products_are_done_by_brgemm_and_equal_torchs(backend):
 
 
 @needs_brgemm
+@pytest.mark.parametrize("sizes", [(1, 60, 784, 100), (3, 7, 100, 10), (1, 100, 60, 784), (2, 1, 1, 1)])
+def test_what_was_in_memory_before_does_not_enter_a_product(sizes):
+    s, n, k, m = sizes
+    a, b, out = torch.randn(s, n, k), torch.randn(s, k, m), torch.full((s, n, m), float("nan"))
+    kernel()(a, b, out, *sizes)
+    assert_close(out, a @ b)
+
+
+@needs_brgemm
 def test_products_that_are_large_or_not_float32_are_left_to_others():
     large = torch.randn(300, 300), torch.randn(300, 300)
     double = torch.randn(60, 100).double(), torch.randn(100, 50).double()

@@ -88,8 +88,8 @@ def test_targets_hold_from_the_number_on_and_the_cheapest_of_our_loops_counts():
     found = verdicts(bench_of(usual, row("eager", 2, 2, 2), ours, floor, row("jax_vmap", 0.9, 0.9, 0.9)))
     assert found["the usual loop's price per step and seed, over ours"].holds is True
     assert found["the price of JAX's vectorised scan, over ours"].holds is False
-    assert found["our price, over the floor of all cores"].measured == "2.00 [2.00, 2.00]"
-    assert found["our price, over the floor of all cores"].holds is False
+    assert found["our price, over torch's bare products on all cores"].measured == "2.00 [2.00, 2.00]"
+    assert found["our price, over torch's bare products on all cores"].holds is False
     assert found["memory of `bnexp train` as it comes"].holds is True
 
 
