@@ -21,12 +21,15 @@ class Batches:
         batch_size: B.
         generator: stream ``order`` of the run, on the CPU so that the order is the same on every device; nothing else
             draws from it.
+        device: where the examples are. An epoch's order goes there at once: sending every batch would wait for a GPU each time.
 
     Raises:
         UserError: the batch is larger than the data.
     """
 
-    def __init__(self, num_examples: int, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_examples: int, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> None:
         if batch_size > num_examples:
             raise UserError(
                 f"train.batch_size must not be larger than the {num_examples} training examples",
@@ -34,13 +37,13 @@ class Batches:
                 todo=f"train.batch_size={num_examples}",
             )
         self._num_examples, self._batch_size = num_examples, batch_size
-        self._generator = generator
+        self._generator, self._device = generator, device
         self._shuffle()
 
     def next(self) -> torch.Tensor:
         """The indices of the next batch.
 
-        Shape: ``[B]`` int64, all different.
+        Shape: ``[B]`` int64, all different, on the device.
         """
         if self._position + self._batch_size > self._num_examples:
             self._shuffle()
@@ -63,5 +66,6 @@ class Batches:
 
     def _shuffle(self) -> None:
         self._epoch_start = self._generator.get_state()
-        self._order_N = torch.randperm(self._num_examples, generator=self._generator, device=self._generator.device)
+        order_N = torch.randperm(self._num_examples, generator=self._generator, device=self._generator.device)
+        self._order_N = order_N.to(self._device)
         self._position = 0

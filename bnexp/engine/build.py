@@ -116,7 +116,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     device = pick_device(config.device)
     data = data or load_data(config)
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
-    batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"))
+    batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"), device)
     model = _model(config, data, noise)
     layout = memory_format(model)
     model = model.to(memory_format=layout).to(device)

@@ -93,7 +93,7 @@ class GraphStep:
     def __init__(self, experiment: Experiment, kind: str, backend: str = "inductor") -> None:
         from bnexp.engine.pure import PureStep, state_of
 
-        self._group = experiment.optimizer.param_groups[0]
+        self._optimizer = experiment.optimizer
         self._lr = torch.zeros((), device=experiment.train.labels.device)
         self._filled = 0.0
         step = PureStep(experiment.model, experiment.optimizer, side_by_side=False)
@@ -103,7 +103,7 @@ class GraphStep:
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Shape: images ``[B, C, H, W]`` bytes, labels ``[B]`` int64; loss and number of correct answers are ``[]``."""
-        lr = self._group["lr"]
+        lr = self._optimizer.param_groups[0]["lr"]
         if lr != self._filled:
             self._lr.fill_(lr)
             self._filled = lr

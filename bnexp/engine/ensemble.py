@@ -53,13 +53,14 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
         place: Looks(member.experiment, member.journal, block.ledgers[place], member.save)
         for place, member in enumerate(members)
     }
+    due = set[int]().union(*(look.steps for look in looks.values()))
     for experiment in experiments:
         experiment.model.train()
     kind, advance = pick_stacked_step(experiments, watch)
     outcomes = [Outcome("finished", steps, kind) for _ in members]
 
     for step in range(resumed_at or 0, steps + 1):
-        if step != resumed_at and any(look.due(step) for look in looks.values()):
+        if step in due and step != resumed_at:
             block.deal()
             for place, look in list(looks.items()):
                 diverged_at = look.after(step)
@@ -173,7 +174,7 @@ def next_batch(experiments: Sequence[Experiment]) -> tuple[Tensor, Tensor]:
     The runs have the same training examples, so one run's copy serves all.
     """
     first, count = experiments[0], len(experiments)
-    indices = torch.cat([run.batches.next() for run in experiments]).to(first.train.labels.device)
+    indices = torch.cat([run.batches.next() for run in experiments])
     images = first.train.images.index_select(0, indices)
     if first.config.dataset.crop or first.config.dataset.flip:
         pairs = zip(apart(images, count), experiments, strict=True)

@@ -73,7 +73,8 @@ def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:
 def _population_batches(experiment: Experiment) -> Iterator[Tensor]:
     """Training batches from a stream of their own, augmented as in training."""
     seed, batch_size = experiment.config.seed, experiment.config.train.batch_size
-    order = Batches(len(experiment.train), batch_size, torch_stream(seed, "population"))
-    generator = torch_stream(seed, "population/augment", experiment.train.labels.device.type)
+    device = experiment.train.labels.device
+    order = Batches(len(experiment.train), batch_size, torch_stream(seed, "population"), device)
+    generator = torch_stream(seed, "population/augment", device.type)
     for _ in range(min(POPULATION_BATCHES, len(experiment.train) // batch_size)):
         yield experiment.training_batch(order.next(), generator)[0]

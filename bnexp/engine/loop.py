@@ -82,9 +82,10 @@ class Looks:
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_save = time.monotonic()
 
-    def due(self, step: int) -> bool:
-        """Whether there is anything to look at after ``step`` updates."""
-        return step in self._logs or any(step in due for due in self._observations.values())
+    @property
+    def steps(self) -> set[int]:
+        """After which updates there is anything to look at."""
+        return self._logs.union(*self._observations.values())
 
     def after(self, step: int) -> int | None:
         """Look; returns the update whose loss was not finite, which ends the run, if there was one since the last look."""

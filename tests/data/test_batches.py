@@ -77,3 +77,9 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 def test_a_batch_of_everything_is_allowed():
     assert sorted(make(10, 10).next().tolist()) == list(range(10))
+
+
+def test_an_epochs_order_is_where_the_examples_are():
+    there = Batches(10, 3, torch_stream(0, "order"), "meta")
+    assert there.next().device.type == "meta"
+    assert make().next().device.type == "cpu"
