@@ -6,6 +6,7 @@ and is this one's test; what cannot be one graph runs there, with a reason.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,6 +152,8 @@ def compile_once(
     paper's step. One graph is kept: runs come arm by arm.
     """
     if key not in _last:
+        # a torch built for GPUs complains of their absence
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         import torch._inductor  # takes a while, and most runs are eager
 
         from bnexp.engine.products import by_fastest
