@@ -8,39 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bnexp.engine.build import Experiment
-from bnexp.engine.compiled import pick_step
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.journal import Journal
-from bnexp.engine.ledger import Ledger
-from bnexp.engine.optimizer import set_lr
+from bnexp.engine.journal import Journal, Ledger
+from bnexp.engine.step import pick_step, set_lr
 from bnexp.probes.base import guest
-from bnexp.schedule import evaluation_steps, lr_factor
+from bnexp.records.ended import Ended
+from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
 
 #: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
 CHECKPOINT_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How training went.
-
-    Attributes:
-        status: ``finished`` or ``diverged``.
-        step: number of the last update that belongs to the run.
-        kind: of training step: ``eager``, ``compiled``, ...
-    """
-
-    status: str
-    step: int
-    kind: str
-
-
 def train(
     experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
-) -> Outcome:
+) -> Ended:
     """Train to the last step, or to the first loss that is not a finite number.
 
     Args:
@@ -48,19 +31,22 @@ def train(
         journal: takes every measurement.
         save: called now and then with the step, to write a checkpoint.
         resumed_at: the checkpoint's step, whose looks are already on record.
+
+    Returns:
+        ``finished`` or ``diverged``, the last update that belongs to the run, and which training step it used.
     """
     config = experiment.config
     steps = config.train.steps
     ledger = Ledger(config.train.batch_size)
     looks = Looks(experiment, journal, ledger, save)
     experiment.model.train()
-    kind, advance = pick_step(experiment, journal.watch)
+    execution, advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):
         if step != resumed_at:
             diverged_at = looks.after(step)
             if diverged_at is not None:
-                return Outcome("diverged", diverged_at, kind)
+                return Ended(status="diverged", step=diverged_at, execution=execution)
         if step == steps:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
@@ -68,7 +54,7 @@ def train(
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return Outcome("finished", steps, kind)
+    return Ended(status="finished", step=steps, execution=execution)
 
 
 class Looks:
@@ -77,7 +63,8 @@ class Looks:
     def __init__(self, experiment: Experiment, journal: Journal, ledger: Ledger, save: Callable[[int], None]) -> None:
         train = experiment.config.train
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
-        self._evaluations = set(evaluation_steps(train.steps, train.eval_every))
+        most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
+        self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_save = time.monotonic()
