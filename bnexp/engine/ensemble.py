@@ -20,7 +20,7 @@ from bnexp.data.augment import augment
 from bnexp.engine.build import Experiment
 from bnexp.engine.graph import PureStep, TrainingState, compiled, example_batch, state_of, structure, trainable
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
-from bnexp.engine.loop import Looks
+from bnexp.engine.loop import Looks, finished
 from bnexp.engine.step import Advance, graph_or, set_lr, wants_graph
 from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
@@ -55,7 +55,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     for experiment in experiments:
         experiment.model.train()
     execution, advance = pick_stacked_step(experiments, watch)
-    ended = [Ended(status="finished", step=steps, execution=execution) for _ in members]
+    ended: dict[int, Ended] = {}
 
     for step in range(resumed_at or 0, steps + 1):
         if step in due and step != resumed_at:
@@ -72,7 +72,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
         block.add(*advance(*next_batch(experiments), factor))
 
-    return ended
+    return [ended.get(place) or finished(member.experiment, execution) for place, member in enumerate(members)]
 
 
 class Block:

@@ -194,6 +194,8 @@ class PureStep:
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, side_by_side: bool) -> None:
+        if any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.momentum is None for m in model.modules()):
+            raise RuntimeError("torch's batch norm without momentum reads its count as a number, which a graph would keep")
         self._model = deepcopy(model).train()
         self._update = update_of(optimizer)
         self._parameter_names = [name for name, p in model.named_parameters() if p.requires_grad]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from bnexp.config.schema import ExperimentConfig
 from bnexp.probes.base import Observation
 from bnexp.records.writer import RunWriter
 
@@ -233,6 +234,11 @@ class ShareOfStopwatch(Stopwatch):
         """Seconds by part so far."""
         compiling = self._spent["compile"] + self._whole.spent()["compile"] / self._count
         return self._spent | {"train": self.train_seconds(), "compile": compiling}
+
+
+def run_title(config: ExperimentConfig) -> str:
+    """A few words for a run."""
+    return f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
 
 
 class Progress:

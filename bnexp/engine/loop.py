@@ -6,12 +6,13 @@ the validation score, the probes. Looking never changes the run: evaluation and 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
 from bnexp.engine.build import Experiment
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.journal import Journal, Ledger
+from bnexp.engine.journal import Journal, Ledger, run_title
 from bnexp.engine.step import pick_step, set_lr
 from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
@@ -33,7 +34,8 @@ def train(
         resumed_at: the checkpoint's step, whose looks are already on record.
 
     Returns:
-        ``finished`` or ``diverged``, the last update that belongs to the run, and which training step it used.
+        ``finished`` or ``diverged``, the last update that belongs to the run, and which training step it used; ``reason`` where
+        a finished net is not finite.
     """
     config = experiment.config
     steps = config.train.steps
@@ -54,7 +56,21 @@ def train(
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return Ended(status="finished", step=steps, execution=execution)
+    return finished(experiment, execution)
+
+
+def finished(experiment: Experiment, execution: str) -> Ended:
+    """The end of a run whose losses were all finite; a net that is broken all the same is told of.
+
+    Batch statistics may overflow while what they normalise does not: such a net trains, and answers at random in eval mode.
+    """
+    broken = [name for name, value in experiment.model.state_dict().items() if not bool(value.isfinite().all())]
+    reason = ""
+    if broken:
+        others = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        reason = f"not finite after the last step, so that its scores mean nothing: {', '.join(broken[:3])}{others}"
+        print(f"{run_title(experiment.config)}: {reason}; a smaller optimizer.lr or model.init_scale may help", file=sys.stderr)
+    return Ended(status="finished", step=experiment.config.train.steps, execution=execution, reason=reason)
 
 
 class Looks:

@@ -17,7 +17,7 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.engine import checkpoint
 from bnexp.engine.build import Experiment, build, import_plugins, order_hash
-from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch
+from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.tensorboard import TensorBoardSink
 from bnexp.models.init import layer_hashes
 from bnexp.records import paths
@@ -95,8 +95,7 @@ class Recording:
         config = self.experiment.config
         sinks: list[Sink] = [TensorBoardSink(self.folder / paths.TENSORBOARD, config, self.resumed_at)]
         if show:
-            title = f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
-            sinks.append(Progress(title, config.train.steps, self.resumed_at or 0))
+            sinks.append(Progress(run_title(config), config.train.steps, self.resumed_at or 0))
         self._journal = Journal(self._writer, sinks, watch)
         return self._journal
 

@@ -27,10 +27,12 @@ def summarize(experiment: Experiment, outcome: Ended, curve: Curve, seconds: dic
         "status": outcome.status,
         "step": outcome.step,
         "execution": outcome.execution,
+        **({"reason": outcome.reason} if outcome.reason else {}),
         "test": _test_scores(experiment) if outcome.status == "finished" else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
+        "evaluations": len(curve.steps),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
         "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
     }
