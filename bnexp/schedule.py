@@ -36,7 +36,8 @@ def _shape(schedule: ScheduleConfig, progress: float) -> float:
     return 1.0
 
 
-#: Held-out examples that a run may look at for each training example it sees. Looking at one costs a third of a step's share of one.
+#: Held-out examples that a run may look at for each training example it sees. Looking at one costs a
+#: third of a step's share of one, or less.
 EVALUATED_PER_TRAINED = 2.5
 
 #: A run is evaluated so many times whatever that costs.

@@ -102,7 +102,7 @@ def first_broken_update(experiment) -> int:
     raise AssertionError("it did not diverge")
 
 
-@pytest.mark.parametrize("log_every", [1, 7, 40])
+@pytest.mark.parametrize("log_every", [7, 40])
 @pytest.mark.parametrize(
     "words", [DIVERGING, [*DIVERGING, "model.activation=identity", "optimizer.lr=0.4"]], ids=["3rd", "23rd"]
 )
