@@ -195,21 +195,23 @@ def test_a_compiler_that_fails_does_not_stop_the_run(monkeypatch, capsys):
     assert "running eagerly: RuntimeError: no C++ compiler here" in capsys.readouterr().err
 
 
-@pytest.fixture
-def traced(monkeypatch):
+@pytest.fixture(name="traced")
+def _traced(monkeypatch):
     """Every graph stays as it was traced, which takes no compiler."""
     real = GraphStep.__init__
     monkeypatch.setattr(GraphStep, "__init__", lambda self, experiment: real(self, experiment, "traced"))
 
 
-def test_a_step_that_lacks_brgemm_is_named_so_and_who_asked_for_it_is_told(monkeypatch, capsys, traced):
+@pytest.mark.usefixtures("traced")
+def test_a_step_that_lacks_brgemm_is_named_so_and_who_asked_for_it_is_told(monkeypatch, capsys):
     monkeypatch.setattr(kernels, "private", lambda find: (None, f"{find.__name__}: gone"))
     name, _ = pick_step(experiment("execution.compile=on"), Stopwatch())
     assert name == "compiled (torch's own products)"
     assert "compiled with torch's own products, which are slower here (brgemm: gone)" in capsys.readouterr().err
 
 
-def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(monkeypatch, traced):
+@pytest.mark.usefixtures("traced")
+def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(monkeypatch):
     def fails(_: object, __: object) -> None:
         raise RuntimeError("Inductor has changed")
 

@@ -1,4 +1,4 @@
-"""Products by other libraries are torch's own up to rounding; without them, or when they answer wrongly, torch multiplies and says so."""
+"""Products by other libraries are torch's own up to rounding; where they are gone or answer wrongly, torch multiplies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from bnexp.engine import kernels
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, wide_linear, with_fastest_products
+from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, with_fastest_products
 
 SMALL, WIDE = torch.ops.bnexp.small_product.default, torch.ops.bnexp.wide_product.default
 TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))

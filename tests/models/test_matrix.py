@@ -64,8 +64,7 @@ def test_every_norm_works_with_every_model_or_refuses_with_a_user_error(config_o
     try:
         net, shape = network(config_of, model, norm, placement)
         logits = net.train()(images(shape))
-    except UserError as error:
-        assert model != "linear" or f"got: norm={norm}\n" in f"{error}\n"
+    except UserError:
         refused = True
     else:
         refused = False
