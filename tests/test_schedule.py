@@ -16,6 +16,7 @@ from bnexp.config.paths import group_files
 from bnexp.config.schema import ExperimentConfig, ScheduleConfig
 from bnexp.schedule import (
     EVALUATED_PER_TRAINED,
+    LEAST_EVALUATED,
     LEAST_EVALUATIONS,
     evaluation_steps,
     lr_factor,
@@ -104,7 +105,8 @@ def test_a_longer_run_is_evaluated_at_the_steps_of_a_shorter_one(first, second):
 def test_a_run_is_evaluated_a_dozen_times_or_on_a_bounded_number_of_examples(steps, batch_size, examples):
     grid = evaluation_steps(steps, 100, most_evaluations(steps, batch_size, examples))
     assert (grid[0], grid[-1], grid) == (0, steps, sorted(set(grid)))
-    assert len(grid) <= LEAST_EVALUATIONS or len(grid) * examples <= EVALUATED_PER_TRAINED * steps * batch_size
+    allowed = max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size)
+    assert len(grid) <= LEAST_EVALUATIONS or len(grid) * examples <= allowed
 
 
 def configs_that_keep_their_grid() -> Iterator[ExperimentConfig]:
