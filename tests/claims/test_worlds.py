@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.fig1_stability import TRACK
-from bnexp.claims.judged import Judged, judge_claim
+from bnexp.claims.judge import Judged, judge_claim
 from bnexp.claims.runs import Cell
 from bnexp.figures.style import SETTINGS
 

@@ -7,13 +7,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-
-from bnexp.records.curves import Duration
 from bnexp.stats.aggregate import interquartile_mean, interquartile_mean_interval
 from bnexp.stats.equivalence import equivalence_p_value, levels_by_t
 from bnexp.stats.improvement import probability_of_improvement, sign_test
 from bnexp.stats.multiplicity import holm
 from bnexp.stats.paired import difference_interval, difference_p_value
+
+from bnexp.records.curves import Duration
 from bnexp.stats.slopes import log_log_slopes
 from bnexp.stats.survival import (
     log_rank_p_value,
