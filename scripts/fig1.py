@@ -273,7 +273,10 @@ def _ratio(base: list[Any], arm: list[Any]) -> str:
     if not all(time.observed for time in (*base, *arm)):
         return "censored"
     pair = [time.steps for time in base], [time.steps for time in arm]
-    by_t, by_bootstrap = intervals_by_t(*pair, "ratio")[0], intervals_by_bootstrap(*pair, "ratio", np.random.default_rng(0))[0]
+    by_t, by_bootstrap = (
+        intervals_by_t(*pair, "ratio")[0],
+        intervals_by_bootstrap(*pair, "ratio", np.random.default_rng(0))[0],
+    )
     return f"{by_t:.2f}; bootstrap [{by_bootstrap.low:.2f}, {by_bootstrap.high:.2f}]"
 
 

@@ -205,7 +205,6 @@ def log_normal_pair(rng, num_seeds, speed_up):
     return base, np.exp(6 + seed + rng.normal(0, 0.2, num_seeds)) / speed_up
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_seeds", [8, 16])
 def test_intervals_that_say_95_percent_hold_the_true_ratio_about_95_times_in_100(num_seeds):
     def by_t(rng):
@@ -218,7 +217,6 @@ def test_intervals_that_say_95_percent_hold_the_true_ratio_about_95_times_in_100
     assert 0.92 < coverage(by_bootstrap, 3) < 0.98
 
 
-@pytest.mark.slow
 def test_without_expansion_they_would_hold_it_89_times_in_100_at_eight_seeds():
     # Why tails are widened. Theory: P(|t_7| < 1.96 sqrt(7/8)) = 0.891.
     def plain(rng):
