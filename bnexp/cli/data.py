@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,17 +19,30 @@ from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
-from bnexp.data.import_files import copy_in, find_official
-from bnexp.data.official import OFFICIAL, inspect
+from bnexp.data.image_folder import list_pictures
+from bnexp.data.official import OFFICIAL, copy_in, find_official, inspect, look_alikes
 from bnexp.errors import UserError, unknown_name
+from bnexp.rng import numpy_stream
 
 DONE = 0
+
+#: Turns CIFAR-10's binary version (rows of a label and 3 x 32 x 32 bytes) into an .npz file.
+_BINARY_CIFAR = (
+    "import sys, pathlib, numpy as np; "
+    "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "
+    'a, b = (rows(name).reshape(-1, 3073) for name in ("data_batch_*.bin", "test_batch.bin")); '
+    "x = lambda r: r[:, 1:].reshape(-1, 3, 32, 32); "
+    "np.savez(sys.argv[2], x_train=x(a), y_train=a[:, 0], x_test=x(b), y_test=b[:, 0])"
+)
+
+_HERE = {True: "yes", False: "no", None: "yours"}
 
 _EPILOG = """\
   bnexp data list                        what is here, and what getting the rest costs
   bnexp data fetch mnist cifar10         download, verify and parse
   bnexp data check                       checksums of everything that is here
   bnexp data import ~/Downloads          copy official files found below a folder, whatever they are called
+  bnexp data split imgs                  imgs-split/train and /test from class folders imgs/cat, imgs/dog
 """
 
 
@@ -62,14 +79,17 @@ def main(argv: list[str]) -> int:
         UserError: an unknown data set, a damaged or missing file, no network.
     """
     arguments = _parser().parse_args(argv)
-    data_dir = resolve_data_dir(arguments.data_dir)
-    if arguments.action == "list":
-        return _list(data_dir, arguments.json)
+    data_dir = resolve_data_dir(getattr(arguments, "data_dir", None))
+    if arguments.action in (None, "list"):
+        return _list(data_dir, getattr(arguments, "json", False))
     if arguments.action == "fetch":
         return _fetch(data_dir, arguments.names)
     if arguments.action == "check":
         return _check(data_dir, arguments.names, arguments.json)
-    return _import(data_dir, Path(arguments.path).expanduser(), arguments.name)
+    path = Path(os.path.expanduser(arguments.path))
+    if arguments.action == "split":
+        return _split(path)
+    return _import(data_dir, path, arguments.name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check|import")
+    actions = parser.add_subparsers(dest="action", metavar="list|fetch|check|import|split")
     listing = actions.add_parser("list", parents=[shared], help="what is here")
     fetching = actions.add_parser("fetch", parents=[shared], help="download what is not here")
     fetching.add_argument("names", nargs="+", metavar="NAME")
@@ -92,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", parents=[shared], help="copy official files found below a path")
     importing.add_argument("path", metavar="PATH")
     importing.add_argument("name", nargs="?", metavar="NAME", help="only this data set")
+    splitting = actions.add_parser("split", help="draw a test part from folders of classes")
+    splitting.add_argument("path", metavar="PATH")
     for action in (listing, checking):
         action.add_argument("--json", action="store_true", help="for machines")
     return parser
@@ -104,7 +126,10 @@ def _list(data_dir: Path, as_json: bool) -> int:
         _print_json(data_dir, rows)
         return DONE
     table = [["dataset", "here", "on disk", "to get it", "what"]]
-    table += [[row.name, _yes(row.here), _size(row.bytes), _cost(row), row.what] for row in rows]
+    table += [
+        [row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", _cost(row), row.what]
+        for row in rows
+    ]
     print(f"data folder: {data_dir}\n{columns(table)}")
     return DONE
 
@@ -126,14 +151,6 @@ def _row(name: str, data_dir: Path, what: str) -> Row:
 
 def _bytes(files: Sequence[Path]) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _yes(here: bool | None) -> str:
-    return {True: "yes", False: "no", None: "yours"}[here]
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.0f} MB" if num_bytes else "-"
 
 
 def _cost(row: Row) -> str:
@@ -195,16 +212,52 @@ def _import(data_dir: Path, path: Path, name: str | None) -> int:
     names = list(OFFICIAL) if name is None else _importable(name)
     found = find_official(path, names)
     if not found:
-        looked_for = ", ".join(file.name for wanted in names for file in OFFICIAL[wanted].forms[0])
+        alike = look_alikes(path, names)
+        wanted = ", ".join(file.name for file in OFFICIAL[name or "mnist"].forms[0])
+        todo = f"bnexp data import PATH, with the files of {name or 'mnist, or of another set'}: {wanted}"
+        if any("binary version" in words for words in alike):
+            todo = f"{shlex.quote(sys.executable)} -c {shlex.quote(_BINARY_CIFAR)} {shlex.quote(str(path))} cifar.npz   (then "
+            todo += "dataset=npz dataset.path=cifar.npz), or bnexp data fetch cifar10"
         raise UserError(
             f"no intact official files of {name or 'any data set'} below this path (they are recognised by checksum)",
-            got=path,
-            todo=f"bnexp data import PATH, with files such as {looked_for}",
+            got="; ".join([str(path), *alike[:4], *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]),
+            todo=todo,
         )
     for match in found:
         target = copy_in(match, data_dir)
         print(f"{match.name}: {match.file.name} " + (f"<- {match.path}" if target else "is here already"))
     return _summarise(data_dir, sorted({match.name for match in found}))
+
+
+def _split(path: Path) -> int:
+    """Class folders as a data set with a training and a test part, of hard links where the disk can have them."""
+    source = path.resolve()
+    target = path.parent / f"{path.name}-split" if path.name else source.with_name(f"{source.name}-split")
+    advice = "bnexp data split FOLDER   (which holds a folder of pictures for each class)"
+    if target.exists():
+        raise UserError(
+            "there is something at the place of the new folder", got=target, todo=f"rm -r {shlex.quote(str(target))}"
+        )
+    if not source.is_dir():
+        raise UserError("there is no folder at this path", got=path, todo=advice)
+    classes = {name: files for name, files in list_pictures(source).classes.items() if files}
+    if len(classes) < 2 or min(map(len, classes.values())) < 2:
+        got = ", ".join(f"{name}: {len(files)}" for name, files in classes.items()) or f"no pictures in {path}"
+        raise UserError("each of at least two classes needs two pictures or more", got=got, todo=advice)
+    for name, files in classes.items():
+        order = numpy_stream(0, f"data split/{name}").permutation(len(files))
+        drawn = {files[index] for index in order[: max(1, len(files) // 5)]}
+        for file in files:
+            inside = file.relative_to(source)
+            place = target / ("test" if file in drawn else "train") / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(file, place)
+            except OSError:
+                shutil.copyfile(file, place)
+    print(f"{len(classes)} classes, a fifth of each drawn for testing; use it with")
+    print(f"  bnexp train dataset=image_folder dataset.path={shlex.quote(str(target))}")
+    return DONE
 
 
 def _summarise(data_dir: Path, names: Sequence[str]) -> int:
