@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files
@@ -47,7 +48,7 @@ _EPILOG = """\
 
 
 @dataclass(frozen=True)
-class Row:
+class Entry:
     """One data set in ``bnexp data list``.
 
     Attributes:
@@ -64,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Condition:
     """One data set in ``bnexp data check``: ``state`` is ``good``, ``damaged``, ``incomplete`` or ``absent``."""
 
     name: str
@@ -78,10 +79,12 @@ def main(argv: list[str]) -> int:
     Raises:
         UserError: an unknown data set, a damaged or missing file, no network.
     """
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        argv = ["list", *argv]
     arguments = _parser().parse_args(argv)
-    data_dir = resolve_data_dir(getattr(arguments, "data_dir", None))
-    if arguments.action in (None, "list"):
-        return _list(data_dir, getattr(arguments, "json", False))
+    data_dir = resolve_data_dir(arguments.data_dir)
+    if arguments.action == "list":
+        return _list(data_dir, arguments.json)
     if arguments.action == "fetch":
         return _fetch(data_dir, arguments.names)
     if arguments.action == "check":
@@ -92,18 +95,26 @@ def main(argv: list[str]) -> int:
     return _import(data_dir, path, arguments.name)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints in our three parts."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog} cannot be used like this", got=message, todo=f"{self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "--data-dir", metavar="FOLDER", help="the data folder (default: $BNEXP_DATA, else a cache folder)"
     )
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "bnexp data",
+        allow_abbrev=False,
         description=__doc__.splitlines()[0],
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(dest="action", metavar="list|fetch|check|import|split")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check|import|split")
     listing = actions.add_parser("list", parents=[shared], help="what is here")
     fetching = actions.add_parser("fetch", parents=[shared], help="download what is not here")
     fetching.add_argument("names", nargs="+", metavar="NAME")
@@ -112,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", parents=[shared], help="copy official files found below a path")
     importing.add_argument("path", metavar="PATH")
     importing.add_argument("name", nargs="?", metavar="NAME", help="only this data set")
-    splitting = actions.add_parser("split", help="draw a test part from folders of classes")
+    splitting = actions.add_parser("split", parents=[shared], help="draw a test part from folders of classes")
     splitting.add_argument("path", metavar="PATH")
     for action in (listing, checking):
         action.add_argument("--json", action="store_true", help="for machines")
@@ -134,26 +145,26 @@ def _list(data_dir: Path, as_json: bool) -> int:
     return DONE
 
 
-def _print_json(data_dir: Path, rows: Sequence[Row] | Sequence[Verdict]) -> None:
+def _print_json(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition]) -> None:
     print(json.dumps({"data_dir": str(data_dir), "datasets": [asdict(row) for row in rows]}, indent=2))
 
 
-def _row(name: str, data_dir: Path, what: str) -> Row:
+def _row(name: str, data_dir: Path, what: str) -> Entry:
     cache = cache_file(data_dir, name)
     if name not in OFFICIAL:
         embedded = SOURCES[name].fingerprint is None
-        return Row(name, True if embedded else None, _bytes([cache]), 0, what)
+        return Entry(name, True if embedded else None, _bytes([cache]), 0, what)
     official = OFFICIAL[name]
     here = cache.is_file() or any(all((data_dir / file.path).is_file() for file in form) for form in official.forms)
     places = [data_dir / file.path for form in official.forms for file in form]
-    return Row(name, here, _bytes([*places, cache]), official.download_mb, what)
+    return Entry(name, here, _bytes([*places, cache]), official.download_mb, what)
 
 
 def _bytes(files: Sequence[Path]) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _cost(row: Row) -> str:
+def _cost(row: Entry) -> str:
     if row.here is None:
         return f"dataset={row.name} dataset.path=PATH"
     return "nothing" if row.here else f"{row.download_mb} MB over the network"
@@ -167,43 +178,48 @@ def _fetch(data_dir: Path, names: Sequence[str]) -> int:
 
 
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
-    verdicts = [verdict_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    conditions = [
+        condition_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None
+    ]
     if as_json:
-        _print_json(data_dir, verdicts)
+        _print_json(data_dir, conditions)
     else:
-        table = [["dataset", "state", ""], *([verdict.name, verdict.state, verdict.detail] for verdict in verdicts)]
+        table = [
+            ["dataset", "state", ""],
+            *([condition.name, condition.state, condition.detail] for condition in conditions),
+        ]
         print(f"data folder: {data_dir}\n{columns(table)}")
-    if damaged := [verdict for verdict in verdicts if verdict.state == "damaged"]:
+    if damaged := [condition for condition in conditions if condition.state == "damaged"]:
         raise UserError(
-            f"damaged data: {', '.join(verdict.name for verdict in damaged)}",
-            got="; ".join(verdict.detail for verdict in damaged),
-            todo="delete these files, then bnexp data fetch " + " ".join(verdict.name for verdict in damaged),
+            f"damaged data: {', '.join(condition.name for condition in damaged)}",
+            got="; ".join(condition.detail for condition in damaged),
+            todo="delete these files, then bnexp data fetch " + " ".join(condition.name for condition in damaged),
         )
     return DONE
 
 
-def verdict_of(name: str, data_dir: Path) -> Verdict:
+def condition_of(name: str, data_dir: Path) -> Condition:
     cache = cache_file(data_dir, name)
     try:
         parsed = bool(cache.is_file() and read_cache(cache))
     except UserError:
-        return Verdict(name, "damaged", str(cache))
+        return Condition(name, "damaged", str(cache))
     if name not in OFFICIAL:
-        return Verdict(
+        return Condition(
             name,
             "good",
             "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use",
         )
     holding = inspect(data_dir, OFFICIAL[name])
     if holding.damaged:
-        return Verdict(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
+        return Condition(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
     if holding.form:
-        return Verdict(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
+        return Condition(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
     if parsed:
-        return Verdict(name, "good", "parsed copy matches its checksum; the original files are not here")
+        return Condition(name, "good", "parsed copy matches its checksum; the original files are not here")
     if len(holding.missing) < len(OFFICIAL[name].forms[0]):
-        return Verdict(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
-    return Verdict(name, "absent", f"bnexp data fetch {name}")
+        return Condition(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
+    return Condition(name, "absent", f"bnexp data fetch {name}")
 
 
 def _import(data_dir: Path, path: Path, name: str | None) -> int:

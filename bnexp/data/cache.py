@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -138,16 +139,20 @@ class Digests:
                 return  # the files are read again the next time
 
     def of(self, file: Path) -> str:
-        """Hash of the contents of a file (blake2b, 16 bytes, hex).
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        facts = file.stat()
+        """Hash of the contents of a file (blake2b, 16 bytes, hex); "" of one that cannot be read, or is a pipe or a device."""
+        try:
+            facts = os.stat(file)
+        except OSError:
+            return ""
+        if not stat.S_ISREG(facts.st_mode):
+            return ""
         seen: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
         entry = self._known.get(str(file))
         if not isinstance(entry, list) or entry[:-1] != seen:
-            entry = [*seen, hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()]
+            try:
+                entry = [*seen, hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()]
+            except OSError:
+                return ""
         if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > self._UNSETTLED_NS:
             self._now[str(file)] = entry
         return str(entry[-1])

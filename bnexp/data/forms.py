@@ -48,7 +48,7 @@ def read_labels(train: np.ndarray, test: np.ndarray) -> Labels:
     _check_classes(y_train, y_test, present)
     number = {name: index for index, name in enumerate(present)}
     as_they_are = present == list(range(len(present)))
-    notes = [f"labels, {form or test_form},"] if form or test_form else ["labels"] if not as_they_are else []
+    notes = [f"labels ({form or test_form})"] if form or test_form else ["labels"] if not as_they_are else []
     if notes and as_they_are:
         notes = [f"{notes[0]} read as classes 0..{len(present) - 1}"]
     elif notes:

@@ -62,8 +62,8 @@ def fingerprint(data_dir: Path, *, path: str | None, size: int | None, grayscale
         for part, folder in folders.items():
             for name, files in list_pictures(folder).classes.items():
                 for file in files:
-                    digest.update(os.fsencode(f"{part}\0{name}\0{file.relative_to(folder).as_posix()}\0"))
-                    digest.update((digests.of(file) if file.is_file() else "nothing").encode())
+                    place = str(file)[len(str(folder)) + 1 :]
+                    digest.update(os.fsencode(f"{part}\0{name}\0{place}\0{digests.of(file)}\0"))
     return digest.hexdigest()
 
 

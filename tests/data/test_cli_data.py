@@ -53,7 +53,7 @@ def test_list_tells_what_is_here_and_what_the_rest_costs(capsys, data_dir, fake_
 
 
 def test_the_table_has_one_line_for_each_data_set(capsys):
-    assert main(["list"]) == 0
+    assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["dataset", "here"]
     assert [line.split()[0] for line in lines[2:]] == list(SOURCES)
@@ -118,6 +118,9 @@ def test_an_import_that_leaves_a_set_incomplete_is_an_error(data_dir, fake_mnist
         (["check", "npz"], "dataset=npz is made of your own files; they have no official copy or checksum"),
         (["import", ".", "mnist_5k"], "dataset=mnist_5k has no official files to import"),
         (["import", "no/such/place"], "there is nothing at this path"),
+        (["split", "no/such/place"], "there is no folder at this path"),
+        (["lst"], "bnexp data cannot be used like this"),
+        (["fetch"], "bnexp data fetch cannot be used like this"),
     ],
 )
 def test_a_wrong_name_or_path_is_a_message(argv, what):
