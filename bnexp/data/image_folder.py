@@ -10,6 +10,7 @@ import os
 import shlex
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,10 @@ from bnexp.errors import UserError
 _READ = ".apng .avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp"
 
 #: Pictures, or files that hold pictures, that are not read: to leave them out would be to train on a part of the data in silence.
-_UNREAD = ".ai .arw .cr2 .cr3 .dcm .dng .eps .exr .hdr .heic .heif .jxl .mov .mp4 .nef .nii .npy .npz .pdf .psd .raw .rw2 .svg .xcf"
+_UNREAD = (
+    ".ai .arw .avi .cr2 .cr3 .dcm .dng .eps .exr .hdr .heic .heif .jxl .mkv .mov .mp4 .nef .nii .npy .npz .pdf .psd .raw .rw2 .svg "
+    ".webm .xcf"
+)
 
 _LAYOUT = "PATH/train/CLASS/*.png and PATH/test/CLASS/*.png"
 _TRAIN, _TEST = ("train", "training"), ("test", "testing")
@@ -248,7 +252,8 @@ def _begins_as_picture(file: Path) -> bool:
         if not stat.S_ISREG(file.stat().st_mode):
             return False
         with file.open("rb") as stream:
-            return stream.read(12).startswith(PICTURE_STARTS)
+            head = stream.read(12)
+        return head.startswith(PICTURE_STARTS) and (head[:4] != b"RIFF" or head[8:] == b"WEBP")
     except OSError:
         return False
 
@@ -263,6 +268,10 @@ def _classes(listings: Mapping[str, Listing], folders: Mapping[str, Path]) -> tu
     if empty := [name for name, files in train.items() if not files]:
         got = f"no images in: {', '.join(map(printable, empty[:8]))}"
         raise UserError(f"every class needs a folder with images in {folders['train']}", got=got, todo=_LAYOUT)
+    if not train or (len(train) == 1 and set(test) <= set(train)):
+        listed = f"{listings['train'].other} files and no folders" if listings["train"].other else "no folders"
+        got = f"{folders['train']} holds {', '.join(map(printable, train)) or listed}"
+        raise UserError("there must be a folder for each of at least two classes", got=got, todo=_LAYOUT)
     unknown = [name for name, files in test.items() if files and name not in train]
     if unknown:
         other = {name.lower(): name for name in train}.get(unknown[0].lower())
@@ -270,14 +279,14 @@ def _classes(listings: Mapping[str, Listing], folders: Mapping[str, Path]) -> tu
         todo = f"mv {shlex.quote(str(old))} {shlex.quote(str(old.with_name(other)))}" if other else _LAYOUT
         got = f"only in {folders['test']}: {', '.join(map(printable, unknown[:8]))}"
         raise UserError("the folders train and test must hold the same classes", got=got, todo=todo)
-    if len(train) < 2:
-        got = f"{folders['train']} holds {', '.join(map(printable, train)) or 'no folders'}"
-        raise UserError("there must be a folder for each of at least two classes", got=got, todo=_LAYOUT)
     if not any(test.values()):
         raise UserError("there are no test images", got=folders["test"], todo=_LAYOUT)
     absent = [name for name in train if not test.get(name)]
     few = [name for name, files in train.items() if len(files) < 5]
     notes = [f"no test images of class {_some(absent)}"] if absent else []
+    times = Counter(name.lower() for name in train)
+    twins = [name for name in train if times[name.lower()] > 1]
+    notes += [f"classes {_some(twins)} differ in capital letters only"] if twins else []
     return list(train), notes + ([f"fewer than 5 training images of class {_some(few)}"] if few else [])
 
 

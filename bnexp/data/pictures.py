@@ -45,6 +45,7 @@ class PictureReader:
         self._done: Counter[str] = Counter()
         self._deep: dict[int, np.ndarray] = {}
         self._depth = ""
+        self._range = 0, 255
 
     def read(self) -> np.ndarray:
         """All pictures.
@@ -73,6 +74,7 @@ class PictureReader:
         if len(self._sizes) > 1 and self._size is None:
             raise self._several_sizes()
         self._fill_in_deep(images_NCHW)
+        self._range = int(images_NCHW.min()), int(images_NCHW.max())
         if self._done["blank"] and self._done["blank"] == self._done["transparent"]:
             other = "black" if self._background == "white" else "white"
             raise UserError(
@@ -166,6 +168,10 @@ class PictureReader:
             oblong = sum(count for (height, width), count in self._sizes.items() if height != width)
             words = f", {oblong} of them not square before" if oblong else ""
             notes.append(f"pictures of {self._sizes_in_words()} resized to {self._size}x{self._size}{words}")
+        if self._range[1] - self._range[0] < 32:
+            notes.append(
+                f"all pixels of all pictures are between {self._range[0]} and {self._range[1]} of 255: little contrast"
+            )
         return notes
 
     def facts(self) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def _kind_of_zip(file: Path) -> str:
             names = archive.namelist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return "a zip archive that is cut short"
+    if not names:
+        return "an archive that holds nothing"
     if any(name.endswith(".npy") for name in names):
         return "an .npz file"
     if any(name.endswith("data.pkl") for name in names):

@@ -244,6 +244,27 @@ def test_a_class_that_only_one_part_has_is_refused_or_said(root):
     assert "no test images of class cat" in said(root)
 
 
+def test_classes_that_differ_in_capitals_and_pictures_without_contrast_are_said(root):
+    for part in ("train", "test"):
+        (root / part / "ant").rename(root / part / "CAT")
+    assert "classes CAT, cat differ in capital letters only" in said(root)
+    replace_with(root, Image.new("L", (6, 8), 20))
+    assert "all pixels of all pictures are between 20 and 20 of 255" in said(root)
+
+
+def test_a_file_that_only_sounds_like_a_picture_is_left_out(root):
+    (root / "train" / "ant" / "sound.wav").write_bytes(b"RIFF....WAVEfmt ")
+    assert "1 files left out: 1 not pictures" in said(root)
+
+
+def test_pictures_without_class_folders_are_told_as_such(root):
+    for name in ("cat", "ant"):
+        for file in (root / "train" / name).iterdir():
+            file.rename(root / "train" / f"{name}.{file.name}")
+        (root / "train" / name).rmdir()
+    assert refusal(root).got == f"{root / 'train'} holds 6 files and no folders"
+
+
 def test_a_class_without_images_is_named(root):
     (root / "train" / "bee").mkdir()
     assert refusal(root).got == "no images in: bee"
