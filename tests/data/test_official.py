@@ -125,7 +125,7 @@ def test_a_truncated_file_is_damaged_not_there(tmp_path, fake_mnist):
     with pytest.raises(UserError) as error:
         load(tmp_path)
     assert error.value.what == "files of dataset=mnist are not the official ones: truncated or changed"
-    assert error.value.todo == f"rm '{file}' && bnexp data fetch mnist"
+    assert error.value.todo == f"rm {file} && bnexp data fetch mnist"
 
 
 def test_the_same_contents_compressed_again_are_good(tmp_path, fake_mnist):
@@ -197,6 +197,16 @@ def test_a_data_folder_that_cannot_be_made_is_a_message(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="the data folder cannot be written"):
         torchvision_sets.fetch("mnist", tmp_path / "file")
+
+
+@pytest.mark.usefixtures("served")
+def test_a_lock_that_is_a_link_does_not_empty_what_it_leads_to(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / ".mnist.lock").symlink_to(mine)
+    with pytest.raises(UserError, match="the data folder cannot be written"):
+        torchvision_sets.fetch("mnist", tmp_path)
+    assert mine.read_text() == "precious"
 
 
 def test_import_recognises_files_by_contents_whatever_they_are_called(tmp_path, fake_mnist):
