@@ -91,7 +91,7 @@ class PictureReader:
             raise UserError(
                 f"{len(self._files)} pictures of {height}x{width} take {total / 1e9:.0f} GB, which this machine has not",
                 got=f"dataset.size={self._size if self._size else 'null'}",
-                todo="dataset.size=64",
+                todo=f"dataset.size={self._size // 2 if self._size and self._size > 1 else 64}",
             )
         return np.empty((len(self._files), channels, height, width), np.uint8)
 

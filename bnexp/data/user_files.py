@@ -172,7 +172,12 @@ def _way_of_csv(file: Path) -> str:
     names = next(csv.reader([first], delimiter=separator), [])
     header = not all(_is_number(name) for name in names) and second != ""
     words = [name.strip().lower() for name in names]
-    column = next((words.index(word) for word in ("label", "labels", "class", "target", "y") if word in words), 0)
+    named = next((words.index(word) for word in ("label", "labels", "class", "target", "y") if word in words), None)
+    column = named or 0
+    values = next(csv.reader([second or first], delimiter=separator), [])
+    if not all(_is_number(value) for index, value in enumerate(values) if index != column):
+        return "put each picture the table names into F/train/CLASS or F/test/CLASS: dataset=image_folder dataset.path=F"
+    guess = ": none is called label" if named is None else ""
     npz = shlex.quote(str(file.with_suffix(".npz")))
     program = (
         f"import sys, numpy as np; d = np.loadtxt(sys.argv[1], str, delimiter={json.dumps(separator)}, skiprows={int(header)}); "
@@ -181,7 +186,7 @@ def _way_of_csv(file: Path) -> str:
     )
     return (
         f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {shlex.quote(str(file))} {npz}"
-        f"   (column {column} as the label, a fifth for testing), then dataset.path={npz}"
+        f"   (column {column} as the label{guess}, a fifth for testing), then dataset.path={npz}"
     )
 
 

@@ -233,6 +233,11 @@ def test_the_command_for_a_table_makes_a_file_that_is_read(tmp_path, separator):
     assert (len(source.train), len(source.test), source.num_classes) == (32, 8, 4)
 
 
+def test_a_table_that_names_picture_files_is_told_from_one_that_holds_pixels(tmp_path):
+    (tmp_path / "labels.csv").write_text("id,breed\n000bec18,boxer\n")
+    assert refusal(tmp_path, "labels.csv").todo.startswith("put each picture the table names into")
+
+
 def hostile(kind, good):
     """A file that is an archive and yet no .npz file of plain arrays."""
     content = bytearray(good)
