@@ -27,7 +27,7 @@ ALLOWED = {
     "registry": {"errors"},
     "schedule": {"config"},  # for the type of a schedule's config only, never at run time
     "config": {"errors"},
-    "records": {"config", "version"},  # the header keeps the config and bnexp's version
+    "records": {"config", "errors", "version"},  # the header keeps the config and bnexp's version
     "stats": {"errors", "rng", "records"},
     "figures": {"errors", "records", "stats"},
     "claims": {"config", *SMALL, "records", "stats", "figures"},

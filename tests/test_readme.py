@@ -15,8 +15,7 @@ from bnexp.claims import CLAIMS
 from bnexp.cli.list import GROUPS
 from bnexp.cli.main import COMMANDS
 from bnexp.config.compose import expand
-from bnexp.report.build import gather
-from bnexp.report.markdown import is_stale, markdown_table
+from bnexp.report.page import gather, is_stale, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,9 +90,11 @@ def test_pictures_and_pages_that_the_readme_links_to_exist():
 
 
 @pytest.mark.slow
-def test_the_table_of_verdicts_is_what_the_committed_records_say():
-    judged = gather([CLAIMS[name] for name in CLAIMS], "quick", ROOT / "results" / "quick")
-    advice = (
-        "results/ has changed: bnexp report --runs-dir results/quick, and copy table.md between the README's markers"
-    )
-    assert not is_stale(ROOT / "README.md", markdown_table(judged)), advice
+@pytest.mark.parametrize(
+    ("budget", "file"),
+    [("quick", "README.md"), ("quick", "results/quick/table.md"), ("full", "results/full/table.md")],
+)
+def test_the_tables_of_verdicts_are_what_the_committed_records_say(budget, file):
+    judged = gather([CLAIMS[name] for name in CLAIMS], budget, ROOT / "results" / budget)
+    advice = f"results/{budget} has changed: bnexp report results/{budget}" + " --write-readme" * (file == "README.md")
+    assert not is_stale(ROOT / file, markdown_table(judged)), advice

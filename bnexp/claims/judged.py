@@ -9,12 +9,10 @@ from pathlib import Path
 
 from bnexp.claims.base import Claim, Evidence
 from bnexp.claims.judge import judge
-from bnexp.claims.runs import Cell, Runs, read_cells
+from bnexp.claims.runs import Cell, Runs, kept_cells
+from bnexp.records import paths
 from bnexp.rng import numpy_stream
 from bnexp.stats.outcome import Verdict
-
-#: Where, below a runs folder, each budget's lists of runs are.
-CELLS = "claims"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +81,10 @@ def _not_powered(verdict: Verdict) -> Verdict:
 
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
     """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``."""
-    found = []
-    for claim in claims:
-        file = cells_file(folder, budget, claim.id)
-        if file.is_file():
-            found.append(judge_claim(claim, budget, read_cells(file), folder))
-    return found
+    kept = kept_cells(folder, budget)
+    return [judge_claim(claim, budget, kept[claim.id], folder) for claim in claims if claim.id in kept]
 
 
 def cells_file(folder: Path, budget: str, claim_id: str) -> Path:
     """Where a claim's list of runs is kept."""
-    return folder / CELLS / budget / f"{claim_id}.json"
+    return folder / paths.CLAIMS / budget / f"{claim_id}.json"

@@ -10,8 +10,9 @@ from statistics import fmean
 
 import numpy as np
 
+from bnexp.records import archive
+from bnexp.records.archive import open_record
 from bnexp.records.jsonfile import write_json
-from bnexp.records.paths import attempts
 from bnexp.records.reader import RunRecord
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
@@ -46,12 +47,12 @@ class Runs:
 
     Args:
         cells: every run the claim asks for.
-        folder: where run folders are.
+        folder: where the runs are, of either kind: a folder each, or an archive.
     """
 
     def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
         self.cells = tuple(cells)
-        self._records = {cell.run_id: _newest(folder, cell.run_id) for cell in cells}
+        self._records = {cell.run_id: open_record(folder, cell.run_id) for cell in cells}
 
     def missing(self) -> list[Cell]:
         """Cells whose run has no complete record."""
@@ -92,15 +93,6 @@ class Runs:
         return tuple(cell.seed for cell in self.cells if cell.grid == -1)
 
 
-def _newest(folder: Path, run_id: str) -> RunRecord:
-    """The first attempt at a run if it is complete, else the newest that is; the first, whatever became of it, where none is."""
-    first = RunRecord(folder / run_id)
-    if first.complete:  # looking for others means listing the whole folder, for every run
-        return first
-    done = [record for record in map(RunRecord, attempts(folder, run_id)) if record.complete]
-    return done[-1] if done else first
-
-
 def final_accuracy(record: RunRecord) -> float:
     """Mean of the last five validation accuracies, in [0, 1]; 0 for a diverged run. What tuning selects by."""
     if record.status != "finished":
@@ -136,3 +128,8 @@ def write_cells(file: Path, cells: Sequence[Cell]) -> None:
 def read_cells(file: Path) -> list[Cell]:
     """What :func:`write_cells` kept."""
     return [Cell(**row) for row in json.loads(file.read_text(encoding="utf-8"))["cells"]]
+
+
+def kept_cells(folder: Path, budget: str) -> dict[str, list[Cell]]:
+    """Claim to its runs, of every claim reproduced with this budget in a folder of either kind."""
+    return {claim: [Cell(**row) for row in rows] for claim, rows in archive.read_cells(folder).get(budget, {}).items()}

@@ -210,7 +210,7 @@ def _judge(plan: Plan, claims: Sequence[Claim]) -> list[Judged]:
 
 def _write_page(settings: Settings) -> None:
     """The page of everything that was ever reproduced here with this budget."""
-    from bnexp.report.build import build, gather
+    from bnexp.report.page import build, gather
 
     judged = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
     written = build([one for one in judged if one.runs.cells], settings.runs_dir / "report")

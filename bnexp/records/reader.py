@@ -57,6 +57,10 @@ class RunRecord:
         rows = [event for event in self.events() if event["name"] == name]
         return Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
 
+    def probes(self) -> list[str]:
+        """Names of the probes that left arrays."""
+        return sorted(file.stem for file in (self.folder / paths.PROBES).glob("[!.]*.npz"))
+
     def arrays(self, probe: str) -> dict[str, np.ndarray]:
         """A probe's arrays by name."""
         with np.load(self.folder / paths.PROBES / f"{probe}.npz", allow_pickle=False) as file:
@@ -64,6 +68,10 @@ class RunRecord:
 
 
 def find_runs(runs_dir: Path) -> list[RunRecord]:
-    """Every run below ``runs_dir`` that has a header, by name."""
+    """Every run below ``runs_dir`` that has a header, by name; an archive (``bnexp export``) is read as well."""
+    from bnexp.records.archive import archived_runs, is_archive  # here, because archived runs are records
+
+    if is_archive(runs_dir):
+        return list(archived_runs(runs_dir).values())
     headers = sorted(runs_dir.glob(f"*/{paths.HEADER}")) if runs_dir.is_dir() else []
     return [RunRecord(file.parent) for file in headers]

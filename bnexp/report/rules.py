@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnexp.figures.intervals import Scale
+from bnexp.figures.endpoints import Scale
 from bnexp.stats.outcome import Rule
 from bnexp.stats.verdict import Difference, Equivalence, Exact, Scaling
 

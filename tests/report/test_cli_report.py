@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import bnexp.claims
 from bnexp.cli.report import main
 from bnexp.errors import UserError
+from bnexp.report.page import BEGIN, END
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def test_machines_get_one_list_and_nothing_else(known, tmp_path, capsys):
 def test_settings_may_be_typed_as_for_reproduce(known, tmp_path, capsys):
     assert main(["identity", f"runs_dir={known.runs_dir}", "budget=quick", f"out={tmp_path}", "--json"]) == 0
     assert [one["claim"] for one in json.loads(capsys.readouterr().out)] == ["identity"]
-    with pytest.raises(UserError, match=r"(?s)no such setting.*got: jobs.*one of budget, runs_dir, out"):
+    with pytest.raises(UserError, match=r"(?s)no such setting.*got: jobs.*one of budget, runs_dir, out, figures"):
         main(["jobs=2"])
 
 
@@ -52,14 +56,53 @@ def test_a_misspelt_budget_is_answered_with_the_nearest(known):
     with pytest.raises(UserError) as error:
         main(["--runs-dir", str(known.runs_dir), "--budget", "quikc"])
     assert str(error.value) == (
-        "there is no budget named 'quikc'\n  got: --budget quikc\n  try: --budget quick (known: smoke, quick, full)"
+        "there is no budget named 'quikc'\n  got: budget=quikc\n  try: budget=quick (known: smoke, quick, full)"
     )
 
 
-def test_a_budget_that_was_never_run_points_to_the_one_that_was(known):
+def test_a_budget_that_was_never_run_points_to_the_one_that_was(known, tmp_path):
     with pytest.raises(UserError) as error:
         main(["--runs-dir", str(known.runs_dir), "--budget", "full"])
-    assert error.value.todo == "bnexp report --budget quick"
+    assert error.value.todo == f"bnexp report {known.runs_dir} budget=quick"
+    assert main([*shlex.split(error.value.todo)[2:], "identity", f"out={tmp_path}"]) == 0
+
+
+def test_the_budget_that_is_there_is_taken_where_none_is_named(known, tmp_path, capsys):
+    shutil.copytree(known.runs_dir, tmp_path / "runs")
+    (tmp_path / "runs" / "claims" / "quick").rename(tmp_path / "runs" / "claims" / "full")
+    assert main([str(tmp_path / "runs"), "identity", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["budget"] == "full"
+
+
+def test_two_folders_are_one_too_many(known, tmp_path):
+    with pytest.raises(UserError, match="reads one folder"):
+        main([str(known.runs_dir), f"runs_dir={tmp_path}"])
+
+
+@pytest.mark.parametrize("spelt", [["--write-readme"], ["--write-readme", "README.md"]])
+def test_the_table_in_a_readme_is_kept_by_a_command(known, tmp_path, monkeypatch, spelt):
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text(f"# Title\n{BEGIN}\nold\n{END}\nafter\n")
+    folder = [str(known.runs_dir)]
+    assert main([*folder, "identity", "out=out", *spelt]) == 0
+    assert main(["identity", "out=out", "--write-readme", *folder]) == 0
+    assert Path("README.md").read_text() == "# Title\n" + Path("out/table.md").read_text().rstrip("\n") + "\nafter\n"
+
+
+@pytest.mark.parametrize("text", [None, "# no markers"])
+def test_a_readme_without_a_place_for_the_table_is_said_before_anything_is_written(known, tmp_path, text):
+    file = tmp_path / "README.md"
+    if text:
+        file.write_text(text)
+    with pytest.raises(UserError, match="there is no"):
+        main(["identity", f"runs_dir={known.runs_dir}", f"out={tmp_path / 'out'}", "--write-readme", str(file)])
+    assert not (tmp_path / "out").exists()
+
+
+def test_figures_are_written_where_asked(known, tmp_path, capsys):
+    assert main(["identity", f"runs_dir={known.runs_dir}", f"out={tmp_path}", f"figures={tmp_path / 'figures'}"]) == 0
+    assert f"figure identity  {tmp_path / 'figures' / 'identity.png'}" in capsys.readouterr().out
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["identity.png", "identity.svg"]
 
 
 def test_without_any_runs_it_says_how_to_make_them(tmp_path):

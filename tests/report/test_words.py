@@ -8,8 +8,7 @@ import math
 import pytest
 
 from bnexp.claims.base import Endpoint, Sample
-from bnexp.report.deviations import deviation_lines
-from bnexp.report.provenance import provenance
+from bnexp.report.provenance import deviation_lines, provenance
 from bnexp.report.rows import as_json, row, seconds_spent
 from bnexp.report.rules import in_words, scale_of
 from bnexp.report.secondary import _p_value, adjusted_p_values
