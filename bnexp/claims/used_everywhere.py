@@ -16,7 +16,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
 from bnexp.figures.style import COLORS
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,7 +148,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     num_with = sum(family.has_batch for family in families)
     with_batch_K = measured["counts"][:, 0] > 0
     return Evidence(
-        samples={"majority": Sample(arm=(float(max(0, len(families) // 2 + 1 - num_with)),))},
+        samples={"majority": Sample.of([max(0, len(families) // 2 + 1 - num_with)])},
         numbers={
             "families with BN in every variant": _share(families),
             "families with BN in some variant": f"{sum(f.num_with_batch > 0 for f in families)} of {len(families)}",

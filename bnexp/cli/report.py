@@ -34,8 +34,7 @@ def main(argv: list[str]) -> int:
     from bnexp.records.archive import is_archive
     from bnexp.report.page import build, check_place, gather, markdown_table, replace_table
     from bnexp.report.pictures import save_figures
-    from bnexp.report.rows import as_json
-    from bnexp.report.terminal import verdict_table
+    from bnexp.report.words import as_json, verdict_table
 
     if readme is not None:
         check_place(readme)

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.base import Claim
-from bnexp.claims.budget import BUDGETS, Budget
-from bnexp.claims.judged import Judged, cells_file, judge_claim
-from bnexp.claims.runs import write_cells
+from bnexp.claims.base import BUDGETS, Budget, Claim
+from bnexp.claims.judge import Judged, judge_claim
+from bnexp.claims.runs import cells_file, write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.table import columns, program
 from bnexp.config.checks import whole
 from bnexp.errors import UserError, unknown_name
-from bnexp.report.rows import as_json, missing_words, section_key
-from bnexp.report.terminal import verdict_table
-from bnexp.report.words import counted
+from bnexp.report.words import as_json, missing_words, section_key, verdict_table
 from bnexp.runs.plan import Job, Plan, add_reported, count_reported, plan_tuning
+from bnexp.stats.verdict import counted
 
 if TYPE_CHECKING:
     from bnexp.runs.reproduce import Done

@@ -9,18 +9,24 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bnexp.claims.base import Claim
-from bnexp.claims.judged import Judged, judge_all
+from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
 from bnexp.errors import UserError
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
-from bnexp.report.rows import Row, row, section_key
-from bnexp.report.rules import InWords, in_words
-from bnexp.report.secondary import adjusted_p_values
-from bnexp.report.terminal import tally
 from bnexp.report.tuning import DRAWS, NEAR_BEST, TuningView, tuning_views
-from bnexp.report.words import MEANINGS, SIGNS, UNTOLD, p_words
-from bnexp.stats.outcome import Verdict
+from bnexp.report.words import (
+    MEANINGS,
+    SIGNS,
+    WITHOUT_VERDICT,
+    ClaimRow,
+    adjusted_p_values,
+    claim_row,
+    p_words,
+    section_key,
+    tally,
+)
+from bnexp.stats.verdict import RuleWords, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
@@ -40,10 +46,10 @@ class Written:
 
 
 def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]:
-    """Every claim in the order of the claims sheet; those that were never started stand there as not run."""
+    """Every claim in the order of ``docs/claims.md``; those that were never started stand there as not run."""
     known = {one.claim.id: one for one in judge_all(claims, budget, runs_dir)}
     ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
-    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir), missing=()) for c in claims}
+    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir)) for c in claims}
     return [known.get(claim.id, never[claim.id]) for claim in ordered]
 
 
@@ -71,7 +77,7 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         provenance=provenance(judged),
         tally=tally(outcomes),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
-        meanings={name: words for name, words in MEANINGS.items() if name not in UNTOLD or name in outcomes},
+        meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
         draws_shown=DRAWS,
         near_best=f"{100 * NEAR_BEST:g} points",
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
@@ -94,7 +100,7 @@ class EndpointView:
     name: str
     estimand: str
     primary: bool
-    rule: InWords
+    rule: RuleWords
     verdict: Verdict | None
     p: str
     pictures: list[Picture]
@@ -115,7 +121,7 @@ class Section:
         command: what runs whatever is missing and judges the claim again.
     """
 
-    row: Row
+    row: ClaimRow
     judged: Judged
     endpoints: list[EndpointView]
     own: Picture | None
@@ -134,9 +140,9 @@ def section(judged: Judged) -> Section:
         verdict = judged.verdicts.get(name)
         drawn = endpoint_pictures(endpoint, evidence.samples[name], verdict) if evidence else []
         p = p_words(p_values[name]) if name in p_values else ""
-        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, in_words(endpoint.rule), verdict, p, drawn))
+        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, endpoint.rule.in_words(), verdict, p, drawn))
     return Section(
-        row=row(judged),
+        row=claim_row(judged),
         judged=judged,
         endpoints=endpoints,
         own=own_picture(judged, evidence) if evidence else None,
@@ -149,7 +155,7 @@ def section(judged: Judged) -> Section:
 
 def markdown_table(judged: Sequence[Judged]) -> str:
     """The verdict table between its markers, as it stands in a README."""
-    rows = [row(one) for one in judged]
+    rows = [claim_row(one) for one in judged]
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(_cells(one)) for one in rows)]
     budget = ", ".join(sorted({one.budget for one in judged}))
     summary = f"{tally([one.outcome for one in rows])} (budget={budget})."
@@ -196,7 +202,7 @@ def _around(file: Path) -> tuple[str, str]:
     return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
 
 
-def _cells(one: Row) -> list[str]:
+def _cells(one: ClaimRow) -> list[str]:
     return [
         f"**{one.section}** {one.statement} (`{one.id}`)",
         one.source,

@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bnexp.claims.base import Endpoint, Evidence, Sample
-from bnexp.claims.judge import durations
-from bnexp.claims.judged import Judged
+from bnexp.claims.base import Endpoint, Evidence
+from bnexp.claims.judge import Judged, in_one_line
 from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_survival, draw_values
 from bnexp.figures.style import SETTINGS, save
-from bnexp.report.rules import scale_of
-from bnexp.report.words import counted, interval_words, p_words
-from bnexp.stats.outcome import Verdict
-from bnexp.stats.survival import log_rank_p_value, share_reached, to_horizon
-from bnexp.stats.verdict import Exact
+from bnexp.report.words import p_words
+from bnexp.stats.survival import Times, log_rank_p_value, share_reached
+from bnexp.stats.verdict import Sample, Verdict, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +70,8 @@ def picture(
             draw(figure)
             nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05)
-    except Exception as error:
-        return Picture(caption, label or caption, failure=_why(error))
+    except Exception as error:  # a bug in one figure must not cost the others, or the page
+        return Picture(caption, label or caption, failure=in_one_line(error))
     svg = stream.getvalue()
     svg = " ".join(svg[svg.index("<svg") :].split())
     _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
@@ -113,41 +110,36 @@ def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
                 for panel, (draw, evidence) in zip(panels, map(known.__getitem__, parts), strict=True):
                     draw(evidence, panel)
                 told[name] = str(save(figure, folder / name))
-        except Exception as error:
-            told[name] = _why(error)
+        except Exception as error:  # a bug in one figure must not cost the others, or the page
+            told[name] = in_one_line(error)
     return told
-
-
-def _why(error: Exception) -> str:
-    """A bug in one figure must not cost the others, or the page: it is told in the figure's place."""
-    return f"{type(error).__name__}: {error}"
 
 
 def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
     """The interval against what decides, every seed, and for durations the share of runs still on the way."""
-    scale, effect = scale_of(endpoint.rule), verdict.effect if verdict else None
+    marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
-    if scale is not None and effect is not None:
+    if effect is not None:
         caption = (
             f"The estimate (dot) with its {100 * effect.level:.0f} % interval over {counted(effect.num_seeds, 'seed')} (bar). "
             "Shaded: where the estimate has to be for support."
         )
-        label = f"Effect {interval_words(effect)}"
+        label = f"Effect {effect.in_words()}"
         pictures.append(
-            picture(lambda figure: draw_interval(effect, scale, figure.subplots()), caption, label, (4.2, 1.7))
+            picture(lambda figure: draw_interval(effect, marks, figure.subplots()), caption, label, (4.2, 1.7))
         )
     pictures.append(_seeds_picture(endpoint, sample))
-    if sample.observed_base is not None and sample.base is not None:
-        pictures.append(_survival_picture(sample))
+    if sample.times:
+        pictures.append(_survival_picture(*sample.times))
     return pictures
 
 
 def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
-    rule = endpoint.rule
-    unit = "steps to the target" if sample.observed_base is not None else "value"
-    if isinstance(rule, Exact):
+    marks = endpoint.rule.marks()
+    unit = "steps to the target" if sample.times else "value"
+    if endpoint.rule.per_case:
         caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
-        return picture(lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), caption)
+        return picture(lambda figure: draw_errors(sample.arm, marks.values[0][0], figure.subplots()), caption)
     if sample.base is None:
         caption = "Every seed's effect; the line is their mean."
         return picture(lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), caption)
@@ -158,18 +150,17 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
     return picture(
         lambda figure: draw_pairs(
             base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
-            observed_arm=sample.observed_arm or always, log=getattr(rule, "scale", "") == "ratio", ylabel=unit,
+            observed_arm=sample.observed_arm or always, log=marks.log, ylabel=unit,
         ),
         caption, size=(3.8, 3.0),
     )  # fmt: skip
 
 
-def _survival_picture(sample: Sample) -> Picture:
-    base, arm = durations(sample)
-    horizon = max(one.steps for one in (*base, *arm))
-    watched = (to_horizon(base, horizon), to_horizon(arm, horizon))
+def _survival_picture(base: Times, arm: Times) -> Picture:
+    horizon = max(*base.steps, *arm.steps)
+    watched = (base.seen_at(horizon), arm.seen_at(horizon))
     reached = ", ".join(
-        f"{side} {sum(one.observed for one in runs)} of {len(runs)} (95 % interval of the chance "
+        f"{side} {sum(runs.observed)} of {len(runs.steps)} (95 % interval of the chance "
         f"{share_reached(runs).low:.2f} to {share_reached(runs).high:.2f})"
         for side, runs in zip(("base", "arm"), watched, strict=True)
     )

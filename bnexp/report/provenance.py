@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.claims.runs import Cell
 from bnexp.records.reader import RunRecord
-from bnexp.report.rows import seconds_spent
-from bnexp.report.words import cost_words, counted
+from bnexp.report.words import cost_words, seconds_spent
+from bnexp.stats.verdict import counted
 
 PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bnexp.claims.base import Claim
-from bnexp.claims.budget import Budget
+from bnexp.claims.base import Budget, Claim
 from bnexp.records.header import measurement_header
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter
