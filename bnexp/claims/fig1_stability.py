@@ -45,9 +45,8 @@ def _drift(record: RunRecord, key: str) -> float:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """15/50/85 percentile tracks of one unit of the last hidden layer, seed 0: the unit of median total variation in each arm.
-
-    Grey: the middle half of all units' medians.
+    """15/50/85 percentile tracks of one unit of the last hidden layer, seed 0: the unit of median total variation in each arm,
+    and in grey the middle half of all units' medians.
     """
     words = {"none": "without BN", "batch": "with BN"}
     panels = np.atleast_1d(figure.subplots(1, max(1, len(evidence.data)), sharey=True))
