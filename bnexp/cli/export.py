@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -39,15 +40,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--budget", metavar="NAME", help="only this budget's claims; the same as budget=NAME")
     arguments = parser.parse_intermixed_args([part for word in argv for part in as_flag(word, "export", ("budget",))])
     source, out = arguments.runs.expanduser(), arguments.out.expanduser()
-    records = _complete(source)
     _check_out(source, out)
-    if arguments.budget:
-        budget = _budget(source, arguments.budget)
-        claims = kept_cells(source, budget)
-        records, read = _evidence(source, claims)
-        write_archive(out, records, {budget: read_cells(source)[budget]}, lambda *array: array in read)
+    records, cells, budget = _complete(source), read_cells(source), arguments.budget
+    everything = f"{program()} export {shlex.quote(str(source))} {shlex.quote(str(out))}"
+    if budget is None:
+        write_archive(out, records, cells)
+    elif budget in cells:
+        records, read = _evidence(source, kept_cells(source, budget), f"{everything}, which exports every complete run")
+        write_archive(out, records, {budget: cells[budget]}, lambda *array: array in read)
     else:
-        write_archive(out, records, read_cells(source))
+        known = (
+            f" budget={list(cells)[-1]} (reproduced here: {', '.join(cells)})"
+            if cells
+            else ", which exports every complete run"
+        )
+        raise UserError(
+            "no claim was reproduced with this budget here", got=f"budget={budget}", todo=everything + known
+        )
     print(_told(source, out, records))
     return DONE
 
@@ -61,7 +70,7 @@ def _complete(source: Path) -> list[RunRecord]:
             if found
             else "there is no run in this folder",
             got=source,
-            todo=f"{program()} export runs {program()}-results, where runs is the folder that the runs are in",
+            todo=f"{program()} train runs_dir={shlex.quote(str(source))}",
         )
     return complete
 
@@ -76,18 +85,6 @@ def _check_out(source: Path, out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise UserError("the export needs a folder, and this is a file", got=out, todo="the name of a folder")
-
-
-def _budget(source: Path, budget: str) -> str:
-    """A budget of which there are claims here."""
-    known = list(read_cells(source))
-    if budget in known:
-        return budget
-    if known:
-        todo = f"{program()} export RUNS OUT budget={known[-1]} (reproduced here: {', '.join(known)})"
-    else:
-        todo = f"{program()} export RUNS OUT, which exports all runs; no claim was reproduced here"
-    raise UserError("no claim was reproduced with this budget here", got=f"budget={budget}", todo=todo)
 
 
 class _WatchedArrays(Mapping[str, np.ndarray]):
@@ -134,8 +131,8 @@ class _WatchedRuns(Runs):
         return cast(RunRecord, _WatchedRun(super().record(cell), self.read))
 
 
-def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]]) -> tuple[list[RunRecord], Read]:
-    """The runs of these claims, and every array that analysing and drawing the claims reads.
+def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) -> tuple[list[RunRecord], Read]:
+    """The runs of these claims, and every array that analysing and drawing the claims reads; ``instead`` is for an error's advice.
 
     Raises:
         UserError: runs are missing, or an analysis breaks down, so that nobody can say what it reads.
@@ -150,11 +147,11 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]]) -> tuple[list[
     for name, cells in claims.items():
         runs = _WatchedRuns(cells, source)
         if missing := runs.missing():
-            raise _not_evidence(f"{len(missing)} runs of {name} are missing", missing[0].run_id)
+            raise UserError(f"{len(missing)} runs of {name} are missing", got=missing[0].run_id, todo=instead)
         try:
             evidence = CLAIMS[name].analyse(runs, numpy_stream(0, f"claims/{name}"))
         except Exception as error:
-            raise _not_evidence(f"the analysis of {name} breaks down", error) from error
+            raise UserError(f"the analysis of {name} breaks down", got=error, todo=instead) from error
         with contextlib.suppress(Exception):  # what a figure that cannot be drawn would have read is not needed
             CLAIMS[name].draw(evidence, Figure())
         read |= runs.read
@@ -162,12 +159,6 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]]) -> tuple[list[
             record = Runs.record(runs, cell)
             records[record.folder.name] = record
     return list(records.values()), read
-
-
-def _not_evidence(what: str, got: object) -> UserError:
-    return UserError(
-        what, got=got, todo=f"{program()} export RUNS OUT, without budget=, which exports all runs that are complete"
-    )
 
 
 def _told(source: Path, out: Path, records: Sequence[RunRecord]) -> str:

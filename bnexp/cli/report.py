@@ -92,7 +92,7 @@ def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[lis
     """The claims that are named, all of them for none or for ``all``, and the one folder.
 
     Raises:
-        UserError: two folders, or a word that is neither a claim nor a folder.
+        UserError: more than one folder, or a word that is neither a claim nor a folder.
     """
     from bnexp.claims import CLAIMS  # here, as everything heavy: --help has to answer at once
 
@@ -101,8 +101,12 @@ def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[lis
         folder = Path(word).expanduser()
         if word not in ("all", *CLAIMS) and ("/" in word or folder.is_dir()):
             folders.append(folder)
-        else:
+        elif word in ("all", *CLAIMS):
             names.append(word)
+        else:
+            guess = nearest(word, CLAIMS)
+            todo = f"{program()} report {guess}" if guess else f"{program()} list claims"
+            raise UserError("this is neither a claim nor a folder", got=word, todo=todo)
     if len(folders) > 1:
         raise UserError(
             "bnexp report reads one folder", got=" ".join(map(str, folders)), todo=f"{program()} report {folders[0]}"

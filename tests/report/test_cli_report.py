@@ -46,10 +46,11 @@ def test_settings_may_be_typed_as_for_reproduce(known, tmp_path, capsys):
         main(["jobs=2"])
 
 
-def test_a_misspelt_claim_is_answered_with_the_nearest(known):
+@pytest.mark.parametrize(("word", "todo"), [("lwa", "bnexp report law"), ("xyz", "bnexp list claims")])
+def test_a_word_that_is_neither_claim_nor_folder_is_answered_with_what_works(known, word, todo):
     with pytest.raises(UserError) as error:
-        main(["lwa", "--runs-dir", str(known.runs_dir)])
-    assert str(error.value).startswith("there is no claim named 'lwa'\n  got: claim=lwa\n  try: claim=law (known: ")
+        main([word, "--runs-dir", str(known.runs_dir)])
+    assert str(error.value) == f"this is neither a claim nor a folder\n  got: {word}\n  try: {todo}"
 
 
 def test_a_misspelt_budget_is_answered_with_the_nearest(known):
@@ -79,14 +80,13 @@ def test_two_folders_are_one_too_many(known, tmp_path):
         main([str(known.runs_dir), f"runs_dir={tmp_path}"])
 
 
-@pytest.mark.parametrize("spelt", [["--write-readme"], ["--write-readme", "README.md"]])
-def test_the_table_in_a_readme_is_kept_by_a_command(known, tmp_path, monkeypatch, spelt):
+def test_the_table_in_a_readme_is_kept_by_a_command(known, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("README.md").write_text(f"# Title\n{BEGIN}\nold\n{END}\nafter\n")
-    folder = [str(known.runs_dir)]
-    assert main([*folder, "identity", "out=out", *spelt]) == 0
-    assert main(["identity", "out=out", "--write-readme", *folder]) == 0
-    assert Path("README.md").read_text() == "# Title\n" + Path("out/table.md").read_text().rstrip("\n") + "\nafter\n"
+    folder = str(known.runs_dir)
+    for file, words in (("README.md", ["--write-readme", folder]), ("own.md", [folder, "--write-readme", "own.md"])):
+        Path(file).write_text(f"# Title\n{BEGIN}\nold\n{END}\nafter\n")
+        assert main(["missing", "out=out", *words]) == 0
+        assert Path(file).read_text() == "# Title\n" + Path("out/table.md").read_text() + "after\n"
 
 
 @pytest.mark.parametrize("text", [None, "# no markers"])
