@@ -111,7 +111,7 @@ class Evidence:
     Attributes:
         samples: endpoint name to what its rule judges; the names are those of ``Claim.endpoints``.
         gates: manipulation check to whether it passed.
-        numbers: further numbers worth telling, name to value in words.
+        numbers: further numbers worth reporting, name to value in words.
         data: whatever ``draw`` needs, JSON-like or arrays.
         notes: what the reader should know about these runs.
     """

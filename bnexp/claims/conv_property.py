@@ -3,7 +3,7 @@
 The source normalises "different elements of the same feature map, at different locations, in the same way", so that an input
 moved by some pixels still gives the same output, moved by as many. Its alternative is one set of numbers per activation
 (channel, row, column). The source also counts the values behind a statistic as m' = m * p * q; neighbours in an image are
-alike, so far fewer are independent, which the scatter of the batch means tells.
+alike, so far fewer are independent, as the scatter of the batch means shows.
 
 Legend: N batch, C channels, H W space, K random inputs, B batches (each a feature of one input, so a norm takes them at once).
 """

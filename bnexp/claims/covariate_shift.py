@@ -72,7 +72,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def _samples(tables: Mapping[str, Table]) -> dict[str, Sample]:
-    """One number a seed for both sides of each endpoint."""
+    """One number per seed for both sides of each endpoint."""
     none, batch, group = (tables[norm]["training"] for norm in ("none", "batch", "group"))
     recomputed = tables["batch"]["recomputed"]
     lost = {name: {kind: table[kind] - table[CLEAN] for kind in SHIFTS} for name, table in (("n", none), ("b", batch))}

@@ -47,7 +47,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """The four cells of each factorial, one point a seed."""
+    """The four cells of each factorial, one point per seed."""
     panels = figure.subplots(1, len(NETS), sharey=True)
     everything = [step for arms in evidence.data["steps"].values() for steps in arms.values() for step in steps]
     plain_log_axis(panels[0], everything)

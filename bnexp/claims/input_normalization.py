@@ -52,7 +52,7 @@ def _rate(runs: Runs, arm: str) -> float:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Steps to the target of every arm, one point a seed."""
+    """Steps to the target of every arm, one point per seed."""
     axes = figure.subplots()
     for place, (_arm, steps) in enumerate(evidence.data["steps"].items()):
         axes.plot(np.full(len(steps), place), steps, "o", color="#0072B2", markersize=4, alpha=0.7)

@@ -67,7 +67,7 @@ def _recomputed_points(record: RunRecord) -> float:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left the noise against the batch size with the predicted slope; right the accuracy, one point a seed."""
+    """Left the noise against the batch size with the predicted slope; right the accuracy, one point per seed."""
     left, right = figure.subplots(1, 2)
     sizes = np.array(SIZES)
     variances = evidence.data["variances"]

@@ -95,7 +95,7 @@ def _numbers(table: Mapping[tuple[str, str], list[list[float]]], shares: list[li
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Drift of mean and sd of all four objects, one point a seed; hollow: computed, and steady by construction."""
+    """Drift of mean and sd of all four objects, one point per seed; hollow: computed, and steady by construction."""
     figure.set_size_inches(4.6, 4.4)
     panels = figure.subplots(2, 1)
     for axes, name in zip(panels, KEYS, strict=True):

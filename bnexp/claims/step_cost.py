@@ -56,7 +56,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Step time relative to a net without norm, one point a repetition."""
+    """Step time relative to a net without norm, one point per repetition."""
     axes = figure.subplots()
     for place, (norm, ratio) in enumerate(evidence.data["ratios"].items()):
         axes.plot(np.full(len(ratio), place), ratio, "o", color=COLORS.get(norm, "#009E73"), markersize=5, alpha=0.7)

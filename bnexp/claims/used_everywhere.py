@@ -170,7 +170,7 @@ def _share(families: list[Family]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """A tile a family, by the year of its paper."""
+    """One tile per family, by the year of its paper."""
     figure.set_size_inches(4.8, 4.6)
     axes: Axes = figure.subplots()
     families = evidence.data["families"]
@@ -211,7 +211,7 @@ CLAIM = register(
         },
         caveats=(
             "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
-            "A library keeps its old architectures: the share by year tells more than the total.",
+            "A library keeps its old architectures: the share by year says more than the total.",
             "Containing BN is not the same as needing it.",
         ),
         overturn="another frame, such as the architectures published in one recent year",

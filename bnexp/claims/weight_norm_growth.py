@@ -212,7 +212,7 @@ CLAIM = register(
             "runs the exponent falls below 1/4. It depends on the window, is reported and not judged.",
         ),
         overturn="a step of plain SGD in float64 after which a layer's length differs from the triangle's by 1e-8",
-        deviations=("eps = 1e-30 in the place of the usual 1e-5, which is told beside it.",),
+        deviations=("eps = 1e-30 in the place of the usual 1e-5, whose errors are shown beside it.",),
         analyse=analyse,
         draw=draw,
     )

@@ -111,7 +111,7 @@ def seconds_spent(judged: Sequence[Judged]) -> float:
 
 
 def verdict_table(judged: Sequence[Judged]) -> str:
-    """One line a claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
+    """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
     rows = [claim_row(one) for one in judged]
     table = [HEADINGS, *((one.id, one.outcome, one.effect or "-", one.count or "-", one.word) for one in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

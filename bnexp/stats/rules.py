@@ -324,7 +324,7 @@ class Exact(Rule):
         return [sample.arm]
 
     def decide(self, *evidence: ArrayLike, gates: Gates = NO_GATES) -> Verdict:
-        """The verdict on the errors, one a case; several arrays are several identities of one claim, which must all hold.
+        """The verdict on the errors, one per case; several arrays are several identities of one claim, which must all hold.
 
         Raises:
             ValueError: no errors.

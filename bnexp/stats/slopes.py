@@ -1,4 +1,4 @@
-"""Exponents of power laws, one a seed, for claims of the form "grows like".
+"""Exponents of power laws, one per seed, for claims of the form "grows like".
 
 Legend: S seeds, P points of the law.
 """

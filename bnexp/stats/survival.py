@@ -100,7 +100,7 @@ def restricted_mean_ratio(
     How many times less time ``arm`` spends short of the target: the ratio of the areas under both Kaplan-Meier curves. A run that
     is not there by the horizon counts as on the way all the time, even if it diverged before. When only ``base`` is censored the
     ratio is smaller than that of the mean times, so it understates a speed-up. The interval is an expanded percentile bootstrap on
-    seeds, pairs kept together. If no run of either arm arrives it knows nothing: 1 with limits 0 and infinity.
+    seeds, pairs kept together. If no run of either arm arrives nothing is known: 1 with limits 0 and infinity.
 
     Raises:
         ValueError: a horizon that is not positive; arms of different length; an arm that is there at time 0 at every seed.

@@ -43,7 +43,7 @@ NO_GATES: Gates = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What a rule judges: one number a seed for each side, or one a seed where the effect is a single number, or one a case.
+    """What a rule judges: one number per seed for each side, or one per seed where the effect is a single number, or one per case.
 
     Attributes:
         arm: the side the claim is about, ``[S]``.
@@ -66,7 +66,7 @@ class Sample:
     def durations(cls, base: Sequence[Duration], arm: Sequence[Duration]) -> Sample:
         """Steps to a target of both arms, in the same order of seeds, with what was censored.
 
-        A run that was there before its first step, or diverged in it, counts as one step: a ratio knows no zero.
+        A run that was there before its first step, or diverged in it, counts as one step: a ratio cannot have a zero.
         """
         return cls(
             arm=tuple(float(max(d.steps, 1)) for d in arm),
@@ -89,7 +89,7 @@ class Sample:
 
     @property
     def compared_with(self) -> tuple[float, ...]:
-        """``base``; an effect that is one number a seed is compared with 0."""
+        """``base``; an effect that is one number per seed is compared with 0."""
         return self.base if self.base is not None else (0.0,) * len(self.arm)
 
 
@@ -218,7 +218,7 @@ class Rule(ABC):
     """What evidence supports and what contradicts a claim.
 
     Attributes:
-        per_case: whether a sample holds one error a case, rather than one number a seed.
+        per_case: whether a sample holds one error per case, rather than one number per seed.
         prefix: what stands before an effect in words.
     """
 
