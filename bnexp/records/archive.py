@@ -43,8 +43,8 @@ def open_record(folder: Path, run_id: str) -> RunRecord:
     if is_archive(folder):
         runs = archived_runs(folder)
         first = runs.get(run_id)
-        retries = {} if first else {paths.attempt_number(Path(name), run_id) or 0: run for name, run in runs.items()}
-        others = [retries[number] for number in sorted(retries) if number]
+        retries = [] if first else [name for name in runs if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
+        others = [runs[name] for name in sorted(retries, key=len)]  # .2 before .10
     else:
         first = RunRecord(folder / run_id)
         # Looking for other attempts means listing the whole folder, for every run.
