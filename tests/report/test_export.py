@@ -45,7 +45,7 @@ def test_an_export_is_judged_to_the_same_verdicts_as_its_runs(known, tmp_path, c
 
 def test_a_report_on_an_export_lies_beside_it(known, tmp_path):
     main([str(known.runs_dir), str(tmp_path / "export")])
-    assert report.main([str(tmp_path / "export"), "identity"]) == 0
+    assert report.main([str(tmp_path / "export"), "missing"]) == 0
     assert {file.name for file in (tmp_path / "export").iterdir()} == {
         "runs.jsonl", "arrays.npz", "claims.json", "index.html", "table.md",
     }  # fmt: skip

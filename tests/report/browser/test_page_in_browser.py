@@ -34,7 +34,9 @@ def test_there_is_a_section_for_every_claim_with_its_figures_drawn(browser, addr
     assert browser.evaluate("document.querySelectorAll('section.claim').length") == len(world.judged)
     figures = "[...document.querySelectorAll('figure img')]"
     assert browser.evaluate(f"{figures}.length") > 20
-    undrawn = f"{figures}.filter(i => !i.complete || i.naturalWidth === 0 || i.getBoundingClientRect().height < 40).length"
+    undrawn = (
+        f"{figures}.filter(i => !i.complete || i.naturalWidth === 0 || i.getBoundingClientRect().height < 40).length"
+    )
     assert browser.evaluate(undrawn) == 0
 
 
