@@ -25,9 +25,6 @@ LEVELS = (0.90, 0.95)
 #: Called as ``statistic(row_RS, ...)``, one argument a row; reduces the last axis and keeps the others.
 Statistic = Callable[..., Any]
 
-#: Beyond this the interval is the whole range of the resampled statistic (2 to 4 seeds).
-_HIGHEST_LEVEL = 1 - 1e-12
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -256,11 +253,11 @@ def bootstrap(
 
     checked_KS = _checked(rows_KS)
     num_seeds = checked_KS.shape[1]
-    nominal = [min(expanded_level(level, num_seeds), _HIGHEST_LEVEL) for level in levels]
+    nominal = [expanded_level(level, num_seeds) for level in levels]
     settings: dict[str, Any] = {"paired": True, "vectorized": True, "method": "percentile", "rng": rng}
     rows, drawn = tuple(checked_KS), lambda *drawn_RS, **_: statistic(*drawn_RS)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # answered below: an error or width 0
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # what is not finite is an error below
         first = stats.bootstrap(rows, drawn, confidence_level=nominal[0], n_resamples=resamples, **settings)
         again = {"n_resamples": 0, "bootstrap_result": first, **settings}
         others = [stats.bootstrap(rows, drawn, confidence_level=level, **again) for level in nominal[1:]]
@@ -268,7 +265,7 @@ def bootstrap(
     drawn_R = first.bootstrap_distribution
     if not (np.isfinite(estimate) and np.isfinite(drawn_R).all()):
         raise ValueError("the statistic is not finite for these seeds or for some resample of them")
-    limits = [(estimate, estimate) if np.ptp(drawn_R) == 0 else one.confidence_interval for one in (first, *others)]
+    limits = [one.confidence_interval for one in (first, *others)]
     return tuple(
         Interval(estimate, float(low), float(high), level, num_seeds)
         for level, (low, high) in zip(levels, limits, strict=True)

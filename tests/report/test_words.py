@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -57,6 +57,19 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
     endpoint = section(judged).endpoints[0]
     assert endpoint.rule.supports == "Most seeds gain."
     assert len(endpoint.pictures) == 2  # the interval and every seed
+
+
+def test_a_smoke_budget_decides_nothing(world):
+    judged = judge_claim(world.claims["law"], "smoke", world.of("law").runs.cells, world.runs_dir)
+    assert (judged.primary.outcome, judged.primary.word) == ("INCONCLUSIVE", "not powered")
+    assert judged.primary.effect == world.of("law").primary.effect
+
+
+def test_an_analysis_of_other_endpoints_than_were_declared_is_not_judged(world):
+    claim = replace(world.claims["law"], endpoints=world.claims["speed"].endpoints)
+    judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
+    assert judged.verdicts == {}
+    assert "law declared ['own rate', 'same rate'] and analysed ['exponent']" in claim_row(judged).word
 
 
 def test_secondary_p_values_are_corrected_for_their_number(world):

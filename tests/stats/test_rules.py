@@ -499,5 +499,6 @@ def test_what_is_cut_off_or_not_positive_or_of_no_effect_has_no_p():
     sample = Sample.of([1.0, 2.0], base=[1.0, 1.0])
     assert [rule.p_value(sample) for rule in (Equivalence(1), Scaling(2, 1, 0.1), Exact(1))] == [None] * 3
     assert Difference(1, 2, scale="ratio").p_value(Sample.of([0.0, 2.0], base=[1.0, 1.0])) is None
+    assert Difference(0, 1).p_value(Sample.of([1.0])) is None
     cut_off = Sample(arm=(1.0, 2.0), base=(1.0, 1.0), observed_arm=(True, False), observed_base=(True, True))
     assert Difference(0, 1).p_value(cut_off) is None
