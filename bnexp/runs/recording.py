@@ -150,7 +150,7 @@ def _header(asked: Request, experiment: Experiment) -> dict[str, Any]:
     device = next(experiment.model.parameters()).device
     words = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     sizes = {split: len(getattr(experiment, split)) for split in ("train", "validation", "test")}
-    data = {"name": experiment.config.dataset.name, "checksum": experiment.data_checksum, **sizes}
+    data = {"name": experiment.config.dataset.name, "checksum": experiment.data_checksum, **sizes, **experiment.data_facts}
     hashes = {"init": layer_hashes(experiment.model), "order": order_hash(experiment)}
     return header(
         experiment.config, run_id=asked.name, arm_id=asked.arm, overrides=asked.overrides, hashes=hashes, data=data,
