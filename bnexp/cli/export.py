@@ -62,6 +62,9 @@ def main(argv: list[str]) -> int:
 
 
 def _complete(source: Path) -> list[RunRecord]:
+    if source.is_file():
+        todo = f"{program()} export {shlex.quote(str(source.parent))} OUT"
+        raise UserError("the runs are read from a folder, and this is a file", got=source, todo=todo)
     found = find_runs(source)
     complete = [record for record in found if record.complete]
     if not complete:

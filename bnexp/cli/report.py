@@ -122,7 +122,11 @@ def _budget(runs_dir: Path, asked: str | None) -> str:
         UserError: no such budget, or nothing was reproduced with it here.
     """
     from bnexp.claims.base import BUDGETS
-    from bnexp.records.archive import read_cells
+    from bnexp.records.archive import is_archive, read_cells
+
+    if runs_dir.is_file():
+        todo = f"{program()} report {shlex.quote(str(runs_dir.parent))}"
+        raise UserError("bnexp report reads a folder, and this is a file", got=runs_dir, todo=todo)
 
     if asked is not None and asked not in BUDGETS:
         guess = nearest(asked, BUDGETS) or "quick"
@@ -134,6 +138,9 @@ def _budget(runs_dir: Path, asked: str | None) -> str:
     kept = [name for name in BUDGETS if name in read_cells(runs_dir)]
     if asked in kept or (asked is None and kept):
         return asked or ("quick" if "quick" in kept else kept[-1])
+    if is_archive(runs_dir) and not kept:
+        todo = f"{program()} list runs --runs-dir {shlex.quote(str(runs_dir))}"
+        raise UserError("these runs were exported without a claim to judge", got=runs_dir, todo=todo)
     budget, folder = asked or "quick", "" if runs_dir == Path("runs") else shlex.quote(str(runs_dir))
     raise UserError(
         f"nothing was reproduced with budget={budget} in this runs folder",

@@ -96,6 +96,14 @@ def test_a_readme_without_a_place_for_the_table_is_said_before_anything_is_writt
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_without_claims_and_a_file_are_answered_with_what_works(tmp_path):
+    (tmp_path / "runs.jsonl").touch()
+    for path, words in ((tmp_path, "list runs --runs-dir"), (tmp_path / "runs.jsonl", "report")):
+        with pytest.raises(UserError) as error:
+            main([str(path)])
+        assert error.value.todo == f"bnexp {words} {tmp_path}"
+
+
 def test_without_any_runs_it_says_how_to_make_them(tmp_path):
     with pytest.raises(UserError) as error:
         main(["--runs-dir", str(tmp_path)])

@@ -122,9 +122,13 @@ def test_an_export_never_goes_into_a_folder_of_runs_or_a_file(known, tmp_path):
     assert not (known.runs_dir / "runs.jsonl").exists()
 
 
-@pytest.mark.parametrize("name", ["absent", "."])
-def test_a_folder_without_runs_is_said(tmp_path, name):
-    with pytest.raises(UserError, match="there is no run in this folder"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("absent", "there is no run in this folder"), (".", "there is no run in this folder"), ("file", "this is a file")],
+)
+def test_a_folder_without_runs_is_said(tmp_path, name, words):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=words):
         main([str(tmp_path / name), str(tmp_path / "out")])
 
 
