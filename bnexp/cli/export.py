@@ -46,17 +46,12 @@ def main(argv: list[str]) -> int:
     if budget is None:
         write_archive(out, records, cells)
     elif budget in cells:
-        records, read = _evidence(source, kept_cells(source, budget), f"{everything}, which exports every complete run")
+        records, read = _evidence(source, kept_cells(source, budget), everything)
         write_archive(out, records, {budget: cells[budget]}, lambda *array: array in read)
     else:
-        known = (
-            f" budget={list(cells)[-1]} (reproduced here: {', '.join(cells)})"
-            if cells
-            else ", which exports every complete run"
-        )
-        raise UserError(
-            "no claim was reproduced with this budget here", got=f"budget={budget}", todo=everything + known
-        )
+        what = "no claim was reproduced with this budget here" + (f", but with {', '.join(cells)}" if cells else "")
+        todo = f"{everything} budget={list(cells)[-1]}" if cells else everything
+        raise UserError(what, got=f"budget={budget}", todo=todo)
     print(_told(source, out, records))
     return DONE
 
@@ -84,7 +79,7 @@ def _check_out(source: Path, out: Path) -> None:
         raise UserError(
             "the export needs a folder of its own",
             got=out,
-            todo=f"{program()} export {source} {out.parent / (out.name + '-export')}",
+            todo=f"{program()} export {shlex.quote(str(source))} {shlex.quote(f'{out}-export')}",
         )
     if out.exists() and not out.is_dir():
         raise UserError("the export needs a folder, and this is a file", got=out, todo="the name of a folder")
@@ -135,10 +130,10 @@ class _WatchedRuns(Runs):
 
 
 def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) -> tuple[list[RunRecord], Read]:
-    """The runs of these claims, and every array that analysing and drawing the claims reads; ``instead`` is for an error's advice.
+    """The runs of these claims, and every array that analysing and drawing the claims reads.
 
     Raises:
-        UserError: runs are missing, or an analysis breaks down, so that nobody can say what it reads.
+        UserError: runs are missing, or an analysis breaks down, so that nobody can say what it reads; with ``instead`` as advice.
     """
     from matplotlib.figure import Figure
 
@@ -150,11 +145,19 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
     for name, cells in claims.items():
         runs = _WatchedRuns(cells, source)
         if missing := runs.missing():
-            raise UserError(f"{len(missing)} runs of {name} are missing", got=missing[0].run_id, todo=instead)
+            raise UserError(
+                f"{len(missing)} runs of {name} are missing; without budget= every complete run is exported",
+                got=missing[0].run_id,
+                todo=instead,
+            )
         try:
             evidence = CLAIMS[name].analyse(runs, numpy_stream(0, f"claims/{name}"))
         except Exception as error:
-            raise UserError(f"the analysis of {name} breaks down", got=error, todo=instead) from error
+            raise UserError(
+                f"the analysis of {name} breaks down; without budget= every complete run is exported",
+                got=error,
+                todo=instead,
+            ) from error
         with contextlib.suppress(Exception):  # what a figure that cannot be drawn would have read is not needed
             CLAIMS[name].draw(evidence, Figure())
         read |= runs.read
