@@ -55,8 +55,8 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues where it left off", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr)
         return INTERRUPTED
 
 

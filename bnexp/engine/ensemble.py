@@ -21,10 +21,11 @@ from bnexp.engine.captured import Advance
 from bnexp.engine.compiled import EAGER, example_batch, graph_kind, make_graph, structure, tell_eager
 from bnexp.engine.journal import Journal
 from bnexp.engine.ledger import Ledger
-from bnexp.engine.loop import Looks, Outcome
+from bnexp.engine.loop import Looks
 from bnexp.engine.optimizer import set_lr
 from bnexp.engine.pure import PureStep, TrainingState, state_of, trainable
 from bnexp.engine.stopwatch import Stopwatch
+from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
 
 
@@ -37,7 +38,7 @@ class Member:
     save: Callable[[int], None]
 
 
-def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int | None = None) -> list[Outcome]:
+def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int | None = None) -> list[Ended]:
     """What :func:`bnexp.engine.loop.train` does, for all members at once; one outcome each, in their order.
 
     Args:
@@ -57,7 +58,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     for experiment in experiments:
         experiment.model.train()
     kind, advance = pick_stacked_step(experiments, watch)
-    outcomes = [Outcome("finished", steps, kind) for _ in members]
+    outcomes = [Ended(status="finished", step=steps, execution=kind) for _ in members]
 
     for step in range(resumed_at or 0, steps + 1):
         if step in due and step != resumed_at:
@@ -65,7 +66,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             for place, look in list(looks.items()):
                 diverged_at = look.after(step)
                 if diverged_at is not None:  # its slice trains on, unseen
-                    outcomes[place] = Outcome("diverged", diverged_at, kind)
+                    outcomes[place] = Ended(status="diverged", step=diverged_at, execution=kind)
                     del looks[place]
         if step == steps or not looks:
             break

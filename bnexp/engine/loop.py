@@ -6,9 +6,7 @@ the validation score, the probes. Looking never changes the run: evaluation and 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bnexp.engine.build import Experiment
 from bnexp.engine.compiled import pick_step
@@ -17,36 +15,19 @@ from bnexp.engine.journal import Journal
 from bnexp.engine.ledger import Ledger
 from bnexp.engine.optimizer import set_lr
 from bnexp.probes.base import guest
+from bnexp.records.ended import Ended
 from bnexp.schedule import evaluation_steps, lr_factor
-
-#: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
-CHECKPOINT_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How training went.
-
-    Attributes:
-        status: ``finished`` or ``diverged``.
-        step: number of the last update that belongs to the run.
-        kind: of training step: ``eager``, ``compiled``, ...
-    """
-
-    status: str
-    step: int
-    kind: str
 
 
 def train(
     experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
-) -> Outcome:
+) -> Ended:
     """Train to the last step, or to the first loss that is not a finite number.
 
     Args:
         experiment: the run, at step 0 or as a checkpoint left it.
         journal: takes every measurement.
-        save: called now and then with the step, to write a checkpoint.
+        save: called with the step wherever a checkpoint may be written, after each point of the training curve.
         resumed_at: the checkpoint's step, whose looks are already on record.
     """
     config = experiment.config
@@ -60,7 +41,7 @@ def train(
         if step != resumed_at:
             diverged_at = looks.after(step)
             if diverged_at is not None:
-                return Outcome("diverged", diverged_at, kind)
+                return Ended(status="diverged", step=diverged_at, execution=kind)
         if step == steps:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
@@ -68,7 +49,7 @@ def train(
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return Outcome("finished", steps, kind)
+    return Ended(status="finished", step=steps, execution=kind)
 
 
 class Looks:
@@ -80,7 +61,6 @@ class Looks:
         self._evaluations = set(evaluation_steps(train.steps, train.eval_every))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
-        self._last_save = time.monotonic()
 
     @property
     def steps(self) -> set[int]:
@@ -98,9 +78,8 @@ class Looks:
         for name, due in self._observations.items():
             if step in due and not self._ledger.broken():
                 _observe(step, name, self._experiment, self._journal)
-        if step in self._evaluations and time.monotonic() - self._last_save > CHECKPOINT_SECONDS:
+        if step in self._logs:  # nothing is waiting in the ledger: here the run can be saved, and stopped
             self._save(step)
-            self._last_save = time.monotonic()
         return None
 
 

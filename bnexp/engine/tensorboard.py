@@ -36,7 +36,7 @@ class TensorBoardSink:
         self._charts: dict[str, list[str]] = {}
         experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
         for summary in (experiment, start):
-            self._file_writer().add_summary(summary)
+            self._add(summary)
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A scalar, unless the last one of its tag is too near."""
@@ -63,7 +63,7 @@ class TensorBoardSink:
                 "status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"]
             )
         _, _, end = hparams({}, {})
-        self._file_writer().add_summary(end)
+        self._add(end)
         self._writer.close()
 
     def _layout(self) -> None:
@@ -91,8 +91,10 @@ class TensorBoardSink:
             bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(), global_step=observation.step,
         )  # fmt: skip
 
-    def _file_writer(self) -> Any:
-        return self._writer._get_file_writer()
+    def _add(self, summary: Any) -> None:
+        """A summary that ``SummaryWriter`` has no method for."""
+        assert self._writer.file_writer is not None
+        self._writer.file_writer.add_summary(summary)
 
 
 #: Point of observation to the title of its page of margin charts.

@@ -13,7 +13,7 @@ from bnexp import __version__
 from bnexp.cli.main import COMMANDS
 from bnexp.cli.table import columns
 from bnexp.norms import NORMS
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])

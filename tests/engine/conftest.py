@@ -13,9 +13,10 @@ import pytest
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment, build
 from bnexp.engine.journal import Journal
-from bnexp.engine.loop import Outcome, train
+from bnexp.engine.loop import train
 from bnexp.engine.stopwatch import Stopwatch
 from bnexp.records.curves import Curve
+from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import CLOCK_KEYS, RunWriter
 
@@ -25,7 +26,7 @@ class Trained:
     """An experiment after its last step, how it ended and what it recorded."""
 
     experiment: Experiment
-    outcome: Outcome
+    outcome: Ended
     record: RunRecord
 
     def curve(self, name: str) -> Curve:

@@ -11,14 +11,14 @@ from bnexp.claims.budget import BUDGETS
 from bnexp.cli.main import run
 from bnexp.config.compose import compose
 from bnexp.config.identity import run_id
-from bnexp.runs.plan import plan_tuning
+from bnexp.runs.plan import make_plan
 from bnexp.runs.reproduce import Share
 
 TRAINED = ("fig1_speed", "input_normalization", "hidden_normalization", "minibatch_noise")
 
 
 def plan(tmp_path, *names: str, budget: str = "quick"):
-    return plan_tuning([CLAIMS[name] for name in names], BUDGETS[budget], tmp_path / "runs")
+    return make_plan([CLAIMS[name] for name in names], BUDGETS[budget], tmp_path / "runs")
 
 
 @pytest.mark.parametrize("name", TRAINED)
