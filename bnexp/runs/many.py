@@ -278,7 +278,8 @@ def in_words(error: Exception) -> Ended:
     """What kept a run from beginning."""
     if isinstance(error, UserError):
         status = "held" if isinstance(error, Held) else "refused"
-        return Ended(status=status, reason=" ".join(str(error).split()))
+        got = "" if error.got is None else f"got: {error.got}; "
+        return Ended(status=status, reason=" ".join(f"{error.what} ({got}try: {error.todo})".split()))
     return Ended(status="failed", reason=f"{type(error).__name__}: {error}")
 
 
