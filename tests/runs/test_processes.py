@@ -1,4 +1,4 @@
-"""Several processes: one that is killed costs its own runs only, and none is left behind. Without torch, so that they start quickly."""
+"""Several processes: one that is killed costs its own runs only, and none outlives its parent. Without torch, to start quickly."""
 
 from __future__ import annotations
 
