@@ -71,6 +71,8 @@ def _unknown_command(name: str) -> UserError:
 
 def entry() -> None:
     """The console script: a reader that closes the pipe early (``| head``) is no error."""
+    # before torch is imported: threads that wait by spinning keep a busy machine from the very thread they wait for
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()

@@ -184,7 +184,7 @@ def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
             nonlocal count
             count += 1
             bar.update()
-            words = ended.reason or f"{ended.status} in {ended.seconds:.1f} s"
+            words = f"{ended.status} in {ended.seconds:.1f} s" if ended.complete else ended.reason
             left = (time.monotonic() - started) / count * max(total - count, 0)
             ending = f"; at most about {duration(left)} left" if bar.disable else ""
             tqdm.write(f"{job.run_id}: {words}{ending}", file=sys.stderr)

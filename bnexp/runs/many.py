@@ -103,7 +103,7 @@ def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
     if size == 1:
         return [[place] for place in range(len(configs))]
     from bnexp.engine.build import import_plugins
-    from bnexp.engine.compiled import reason_for_eager
+    from bnexp.engine.step import reason_for_eager
 
     groups: dict[str, list[list[int]]] = {}
     for place, config in enumerate(configs):
@@ -324,7 +324,7 @@ def execute_together(asked: Sequence[Asked]) -> list[Ended]:
 def _train_together(recordings: Sequence[Recording], resumed_at: int | None) -> None:
     """One program for runs that are at the same step; a failure is everybody's."""
     from bnexp.engine.ensemble import Member, train_together
-    from bnexp.engine.stopwatch import ShareOfStopwatch, Stopwatch
+    from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
     from bnexp.runs.run import kept
 
     whole = Stopwatch()

@@ -20,10 +20,8 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.engine import checkpoint
 from bnexp.engine.build import Experiment, build, import_plugins, order_hash
-from bnexp.engine.journal import Journal, Sink
+from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.loop import train
-from bnexp.engine.progress import Progress
-from bnexp.engine.stopwatch import Stopwatch
 from bnexp.engine.tensorboard import TensorBoardSink
 from bnexp.models.init import layer_hashes
 from bnexp.records import paths
@@ -212,8 +210,7 @@ class Recording:
         elif show:
             if self.resumed_at is not None:
                 print(f"{self.folder}: continues from step {self.resumed_at:,}", file=sys.stderr)
-            title = f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
-            sinks.append(Copy(Progress(title, config.train.steps, self.resumed_at or 0)))
+            sinks.append(Copy(Progress(run_title(config), config.train.steps, self.resumed_at or 0)))
         self._journal = Journal(self._writer, sinks, watch)
         return self._journal
 
@@ -258,7 +255,7 @@ class Recording:
         self._writer.end(end)
         (self.folder / paths.CHECKPOINT).unlink(missing_ok=True)
         took = time.monotonic() - self._started
-        self.ended = replace(self.ended, status=ended.status, step=ended.step, execution=ended.execution, seconds=took)
+        self.ended = replace(self.ended, status=ended.status, step=ended.step, execution=ended.execution, reason=ended.reason, seconds=took)
 
     def abandon(self) -> None:
         """Leave the record as it is, for the same command to continue."""

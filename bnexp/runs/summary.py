@@ -27,10 +27,12 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         "status": ended.status,
         "step": ended.step,
         "execution": ended.execution,
+        **({"reason": ended.reason} if ended.reason else {}),
         "test": _test_scores(experiment) if ended.status == "finished" else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
+        "evaluations": len(curve.steps),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
         "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
     }

@@ -54,7 +54,7 @@ class Told:
         self.done += 1
         self._steps += steps
         name = " ".join(word for word in ended.overrides if word.split("=")[0].lstrip("+") in self.varied)
-        words = ended.reason or ("was complete already" if ended.skipped else ended.status)
+        words = "was complete already" if ended.skipped else ended.status if ended.complete else ended.reason
         self.line(f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else ""))
 
     def look(self, steps: int) -> None:

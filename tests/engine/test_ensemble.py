@@ -15,8 +15,8 @@ from bnexp.config.paths import group_files
 from bnexp.engine import ensemble
 from bnexp.engine.build import build
 from bnexp.engine.ensemble import StackedStep, next_batch
+from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
 from bnexp.engine.step import train_step
-from bnexp.engine.stopwatch import ShareOfStopwatch, Stopwatch
 from bnexp.records.reader import RunRecord
 from bnexp.runs import run as running
 from bnexp.runs.many import execute_together, stacks
@@ -113,12 +113,12 @@ def test_augmentation_draws_from_each_runs_own_stream(make):
             assert torch.equal(labels[place], expected_labels)
 
 
-def step_both_ways(make, *words: str, kind: str = "eager", backend: str = "inductor", steps: int = 4) -> None:
+def step_both_ways(make, *words: str, backend: str | None = None, steps: int = 4) -> None:
     rows = [("seed=0", "optimizer.lr=0.05"), ("seed=1", "optimizer.lr=0.01"), ("seed=2", "optimizer.lr=0.02")]
     stacked, plain = ([build(make(*words, *row)) for row in rows] for _ in range(2))
     for run in (*stacked, *plain):
         run.model.train()
-    advance = StackedStep(stacked, kind, backend)
+    advance = StackedStep(stacked, backend)
     for _ in range(steps):
         loss, correct = advance(*next_batch(stacked), 1.0)
         for place, run in enumerate(plain):
@@ -150,7 +150,7 @@ def test_every_optimizer_steps_as_it_does_alone(make, optimizer):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_compiled_stack_steps_as_each_run_alone(make):
-    step_both_ways(make, "probes=none", kind="compiled")
+    step_both_ways(make, "probes=none", backend="inductor")
 
 
 def test_what_can_train_together_differs_in_seed_and_rate_only(make):
@@ -222,7 +222,7 @@ def test_a_checkpoint_of_one_run_does_not_hold_the_others(make, monkeypatch):
 
 def test_the_time_of_a_program_is_shared(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("bnexp.engine.stopwatch.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("bnexp.engine.journal.time.perf_counter", lambda: now[0])
     whole = Stopwatch()
     first, second = ShareOfStopwatch(whole, 2), ShareOfStopwatch(whole, 2, {"train": 5.0})
     now[0] += 4.0

@@ -111,7 +111,7 @@ def test_a_run_ends_at_the_exact_update_whose_loss_was_not_finite(make, trained,
     words = [*words, f"train.log_every={log_every}"]
     run = trained(make(*words))
     expected = first_broken_update(build(make(*words)))
-    assert (run.outcome.status, run.outcome.step) == ("diverged", expected)
+    assert (run.ended.status, run.ended.step) == ("diverged", expected)
     last = run.events()[-1]
     assert last == {"step": expected, "name": "train/loss", "value": None, "kind": "nan"}
 
@@ -120,7 +120,7 @@ def test_a_diverged_run_keeps_what_was_recorded_before_and_nothing_after(make, t
     """Even where the probe looks between the broken update and the next reading of the losses."""
     monkeypatch.setattr(LayerInputs, "steps", lambda _: range(41))
     run = trained(make(*DIVERGING, "model.activation=identity", "optimizer.lr=0.4"))
-    assert run.outcome.step == 23
+    assert run.ended.step == 23
     assert run.curve("val/accuracy").steps[-1] == 22
     assert max(event["step"] for event in run.events()) == 23
     assert run.experiment.probes["layer_inputs"].arrays()["steps"].tolist() == list(range(23))
@@ -128,5 +128,5 @@ def test_a_diverged_run_keeps_what_was_recorded_before_and_nothing_after(make, t
 
 def test_a_net_that_only_the_last_update_breaks_has_finished(make, trained):
     run = trained(make("norm=none", "optimizer=adam", "optimizer.lr=1e38", "train.steps=1"))
-    assert (run.outcome.status, run.outcome.step) == ("finished", 1)
+    assert (run.ended.status, run.ended.step) == ("finished", 1)
     assert run.curve("val/loss").values[-1] is None

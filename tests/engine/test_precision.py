@@ -16,12 +16,14 @@ from torch import nn
 from bnexp.config.compose import compose
 from bnexp.config.identity import arm_id, computed, run_id
 from bnexp.engine import build as building
-from bnexp.engine import checkpoint, precision
+from bnexp.engine import checkpoint
+from bnexp.engine import device as devices
 from bnexp.engine.build import build
-from bnexp.engine.compiled import GraphStep, pick_step
+from bnexp.engine.device import compute_in_bf16, settle_precision
 from bnexp.engine.evaluate import CONVOLUTIONAL_BATCH, EVALUATION_BATCH, evaluate, evaluation_batch
-from bnexp.engine.precision import compute_in_bf16, settle_precision
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.graph import GraphStep
+from bnexp.engine.journal import Stopwatch
+from bnexp.engine.step import pick_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.norms.factory import NORMS, norm_factory
@@ -35,7 +37,7 @@ BF16 = "execution.precision=bf16"
 @pytest.fixture
 def native(monkeypatch):
     """Says whether the processor has bfloat16."""
-    return lambda has: monkeypatch.setattr(precision, "has_native_bf16", lambda _: has)
+    return lambda has: monkeypatch.setattr(devices, "has_native_bf16", lambda _: has)
 
 
 def losses(experiment, advance=None, steps=6) -> list[float]:
@@ -69,9 +71,9 @@ def test_auto_is_bf16_for_convolutions_on_a_processor_that_has_it(native, capsys
 @pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}])
 def test_what_torch_says_of_the_processor_decides(monkeypatch, capabilities):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, **capabilities}, raising=False)
-    assert precision.has_native_bf16(CPU)
+    assert devices.has_native_bf16(CPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": False})
-    assert not precision.has_native_bf16(CPU)
+    assert not devices.has_native_bf16(CPU)
 
 
 def test_another_precision_is_refused():
@@ -197,7 +199,7 @@ def test_a_checkpoint_of_a_bf16_net_goes_on_to_the_same_bits(make, tmp_path):
 @pytest.mark.parametrize("norm", ["batch", "reference"])
 def test_the_compiled_step_in_bf16_equals_the_eager_one(make, norm):
     plain, fast = (build(make(*CNN, BF16, f"norm={norm}")) for _ in range(2))
-    found = losses(fast, GraphStep(fast, "compiled", "aot_eager"))
+    found = losses(fast, GraphStep(fast, "traced"))
     torch.testing.assert_close(found, losses(plain), rtol=5e-3, atol=0)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnexp.engine import compiled
+from bnexp.engine import step as stepping
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter
 from bnexp.runs import run as running
@@ -66,7 +66,7 @@ def interrupted(monkeypatch):
     """Runs a config with checkpoints at every chance, and stops it in a given update."""
 
     def carry_out(config, update: int, stop) -> None:
-        real, count = compiled.train_step, iter(range(1, 10**6))
+        real, count = stepping.train_step, iter(range(1, 10**6))
 
         def step(*arguments):
             if next(count) == update:
@@ -75,7 +75,7 @@ def interrupted(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(running, "CHECKPOINT_SECONDS", -1)
-            patch.setattr(compiled, "train_step", step)
+            patch.setattr(stepping, "train_step", step)
             with pytest.raises(KeyboardInterrupt):
                 execute(config)
 
@@ -126,7 +126,7 @@ def test_time_spent_before_the_checkpoint_counts(make, folder):
 def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_from_there(
     bnexp, small, monkeypatch, unbroken, same_record, tmp_path
 ):
-    real, count = compiled.train_step, iter(range(1, 10**6))
+    real, count = stepping.train_step, iter(range(1, 10**6))
 
     def step(*arguments):
         if next(count) == 8:
@@ -134,7 +134,7 @@ def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compiled, "train_step", step)
+        patch.setattr(stepping, "train_step", step)
         answer = bnexp("train", *small)
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.endswith("\ninterrupted; the same command continues from step 8\n")
@@ -146,7 +146,7 @@ def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_
 
 
 def test_told_twice_it_stops_at_once_from_its_last_checkpoint(bnexp, small, monkeypatch):
-    monkeypatch.setattr(compiled, "train_step", lambda *_: (sigterm(), sigterm()))
+    monkeypatch.setattr(stepping, "train_step", lambda *_: (sigterm(), sigterm()))
     answer = bnexp("train", *small)
     assert (answer.code, answer.err) == (130, "\ninterrupted; the same command starts it again\n")
 
@@ -209,12 +209,12 @@ def test_the_end_is_on_disk_before_the_checkpoint_goes(make, folder, monkeypatch
 RUNNER = """
 import sys, time
 from bnexp.cli.main import run
-from bnexp.engine import compiled
+from bnexp.engine import step as stepping
 from bnexp.runs import run as running
 
-real = compiled.train_step
+real = stepping.train_step
 running.CHECKPOINT_SECONDS = -1
-compiled.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
+stepping.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
 sys.exit(run(sys.argv[1:]))
 """
 
