@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims, or all")
     parser.add_argument("--budget", default="quick", help=f"{', '.join(BUDGETS)} (default: quick)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
-    parser.add_argument("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: one for each core)")
+    parser.add_argument(
+        "--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: one for each core)"
+    )
     parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
     parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its price; run and create nothing")

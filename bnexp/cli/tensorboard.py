@@ -25,7 +25,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("where", nargs="*", type=Path, help="a runs folder, or run folders (default: runs)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="the runs folder, if none is named")
-    parser.add_argument("--port", type=int, default=6006, help="0, or one that is taken, means a free one (default: 6006)")
+    parser.add_argument(
+        "--port", type=int, default=6006, help="0, or one that is taken, means a free one (default: 6006)"
+    )
     parser.add_argument("--bind-all", action="store_true", help="let other machines look too")
     arguments = parser.parse_args(as_flags("tensorboard", argv, ("port", "runs_dir")))
     where = [folder.expanduser() for folder in (arguments.where or [arguments.runs_dir])]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ class TensorBoardSink:
 
     def __init__(self, folder: Path, config: ExperimentConfig, resumed_at: int | None = None) -> None:
         purge = None if resumed_at is None else resumed_at + 1
+        quiet_about_the_disk()
         self._writer = SummaryWriter(str(folder), purge_step=purge, max_queue=1000, flush_secs=30)
         self._spacing = config.train.steps / MAX_POINTS
         self._last: dict[str, int] = {}
@@ -95,6 +98,19 @@ class TensorBoardSink:
         """A summary that ``SummaryWriter`` has no method for."""
         assert self._writer.file_writer is not None
         self._writer.file_writer.add_summary(summary)
+
+
+@cache
+def quiet_about_the_disk() -> None:
+    """TensorBoard writes in a thread of its own, whose traceback about a full disk would stand before what the record says."""
+    before = threading.excepthook
+
+    def told(failure: threading.ExceptHookArgs) -> None:
+        ours = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (ours and issubclass(failure.exc_type, OSError)):
+            before(failure)
+
+    threading.excepthook = told
 
 
 #: Point of observation to the title of its page of margin charts.

@@ -25,7 +25,7 @@ def all_attempts(runs_dir: Path, prefix: str = "") -> dict[str, list[Path]]:
     found: dict[str, list[tuple[int, Path]]] = {}
     try:
         entries = [e for e in os.scandir(runs_dir) if e.name.startswith(prefix) and e.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # whoever is to write there will say why it cannot be
         return {}
     for entry in entries:
         name, dot, number = entry.name.rpartition(".")

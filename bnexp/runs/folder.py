@@ -160,8 +160,10 @@ def refusal(error: OSError, folder: Path, always: bool = False) -> UserError | N
         return UserError("the disk is full", got=folder, todo="free some space and run the same command: it continues")
     if isinstance(error, FileExistsError):
         return UserError("a file is in the way of the run folder", got=folder, todo=f"mv '{folder}' '{folder}.old'")
-    if isinstance(error, FileNotFoundError) and not folder.exists() and folder.parent.exists() and not always:
-        return UserError("the run folder was removed while it was in use", got=folder, todo="run the same command again")
+    if isinstance(error, FileNotFoundError) and not folder.exists() and not always:
+        return UserError(
+            "the run folder was removed while it was in use", got=folder, todo="run the same command again"
+        )
     return UserError(
         f"the run folder cannot be written ({error.strerror})", got=folder, todo="runs_dir=FOLDER, one you may write to"
     )
@@ -173,9 +175,11 @@ def make_runs_dir(runs_dir: Path) -> None:
     Raises:
         UserError: it cannot be made.
     """
-    if runs_dir.exists() and not runs_dir.is_dir():
-        raise UserError("runs_dir is a file, not a folder", got=runs_dir, todo="runs_dir=FOLDER, one you may write to")
     with told_if_disk_refuses(runs_dir, always=True):
+        if runs_dir.exists() and not runs_dir.is_dir():
+            raise UserError(
+                "runs_dir is a file, not a folder", got=runs_dir, todo="runs_dir=FOLDER, one you may write to"
+            )
         runs_dir.mkdir(parents=True, exist_ok=True)
         ignore = runs_dir / ".gitignore"
         if not ignore.exists() and not any(runs_dir.iterdir()):

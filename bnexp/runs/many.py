@@ -270,7 +270,8 @@ def attempt(asked: Sequence[Asked], show: bool = False, wait: bool = False) -> l
         answers = [in_words(error)] * len(asked)
     seconds = time.perf_counter() - start
     return [
-        replace(ended, seconds=seconds, overrides=tuple(one.overrides)) for one, ended in zip(asked, answers, strict=True)
+        replace(ended, seconds=seconds, overrides=tuple(one.overrides))
+        for one, ended in zip(asked, answers, strict=True)
     ]
 
 

@@ -34,7 +34,7 @@ from bnexp.runs.stop import Stop, stoppable
 from bnexp.runs.summary import summarize
 
 #: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 10.0
 
 #: What is shown of a run: a bar, nothing, or whatever a counter of finished steps adds up.
 Show = bool | Callable[[int], None]
@@ -207,7 +207,7 @@ class Recording:
         sinks: list[Sink] = [Copy(TensorBoardSink(self.folder / paths.TENSORBOARD, config, self.resumed_at))]
         if callable(show):
             sinks.append(Steps(show))
-        elif show:
+        elif show and sys.stderr is not None:  # it is None where it was closed
             if self.resumed_at is not None:
                 print(f"{self.folder}: continues from step {self.resumed_at:,}", file=sys.stderr)
             sinks.append(Copy(Progress(run_title(config), config.train.steps, self.resumed_at or 0)))
@@ -224,7 +224,9 @@ class Recording:
             if not self._stopping:
                 self.save(step)
                 self._stopping = True
-            if self.alone or self._saved_at != step:  # the other runs of a program are to be saved first, at this same step
+            if (
+                self.alone or self._saved_at != step
+            ):  # the other runs of a program are to be saved first, at this same step
                 raise KeyboardInterrupt
         elif time.monotonic() - self._last_save > CHECKPOINT_SECONDS:
             self.save(step)
@@ -255,7 +257,7 @@ class Recording:
         self._writer.end(end)
         (self.folder / paths.CHECKPOINT).unlink(missing_ok=True)
         took = time.monotonic() - self._started
-        self.ended = replace(self.ended, status=ended.status, step=ended.step, execution=ended.execution, reason=ended.reason, seconds=took)
+        self.ended = replace(ended, folder=str(self.folder), overrides=self._asked.overrides, seconds=took)
 
     def abandon(self) -> None:
         """Leave the record as it is, for the same command to continue."""

@@ -55,14 +55,21 @@ class Told:
         self._steps += steps
         name = " ".join(word for word in ended.overrides if word.split("=")[0].lstrip("+") in self.varied)
         words = "was complete already" if ended.skipped else ended.status if ended.complete else ended.reason
-        self.line(f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else ""))
+        self.line(
+            f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else "")
+        )
 
     def look(self, steps: int) -> None:
         """All processes have done so many steps together."""
         self._steps = steps
         if self._bar is None:
             self._bar = tqdm(
-                total=self.num_steps, unit="step", unit_scale=True, disable=None, dynamic_ncols=True, leave=False
+                total=self.num_steps,
+                unit="step",
+                unit_scale=True,
+                dynamic_ncols=True,
+                leave=False,
+                disable=True if sys.stderr is None else None,
             )
         self._bar.set_description(f"[{self.done}/{self.num_runs}]", refresh=False)
         self._bar.update(steps - self._bar.n)
@@ -113,11 +120,12 @@ def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], t
     num_processes = count_processes(remaining, configs[0].execution.jobs)
     told = Told(len(asked), sum(config.train.steps for config in remaining), varied)
     if rest:
+        manifest = _manifest(Path(configs[0].runs_dir))
         processes = f", {num_processes} process{'es' * (num_processes > 1)}, into {configs[0].runs_dir}"
         told.line(f"{len(asked):,} runs, {len(asked) - len(rest):,} complete{processes}")
     ended = _told_complete(asked, complete, told)
     if rest:
-        ended += _carry_out(rest, num_processes, told, _manifest(Path(configs[0].runs_dir)))
+        ended += _carry_out(rest, num_processes, told, manifest)
     return ended
 
 

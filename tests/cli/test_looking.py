@@ -37,7 +37,11 @@ def test_a_sweep_that_is_complete_is_answered_from_its_records_without_torch(bne
         "print(code, 'torch' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "train", *small, "seed=0,1"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, "train", *small, "seed=0,1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr.splitlines()[-1] == "0 False"
     assert done.stderr.count("was complete already") == 2

@@ -173,7 +173,12 @@ def test_a_checkpoint_that_cannot_be_used_is_said_and_the_run_starts_anew(
 ):
     file = folder / "checkpoint.pt"
     content = file.read_bytes()
-    other = {"empty": b"", "torn": content[: len(content) // 2], "another file": b"x", "another object": saved({"step": 3})}
+    other = {
+        "empty": b"",
+        "torn": content[: len(content) // 2],
+        "another file": b"x",
+        "another object": saved({"step": 3}),
+    }
     file.write_bytes(other[how])
     ended = execute(make())
     assert f"{folder}: checkpoint.pt cannot be used; the run starts anew" in capsys.readouterr().err
