@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.budget import BUDGETS
+from bnexp.claims.base import BUDGETS
 from bnexp.claims.fig1_stability import TRACK
-from bnexp.claims.judged import cells_file
 from bnexp.claims.pinned_moments import kept_arrays
-from bnexp.claims.runs import Cell, Runs, read_cells, write_cells
+from bnexp.claims.runs import Cell, Runs, cells_file, read_cells, write_cells
 from bnexp.records import paths
 from bnexp.records.reader import RunRecord
 

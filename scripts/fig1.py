@@ -29,7 +29,7 @@ from bnexp.figures.tracks import draw_tracks, median_unit
 from bnexp.records import paths
 from bnexp.records.curves import time_to_target
 from bnexp.records.reader import RunRecord, find_runs
-from bnexp.stats.paired import Interval, bootstrap_ratio_interval, difference_interval, ratio_interval
+from bnexp.stats.intervals import intervals_by_bootstrap, intervals_by_t
 
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "fig1"
 RECORDS = FOLDER / "records"
@@ -273,7 +273,10 @@ def _ratio(base: list[Any], arm: list[Any]) -> str:
     if not all(time.observed for time in (*base, *arm)):
         return "censored"
     pair = [time.steps for time in base], [time.steps for time in arm]
-    by_t, by_bootstrap = ratio_interval(*pair), bootstrap_ratio_interval(*pair, np.random.default_rng(0))
+    by_t, by_bootstrap = (
+        intervals_by_t(*pair, "ratio")[0],
+        intervals_by_bootstrap(*pair, "ratio", np.random.default_rng(0))[0],
+    )
     return f"{by_t:.2f}; bootstrap [{by_bootstrap.low:.2f}, {by_bootstrap.high:.2f}]"
 
 
@@ -291,7 +294,7 @@ def _accuracy_table(arms: dict[str, dict[int, RunRecord]], seeds: list[int]) -> 
         for key, words in (("accuracy", "running statistics"), ("recomputed_accuracy", "recomputed statistics")):
             values = scores(arm, key)
             lines.append(
-                f"| {labels(arms)[arm]}, {words} | {np.mean(values):.2f} % | {difference_interval(values, base):+.2f} |"
+                f"| {labels(arms)[arm]}, {words} | {np.mean(values):.2f} % | {intervals_by_t(base, values)[0]:+.2f} |"
             )
     return "\n".join(lines)
 
@@ -314,7 +317,7 @@ def _drift_table(arms: dict[str, dict[int, RunRecord]], seeds: list[int]) -> str
         cells = [words, f"{np.mean(base):.3g}"]
         for arm in _with_bn(arms):
             values = drift(arm, point, key)
-            ratio: Interval = ratio_interval(base, values)
+            ratio = intervals_by_t(base, values, "ratio")[0]
             cells += [f"{np.mean(values):.3g}", f"{ratio:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from bnexp.data.cache import cached
-from bnexp.data.part import Part
-from bnexp.data.source import Source
+from bnexp.data.source import Part, Source
 
 #: None of these has any part in training a plain run from data that were parsed before; together they take some six seconds.
 NEVER = (

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 
@@ -128,15 +127,14 @@ def _by_autograd(
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The largest error of every shape."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    every = {key: np.concatenate([arrays[key] for arrays in measured]) for key in measured[0]}
+    every = all_measured(runs)
     errors_KP = np.maximum(*(every[name] for name in NORMS_UNDER_TEST))
     moment_K, ratio_K = every["second_moment"], every["ratio"]
     num_smallest, num_images = int((every["m"] == 2).sum()), int((every["dims"] == 2).sum())
     return Evidence(
         samples={
-            "formulas": Sample(arm=tuple(errors_KP.max(1).tolist())),
-            "closed form": Sample(arm=tuple(every["closed_form"].tolist())),
+            "formulas": Sample.of(errors_KP.max(1)),
+            "closed form": Sample.of(every["closed_form"]),
         },
         numbers={
             "shapes": f"{len(errors_KP)}, of which {num_smallest} with m = 2 and {num_images} of the form [N, C, H, W]",

@@ -6,22 +6,52 @@ that turns it into a verdict, before anything is run. ``analyse`` and ``draw`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.records.curves import Duration
 from bnexp.registry import Registry
-from bnexp.stats.outcome import Rule
+from bnexp.stats.verdict import Gates, Rule, Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bnexp.claims.runs import Runs
 
-BUDGETS = ("smoke", "quick", "full")
+FIRST_TUNING_SEED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a reproduction may cost. Reported seeds are 0..n-1, tuning seeds start at 1000: the two never meet.
+
+    Attributes:
+        name: ``smoke`` (seconds; can only say "not powered"), ``quick`` (minutes, embedded digits) or ``full`` (real data sets).
+        num_seeds: reported seeds of a training grid that does not say otherwise.
+        num_tuning_seeds: seeds each tuned value is tried at.
+        every_nth_value: a smoke tuning tries only every n-th value of the list.
+    """
+
+    name: str
+    num_seeds: int
+    num_tuning_seeds: int
+    every_nth_value: int = 1
+
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """Seeds that choose; nothing from them is reported but the tuning curve."""
+        return tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.num_tuning_seeds))
+
+
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget(name="smoke", num_seeds=2, num_tuning_seeds=1, every_nth_value=3),
+        Budget(name="quick", num_seeds=8, num_tuning_seeds=2),
+        Budget(name="full", num_seeds=8, num_tuning_seeds=3),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,53 +105,19 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What a rule judges: one number a seed for each side, or one a seed where the effect is a single number.
-
-    Attributes:
-        base: the side the claim compares with, ``[S]``; None where the effect is ``arm`` itself.
-        arm: the side the claim is about, ``[S]``.
-        observed_base, observed_arm: False where a duration is censored.
-    """
-
-    arm: tuple[float, ...]
-    base: tuple[float, ...] | None = None
-    observed_base: tuple[bool, ...] | None = None
-    observed_arm: tuple[bool, ...] | None = None
-
-    @classmethod
-    def durations(cls, base: Sequence[Duration], arm: Sequence[Duration]) -> Sample:
-        """Steps to a target of both arms, in the same order of seeds, with what was censored.
-
-        A run that was there before its first step, or diverged in it, counts as one step: a ratio knows no zero.
-        """
-        return cls(
-            arm=tuple(float(max(d.steps, 1)) for d in arm),
-            base=tuple(float(max(d.steps, 1)) for d in base),
-            observed_base=tuple(d.observed for d in base),
-            observed_arm=tuple(d.observed for d in arm),
-        )
-
-    @property
-    def censored(self) -> bool:
-        """Whether any duration is censored."""
-        return not all((*(self.observed_base or ()), *(self.observed_arm or ())))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What ``analyse`` makes of the records.
 
     Attributes:
         samples: endpoint name to what its rule judges; the names are those of ``Claim.endpoints``.
         gates: manipulation check to whether it passed.
-        numbers: further numbers worth telling, name to value in words.
+        numbers: further numbers worth reporting, name to value in words.
         data: whatever ``draw`` needs, JSON-like or arrays.
         notes: what the reader should know about these runs.
     """
 
     samples: Mapping[str, Sample]
-    gates: Mapping[str, bool] = field(default_factory=dict)
+    gates: Gates = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -141,7 +137,7 @@ class Claim:
 
     Attributes:
         id: file name and command-line word.
-        section: its place on the claims sheet, e.g. ``"B1"``.
+        section: its number in ``docs/claims.md``, e.g. ``"B1"``.
         statement: one sentence, as its author would say it.
         source: who says it, where.
         disputed_by: who disputes it, where; empty when nobody does.
@@ -178,3 +174,18 @@ CLAIMS: Registry[Claim] = Registry("claim")
 def register(claim: Claim) -> Claim:
     """Make a claim known under its id."""
     return CLAIMS.add(claim.id, claim)
+
+
+#: The arms of the paper's first experiment, and its grid: the claims about Fig. 1 are judged on the same runs. The rates reach
+#: half a decade to each side of what sigmoid nets of this kind like.
+NONE, BATCH = "norm=none", "norm=batch"
+PAPER_GRID = Grid(
+    overrides=("experiment=paper_mnist",),
+    vary={"norm": ("none", "batch")},
+    tuning=Tuning(key="optimizer.lr", values=(0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), same_as=NONE),
+    budgets={
+        "smoke": ("dataset=mnist_5k", "train.steps=60", "train.eval_every=10", "train.log_every=20"),
+        "quick": ("dataset=mnist_5k", "train.steps=3000", "train.eval_every=100", "train.log_every=50"),
+        "full": (),
+    },
+)

@@ -3,7 +3,7 @@
 The source normalises "different elements of the same feature map, at different locations, in the same way", so that an input
 moved by some pixels still gives the same output, moved by as many. Its alternative is one set of numbers per activation
 (channel, row, column). The source also counts the values behind a statistic as m' = m * p * q; neighbours in an image are
-alike, so far fewer are independent, which the scatter of the batch means tells.
+alike, so far fewer are independent, as the scatter of the batch means shows.
 
 Legend: N batch, C channels, H W space, K random inputs, B batches (each a feature of one input, so a norm takes them at once).
 """
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_INPUTS = {"smoke": 10, "quick": 120, "full": 400}
 NUM_BATCHES = {"smoke": 60, "quick": 600, "full": 2000}
@@ -124,14 +123,13 @@ def _digits(rng: np.random.Generator, num_batches: int) -> np.ndarray:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The largest error of every input over the situations, and how many independent values an image is worth."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    per_map_KS, per_activation_KS = (
-        np.concatenate([a[key] for a in measured]) for key in ("per_map", "per_activation")
-    )
-    effective = np.mean([np.append(a["effective_noise"], a["effective_digits"]) for a in measured], axis=0)
+    every = all_measured(runs)
+    per_map_KS, per_activation_KS = every["per_map"], every["per_activation"]
+    noise, digits = every["effective_noise"].reshape(-1, len(SMOOTHINGS)), every["effective_digits"]
+    effective = np.append(noise.mean(axis=0), digits.mean())
     pixels = IMAGE_SIZE**2
     return Evidence(
-        samples={"per map": Sample(arm=tuple(per_map_KS.max(1).tolist()))},
+        samples={"per map": Sample.of(per_map_KS.max(1))},
         gates={"statistics per activation break it": bool(per_activation_KS[:, 1:].min() > 1e-3)},
         numbers={
             "inputs": f"{len(per_map_KS)}, each moved in {len(SITUATIONS)} situations",

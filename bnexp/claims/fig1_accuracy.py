@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Sample, register
-from bnexp.claims.paper_grid import BATCH, NONE, PAPER_GRID
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import BATCH, NONE, PAPER_GRID, Claim, Endpoint, Evidence, Sample, register
+from bnexp.claims.runs import Runs, test_points
 from bnexp.figures.curves import draw_arms
 from bnexp.records.reader import RunRecord
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,13 +23,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Test accuracy in percentage points, with running statistics, at the end of the budget; a diverged run scores 0."""
     base = runs.reported(NONE)
     arm = runs.reported(BATCH)
-    points = [tuple(_test_points(by_seed[seed]) for seed in base) for by_seed in (base, arm)]
+    points = [[test_points(by_seed[seed]) for seed in base] for by_seed in (base, arm)]
     rise = float(np.median([_late_rise(record) for record in base.values()]))
     budget = (
         "converged" if rise < STILL_RISING else f"still rising by {rise:.2f} points: read it as accuracy at this budget"
     )
     return Evidence(
-        samples={"own rate": Sample(base=points[0], arm=points[1])},
+        samples={"own rate": Sample.of(points[1], base=points[0])},
         numbers={
             "test accuracy without BN": f"{np.mean(points[0]):.2f} %",
             "test accuracy with BN": f"{np.mean(points[1]):.2f} %",
@@ -38,11 +37,6 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         },
         data={"arms": {"none": list(base.values()), "batch": list(arm.values())}},
     )
-
-
-def _test_points(record: RunRecord) -> float:
-    test = record.end["test"]
-    return 100 * test["accuracy"] if test else 0.0
 
 
 def _late_rise(record: RunRecord) -> float:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Sample, register
-from bnexp.claims.paper_grid import BATCH, NONE, PAPER_GRID
+from bnexp.claims.base import BATCH, NONE, PAPER_GRID, Claim, Endpoint, Evidence, Sample, register
 from bnexp.claims.runs import Runs, probed
 from bnexp.figures.style import COLORS
 from bnexp.figures.tracks import draw_tracks, median_unit
 from bnexp.records.reader import RunRecord
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +29,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Per seed the median over all hidden units of each drift number, both arms at the baseline's best rate."""
     base, arm = runs.reported(NONE, "same"), runs.reported(BATCH, "same")
     samples = {
-        name: Sample(base=tuple(_drift(base[s], key) for s in base), arm=tuple(_drift(arm[s], key) for s in base))
+        name: Sample.of([_drift(arm[s], key) for s in base], base=[_drift(base[s], key) for s in base])
         for name, key in ENDPOINTS.items()
     }
     tracks = {name: by_seed[0] for name, by_seed in (("none", base), ("batch", arm)) if _has_tracks(by_seed[0])}

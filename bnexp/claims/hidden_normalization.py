@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Sample, Tuning, register
-from bnexp.claims.runs import Runs, final_accuracy
+from bnexp.claims.runs import Runs, times_to, tuned_target
 from bnexp.figures.style import COLORS, plain_log_axis
-from bnexp.records.curves import time_to_target
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,19 +39,15 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     samples, cells = {}, {}
     for grid, net in enumerate(NETS):
         plain = "dataset.standardize=global norm=none"
-        best = runs.tuning(plain, grid)[runs.chosen(plain, grid=grid) or 0.0]
-        target = median(final_accuracy(record) for record in best) - 0.005
-        times = {
-            arm: [time_to_target(r.curve("val/accuracy"), target) for r in runs.reported(arm, grid=grid).values()]
-            for arm in runs.arms(grid)
-        }
+        target = tuned_target(runs, plain, grid)
+        times = {arm: times_to(runs.reported(arm, grid=grid).values(), target) for arm in runs.arms(grid)}
         samples[net] = Sample.durations(times[plain], times["dataset.standardize=global norm=batch"])
         cells[net] = {arm: [time.steps for time in row] for arm, row in times.items()}
     return Evidence(samples=samples, data={"steps": cells})
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """The four cells of each factorial, one point a seed."""
+    """The four cells of each factorial, one point per seed."""
     panels = figure.subplots(1, len(NETS), sharey=True)
     everything = [step for arms in evidence.data["steps"].values() for steps in arms.values() for step in steps]
     plain_log_axis(panels[0], everything)

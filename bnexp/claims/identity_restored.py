@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
+from bnexp.stats.rules import Exact
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 NUM_BATCHES = {"smoke": 200, "quick": 2000, "full": 10_000}
@@ -101,31 +100,25 @@ def _refuses_one(name: str) -> bool:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The larger error of the two modes for every shape, and the exponent of the residual."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    every = {
-        key: np.concatenate([arrays[key] for arrays in measured]) for key in ("train", "eval", "without_eps", "extra")
-    }
-    residual_SM = np.array([arrays["residual"] for arrays in measured])
+    every = all_measured(runs)
+    residual_SM = every["residual"].reshape(-1, len(BATCH_SIZES))
     fitted = np.array(BATCH_SIZES) >= FIT_FROM
     slope = log_log_slopes(np.array(BATCH_SIZES)[fitted], residual_SM[:, fitted]).mean()
     residual_M = residual_SM.mean(0)
-    told = (2, 60, 1024)
     return Evidence(
         samples={
-            "recovered": Sample(arm=tuple(np.maximum(every["train"], every["eval"]).tolist())),
-            "parameters": Sample(arm=tuple(every["extra"].tolist())),
+            "recovered": Sample.of(np.maximum(every["train"], every["eval"])),
+            "parameters": Sample.of(every["extra"]),
         },
         numbers={
             "shapes": f"{len(every['train'])}, 2-D and 4-D",
             "largest error, batch fixed": f"{every['train'].max():.1e} in train mode, {every['eval'].max():.1e} in eval mode",
             "with gamma = sd instead of sqrt(var + eps)": f"up to {every['without_eps'].max():.1e}",
             "residual over varying batches": ", ".join(
-                f"{residual_M[BATCH_SIZES.index(m)]:.3f} sd at m = {m}" for m in told
+                f"{residual_M[BATCH_SIZES.index(m)]:.3f} sd at m = {m}" for m in (2, 60, 1024)
             ),
             "its exponent in m": f"{slope:.3f}, predicted -0.5 (m from {FIT_FROM})",
-            "m = 1": "refused by both norms"
-            if all(arrays["refuses_one"].all() for arrays in measured)
-            else "accepted by a norm",
+            "m = 1": "refused by both norms" if every["refuses_one"].all() else "accepted by a norm",
         },
         data={"batch_size": np.array(BATCH_SIZES), "residual": residual_M, "slope": slope},
     )

@@ -2,7 +2,7 @@
 
 The source says that this makes the output a fixed linear map of the input, deterministic and free of its companions, which
 can be folded into the layer before it, and that the factor m / (m - 1) removes the bias of the mini-batch variance. The
-bias is told twice: over every possible batch of a small population, without any chance in it, and over random batches.
+bias is measured twice: exactly, as the mean over every possible batch of a small population, and over random batches.
 
 Legend: m values of a feature in a batch, B batches, K random layers, M batch sizes. All possible or all random batches are the
 features of one input ``[m, B]``, so a norm sees them all in one pass.
@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_LAYERS = {"smoke": 10, "quick": 120, "full": 400}
 NUM_POPULATIONS = {"smoke": 10, "quick": 120, "full": 400}
@@ -138,10 +137,11 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Each identity's errors, and how far each interval over random batches is from its prediction."""
     from scipy import stats  # here, so that listing claims loads no scipy
 
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    cases = {key: np.concatenate([a[key] for a in measured]) for key in ("with_factor", "without_factor", "folding64")}
-    cases |= {key: np.concatenate([a[key] for a in measured]) for key in ("folding32", "companions", "train_change")}
-    biased_MB, bessel_MB = (np.concatenate([a[key] for a in measured], axis=1) for key in ("biased_MB", "bessel_MB"))
+    cases = all_measured(runs)
+    biased_MB, bessel_MB = (
+        np.concatenate([runs.measured(seed)[key] for seed in runs.seeds()], axis=1)
+        for key in ("biased_MB", "bessel_MB")
+    )
     reach = stats.norm.isf((1 - CONFIDENCE) / 2 / len(BATCH_SIZES)) / math.sqrt(bessel_MB.shape[1])
     bias_M, reach_M = bessel_MB.mean(1) - 1, reach * bessel_MB.std(1, ddof=1)
     uncovered_M = np.maximum(np.abs(bias_M) - reach_M, 0)
@@ -149,12 +149,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     by_size = list(enumerate(BATCH_SIZES))
     return Evidence(
         samples={
-            "with factor": Sample(arm=tuple(cases["with_factor"].tolist())),
-            "without factor": Sample(arm=tuple(cases["without_factor"].tolist())),
-            "random batches": Sample(arm=tuple(uncovered_M.tolist())),
-            "folding, float64": Sample(arm=tuple(cases["folding64"].tolist())),
-            "folding, float32": Sample(arm=tuple(cases["folding32"].tolist())),
-            "companions": Sample(arm=tuple(cases["companions"].tolist())),
+            "with factor": Sample.of(cases["with_factor"]),
+            "without factor": Sample.of(cases["without_factor"]),
+            "random batches": Sample.of(uncovered_M),
+            "folding, float64": Sample.of(cases["folding64"]),
+            "folding, float32": Sample.of(cases["folding32"]),
+            "companions": Sample.of(cases["companions"]),
         },
         gates={"train mode does depend on companions": bool(cases["train_change"].min() > 1e-3)},
         numbers={

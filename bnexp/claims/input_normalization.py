@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Sample, Tuning, register
-from bnexp.claims.runs import Runs, final_accuracy
+from bnexp.claims.runs import Runs, times_to, tuned_target
 from bnexp.figures.style import plain_log_axis
-from bnexp.records.curves import time_to_target
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,13 +37,9 @@ _BUDGETS = {
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Steps to the unit arm's own tuned accuracy minus 0.5 points, unit over standardised, each at its own best rate."""
-    best = runs.tuning(UNIT)[runs.chosen(UNIT) or 0.0]
-    target = median(final_accuracy(record) for record in best) - 0.005
+    target = tuned_target(runs, UNIT)
     arms = {arm: runs.reported(f"dataset.standardize={arm}") for arm in ARMS} | {"none": runs.reported(RAW, grid=1)}
-    times = {
-        arm: [time_to_target(record.curve("val/accuracy"), target) for record in by_seed.values()]
-        for arm, by_seed in arms.items()
-    }
+    times = {arm: times_to(by_seed.values(), target) for arm, by_seed in arms.items()}
     return Evidence(
         samples={arm: Sample.durations(times["unit"], times[arm]) for arm in ("global", "per_pixel", "center", "none")},
         numbers={"target": f"{target:.4f}"} | {f"own rate, {arm}": f"{_rate(runs, arm):.3g}" for arm in arms},
@@ -58,7 +52,7 @@ def _rate(runs: Runs, arm: str) -> float:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Steps to the target of every arm, one point a seed."""
+    """Steps to the target of every arm, one point per seed."""
     axes = figure.subplots()
     for place, (_arm, steps) in enumerate(evidence.data["steps"].items()):
         axes.plot(np.full(len(steps), place), steps, "o", color="#0072B2", markersize=4, alpha=0.7)

@@ -1,82 +1,91 @@
-"""From evidence to verdicts: the rule decides which statistics are computed, so that no analysis can choose its own."""
+"""From records to verdicts: what the report and the terminal show of a claim. No torch, no Hydra, no configs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Evidence, Sample
-from bnexp.records.curves import Duration
-from bnexp.stats.equivalence import levels_by_bootstrap, levels_by_t
-from bnexp.stats.interval import Interval
-from bnexp.stats.outcome import Rule, Verdict
-from bnexp.stats.paired import (
-    bootstrap_difference_interval,
-    bootstrap_ratio_interval,
-    difference_interval,
-    ratio_interval,
-)
-from bnexp.stats.survival import restricted_mean_ratio, speedup_lower_bound, to_horizon
-from bnexp.stats.verdict import Difference, Equivalence, Exact, Scaling
+from bnexp.claims.base import Claim, Evidence
+from bnexp.claims.runs import Cell, Runs, cells_file, read_cells
+from bnexp.rng import numpy_stream
+from bnexp.stats.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A claim and what the records say of it.
+
+    Attributes:
+        claim: as declared.
+        budget: of the runs.
+        runs: the records, complete or not.
+        missing: runs that the verdict would need and that are not there; with any missing, there is no verdict.
+        failure: why and where the analysis of complete runs broke down, in one line; then there is no verdict either.
+        evidence: what the analysis made of the records; None where there is no verdict.
+        verdicts: endpoint to verdict, the primary one first; empty where there is none.
+    """
+
+    claim: Claim
+    budget: str
+    runs: Runs
+    missing: tuple[Cell, ...] = ()
+    failure: str = ""
+    evidence: Evidence | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> Verdict | None:
+        """The verdict on the primary endpoint."""
+        return next(iter(self.verdicts.values()), None)
+
+
+def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
+    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``."""
+    files = {claim.id: cells_file(folder, budget, claim.id) for claim in claims}
+    return [
+        judge_claim(claim, budget, read_cells(files[claim.id]), folder) for claim in claims if files[claim.id].is_file()
+    ]
+
+
+def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> Judged:
+    """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time."""
+    runs = Runs(cells, folder)
+    judged = Judged(claim=claim, budget=budget, runs=runs, missing=tuple(runs.missing()))
+    if judged.missing or not cells:
+        return judged
+    rng = numpy_stream(0, f"claims/{claim.id}")
+    try:
+        evidence = claim.analyse(runs, rng)
+        verdicts = judge(claim, evidence, rng)
+    except Exception as error:  # one analysis' bug must not cost the other claims their verdicts
+        return replace(judged, failure=in_one_line(error))
+    if budget == "smoke":  # whatever its numbers
+        reason = "A smoke budget decides nothing; it shows that everything runs."
+        verdicts = {
+            name: Verdict("INCONCLUSIVE", reason, verdict.effect, "not powered") for name, verdict in verdicts.items()
+        }
+    return replace(judged, evidence=evidence, verdicts=verdicts)
 
 
 def judge(claim: Claim, evidence: Evidence, rng: np.random.Generator) -> dict[str, Verdict]:
     """The verdict on each endpoint, the primary one first.
 
     Raises:
-        ValueError: the analysis returned other endpoints than were declared.
+        ValueError: the analysis returned other endpoints than were declared, or a sample that its rule cannot judge.
     """
     if set(evidence.samples) != set(claim.endpoints):
         raise ValueError(f"{claim.id} declared {sorted(claim.endpoints)} and analysed {sorted(evidence.samples)}")
     return {
-        name: _judge(endpoint.rule, evidence.samples[name], evidence.gates, rng)
+        name: endpoint.rule.judge(evidence.samples[name], rng, evidence.gates)
         for name, endpoint in claim.endpoints.items()
     }
 
 
-def _judge(rule: Rule, sample: Sample, gates: Mapping[str, bool], rng: np.random.Generator) -> Verdict:
-    if isinstance(rule, Exact):
-        return rule.judge(sample.arm, gates=gates)
-    if isinstance(rule, Equivalence):
-        assert not sample.censored, "equivalence of censored durations has no rule"
-        arm, base = sample.arm, _base(sample)
-        by_bootstrap = levels_by_bootstrap(arm_S=arm, base_S=base, scale=rule.scale, rng=rng)
-        return rule.judge(by_bootstrap, levels_by_t(arm_S=arm, base_S=base, scale=rule.scale), gates=gates)
-    if isinstance(rule, Difference) and rule.scale == "ratio":
-        return rule.judge(*_ratio_intervals(sample, rng), gates=gates)
-    assert isinstance(rule, Difference | Scaling)
-    base = _base(sample)
-    return rule.judge(
-        bootstrap_difference_interval(sample.arm, base, rng), difference_interval(sample.arm, base), gates=gates
-    )
-
-
-def _base(sample: Sample) -> tuple[float, ...]:
-    """The side compared with; an effect that is one number a seed is compared with 0."""
-    return sample.base if sample.base is not None else (0.0,) * len(sample.arm)
-
-
-def _ratio_intervals(sample: Sample, rng: np.random.Generator) -> list[Interval]:
-    """Bootstrap and t on log-ratios; where runs are censored, what survival statistics can still say."""
-    assert sample.base is not None, "a ratio needs both sides"
-    if not sample.censored:
-        return [bootstrap_ratio_interval(sample.base, sample.arm, rng), ratio_interval(sample.base, sample.arm)]
-    base, arm = durations(sample)
-    if all(one.observed for one in arm):
-        return [speedup_lower_bound(base=base, arm=arm)]
-    horizon = max(one.steps for one in (*base, *arm))
-    return [
-        restricted_mean_ratio(base=to_horizon(base, horizon), arm=to_horizon(arm, horizon), horizon=horizon, rng=rng)
-    ]
-
-
-def durations(sample: Sample) -> tuple[list[Duration], list[Duration]]:
-    """Both sides of a censored sample as durations."""
-    assert sample.base is not None
-    sides = ((sample.base, sample.observed_base), (sample.arm, sample.observed_arm))
-    base, arm = (
-        [Duration(int(steps), 0.0, seen) for steps, seen in zip(times, observed or (True,) * len(times), strict=True)]
-        for times, observed in sides
-    )
-    return base, arm
+def in_one_line(error: Exception) -> str:
+    """An exception with the place it comes from: of an analysis, or of a figure that could not be drawn."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

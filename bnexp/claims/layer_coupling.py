@@ -10,7 +10,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
 from bnexp.claims.runs import Runs
 from bnexp.figures.style import COLORS, LINE_STYLES
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         for key in (f"{net}/{norm}/{quantity}" for net in NETS for norm in NORMS for quantity in QUANTITIES)
     }
     samples = {
-        f"{net}: {quantity}": Sample(base=medians[f"{net}/none/{quantity}"], arm=medians[f"{net}/batch/{quantity}"])
+        f"{net}: {quantity}": Sample.of(medians[f"{net}/batch/{quantity}"], base=medians[f"{net}/none/{quantity}"])
         for net in NETS
         for quantity in QUANTITIES
     }

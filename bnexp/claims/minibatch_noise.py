@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Measurement, Sample, Tuning, register
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import Runs, test_points
 from bnexp.records.reader import RunRecord
+from bnexp.stats.rules import Difference, Scaling
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Difference, Scaling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,32 +45,29 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Test accuracy (recomputed statistics, points) of the noisy sizes against the calm one; slope of the noise law."""
     arms = {size: runs.reported(f"norm=ghost norm.ghost_size={size}") for size in map(str, GHOSTS)}
     none = runs.reported("norm=none", grid=1)
-    accuracy = {size: [_test_points(record) for record in by_seed.values()] for size, by_seed in arms.items()}
+    accuracy = {size: [_recomputed_points(record) for record in by_seed.values()] for size, by_seed in arms.items()}
     noisy = np.mean([accuracy[size] for size in NOISY], axis=0)
     variances = np.array([runs.measured(seed)["variance"] for seed in runs.seeds()])
     slopes = log_log_slopes(SIZES[2:], variances[:, 2:])
     return Evidence(
         samples={
-            "regularises": Sample(base=tuple(accuracy[CALM]), arm=tuple(float(value) for value in noisy)),
-            "noise law": Sample(arm=tuple(float(slope) for slope in slopes)),
+            "regularises": Sample.of(noisy, base=accuracy[CALM]),
+            "noise law": Sample.of(slopes),
         },
         numbers={f"ghost size {size}": f"{np.mean(points):.2f} %" for size, points in accuracy.items()}
-        | {"no norm": f"{np.mean([_test_points(record) for record in none.values()]):.2f} %"},
+        | {"no norm": f"{np.mean([_recomputed_points(record) for record in none.values()]):.2f} %"},
         data={"accuracy": accuracy, "variances": variances},
     )
 
 
-def _test_points(record: RunRecord) -> float:
-    """Test accuracy in points, with recomputed statistics where there are any; 0 for a diverged run."""
-    test = record.end["test"]
-    if test is None:
-        return 0.0
-    recomputed = test["recomputed_accuracy"]
-    return 100 * (test["accuracy"] if recomputed is None else recomputed)
+def _recomputed_points(record: RunRecord) -> float:
+    """Test accuracy in points with recomputed statistics; with those of training where there are no others to recompute."""
+    recomputed = record.end["test"] and record.end["test"]["recomputed_accuracy"]
+    return test_points(record) if recomputed is None else 100 * recomputed
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left the noise against the batch size with the predicted slope; right the accuracy, one point a seed."""
+    """Left the noise against the batch size with the predicted slope; right the accuracy, one point per seed."""
     left, right = figure.subplots(1, 2)
     sizes = np.array(SIZES)
     variances = evidence.data["variances"]
@@ -136,7 +133,8 @@ CLAIM = register(
         caveats=(
             "Few training examples, so that there is something to regularise; the SGD batch, and with it gradient noise and "
             "number of updates, is the same in all arms.",
-            "Evaluated with recomputed statistics, or small m would be punished for a mismatch (claim J2).",
+            "Evaluated with recomputed statistics, or small m would be punished for a mismatch between training and evaluation "
+            "(docs/claims.md, J2).",
         ),
         deviations=("The calm arm has statistics over the SGD batch of 256, not over the whole training set.",),
         overturn="More data, another net or another calm arm: bnexp train norm=ghost norm.ghost_size=... train.batch_size=256",

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Sample, register
-from bnexp.claims.paper_grid import BATCH, NONE, PAPER_GRID
+from bnexp.claims.base import BATCH, NONE, PAPER_GRID, Claim, Endpoint, Evidence, Sample, register
 from bnexp.claims.runs import Runs, probed
 from bnexp.figures.style import COLORS
 from bnexp.records.drift import net_sd_change, sd_drift, standardised_sd, unit_sd
 from bnexp.records.reader import RunRecord
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +26,7 @@ OBJECTS = {
 }
 RECORDED = ("pre_norm", "post_norm", "next_input")
 KEYS = {"mean": "drift_mean", "sd": "drift_sd"}
-#: What "almost the same" is to mean: 90 % of the units with a net change of their sd below 10 % (claims sheet, A5).
+#: What "almost the same" is to mean: 90 % of the units with a net change of their sd below 10 % (docs/claims.md, A5).
 UNCHANGED, NEARLY_ALL = 1.1, 0.9
 
 
@@ -35,9 +34,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Per seed the drift of the median unit's mean and sd, and the share of units whose sd ends where it began; same rate."""
     base, arm = runs.reported(NONE, "same"), runs.reported(BATCH, "same")
     samples = {
-        f"{name} of the next layer's input": Sample(
-            base=tuple(_drift(base[s], "next_input", key) for s in base),
-            arm=tuple(_drift(arm[s], "next_input", key) for s in base),
+        f"{name} of the next layer's input": Sample.of(
+            [_drift(arm[s], "next_input", key) for s in base], base=[_drift(base[s], "next_input", key) for s in base]
         )
         for name, key in KEYS.items()
     }
@@ -50,7 +48,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     table |= {("standardised", "mean"): [[], [0.0] * len(base)], ("standardised", "sd"): [[], standardised]}
     shares = [[_share_unchanged(by_seed[s]) for s in base] for by_seed in (base, arm)]
     return Evidence(
-        samples={**samples, "sd nearly constant": Sample(arm=tuple(shares[1]))},
+        samples={**samples, "sd nearly constant": Sample.of(shares[1])},
         numbers=_numbers(table, shares)
         | {
             "net change of a unit's sd, first to last look": " and ".join(
@@ -92,8 +90,8 @@ def _numbers(table: Mapping[tuple[str, str], list[list[float]]], shares: list[li
         "drift of x^ = (z - mean) / sd": f"mean 0, sd {np.median(table['standardised', 'sd'][1]):.1g}: tautological, "
         "since its mean is 0 and its sd sqrt(v / (v + eps)) by construction; no evidence either way"
     }
-    told = [f"{100 * np.mean(row):.0f} % {words}" for row, words in zip(shares, ("without", "with BN"), strict=True)]
-    return drifts | x_hat | {"units of u' whose sd changes by less than 10 %": f"{', '.join(told)} (needed: 90 %)"}
+    percent = [f"{100 * np.mean(row):.0f} % {words}" for row, words in zip(shares, ("without", "with BN"), strict=True)]
+    return drifts | x_hat | {"units of u' whose sd changes by less than 10 %": f"{', '.join(percent)} (needed: 90 %)"}
 
 
 def kept_arrays(record: RunRecord) -> dict[str, np.ndarray]:
@@ -106,7 +104,7 @@ def kept_arrays(record: RunRecord) -> dict[str, np.ndarray]:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Drift of mean and sd of all four objects, one point a seed; hollow: computed, and steady by construction."""
+    """Drift of mean and sd of all four objects, one point per seed; hollow: computed, and steady by construction."""
     figure.set_size_inches(4.6, 4.4)
     panels = figure.subplots(2, 1)
     for axes, name in zip(panels, KEYS, strict=True):
@@ -156,9 +154,9 @@ CLAIM = register(
             "A unit that is dead throughout counts as constant.",
         ),
         deviations=(
-            "The sheet proposes the geometric mean over units; the median is not thrown by units that hardly vary.",
-            "The endpoint 'sd nearly constant' is the sheet's, with its thresholds, but was declared after the runs had been seen "
-            "for the primary one.",
+            "docs/claims.md, A5 proposes the geometric mean over units; the median is not thrown by units that hardly vary.",
+            "The endpoint 'sd nearly constant' is that of docs/claims.md, A5, with its thresholds, but was declared after the runs "
+            "had been seen for the primary one.",
             "The sd of x^ is computed from the variance of z over all held-out batches together, not batch by batch.",
         ),
         overturn="Another learning rate, or the drift of another object (all of them are in the figure)",

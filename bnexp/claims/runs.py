@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
+from bnexp.records.curves import Duration, time_to_target
 from bnexp.records.jsonfile import write_json
 from bnexp.records.paths import attempts
 from bnexp.records.reader import RunRecord
+
+#: Where, below a runs folder, each budget's lists of runs are.
+CELLS = "claims"
+
+#: How far below the tuned baseline's own final accuracy a target lies, so that the baseline's time does not depend on a noisy
+#: plateau (docs/claims.md, 0.4).
+BELOW_BASELINE = 0.005
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
 REGIMES = ("own", "same", "tuning")
@@ -108,6 +116,11 @@ def final_accuracy(record: RunRecord) -> float:
     return fmean(value or 0.0 for value in record.curve("val/accuracy").values[-5:])
 
 
+def test_points(record: RunRecord) -> float:
+    """Test accuracy after the last step in percentage points, with running statistics; 0 for a diverged run."""
+    return 100 * record.end["test"]["accuracy"] if record.end["test"] else 0.0
+
+
 def probed(record: RunRecord, *path: str) -> float:
     """A number of the record's end, by the path below ``probes``.
 
@@ -120,6 +133,23 @@ def probed(record: RunRecord, *path: str) -> float:
     if found is None:
         raise ValueError(f"{record.folder.name} {record.status} and has no {' '.join(path)}")
     return found
+
+
+def all_measured(runs: Runs) -> dict[str, np.ndarray]:
+    """The arrays of a claim's measurement with those of all its seeds joined along the first axis."""
+    measured = [runs.measured(seed) for seed in runs.seeds()]
+    return {name: np.concatenate([np.atleast_1d(arrays[name]) for arrays in measured]) for name in measured[0]}
+
+
+def tuned_target(runs: Runs, arm: str, grid: int = 0) -> float:
+    """A validation accuracy in [0, 1] that an arm reaches by its own tuning: the median at its chosen value, less a margin."""
+    best = runs.tuning(arm, grid)[runs.chosen(arm, grid=grid) or 0.0]
+    return median(final_accuracy(record) for record in best) - BELOW_BASELINE
+
+
+def times_to(records: Iterable[RunRecord], target: float) -> list[Duration]:
+    """How long each run took to a validation accuracy in [0, 1]."""
+    return [time_to_target(record.curve("val/accuracy"), target) for record in records]
 
 
 def select(tried: Mapping[float, Sequence[RunRecord]]) -> float:
@@ -136,3 +166,8 @@ def write_cells(file: Path, cells: Sequence[Cell]) -> None:
 def read_cells(file: Path) -> list[Cell]:
     """What :func:`write_cells` kept."""
     return [Cell(**row) for row in json.loads(file.read_text(encoding="utf-8"))["cells"]]
+
+
+def cells_file(folder: Path, budget: str, claim_id: str) -> Path:
+    """Where a claim's list of runs is kept."""
+    return folder / CELLS / budget / f"{claim_id}.json"

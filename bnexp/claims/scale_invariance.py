@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
+from bnexp.stats.rules import Exact
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_LAYERS = {"smoke": 8, "quick": 120, "full": 400}
 SCALES = tuple(10.0**exponent for exponent in np.arange(-2, 3.01, 0.5))
@@ -88,17 +87,15 @@ def _through(name: str, eps: float, u: Any, W: Any, dy: Any) -> tuple[Any, Any, 
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Every layer's largest error over the scales, and the exponent of the error that eps makes."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    exact_KAP, error_KA, ratio_KA = (
-        np.concatenate([a[key] for a in measured]) for key in ("exact", "with_eps", "ratio")
-    )
+    every = all_measured(runs)
+    exact_KAP, error_KA, ratio_KA = every["exact"], every["with_eps"], every["ratio"]
     fitted = (ratio_KA > FIT_BETWEEN[0]) & (ratio_KA < FIT_BETWEEN[1])
     exponents_K = [
         float(log_log_slopes(r[f], e[None, f])[0]) for r, e, f in zip(ratio_KA, error_KA, fitted, strict=True)
     ]
-    samples = {part: Sample(arm=tuple(exact_KAP[:, :, index].max(1).tolist())) for index, part in enumerate(PARTS)}
+    samples = {part: Sample.of(exact_KAP[:, :, index].max(1)) for index, part in enumerate(PARTS)}
     return Evidence(
-        samples={**samples, "eps exponent": Sample(arm=tuple(exponent - 1 for exponent in exponents_K))},
+        samples={**samples, "eps exponent": Sample.of([exponent - 1 for exponent in exponents_K])},
         numbers={
             "layers": f"{len(exact_KAP)}, half of them convolutions, each at {len(SCALES)} scales from 0.01 to 1000",
             **{f"largest error, {part}": f"{max(sample.arm):.1e}" for part, sample in samples.items()},

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_FEATURES = {"smoke": 40, "quick": 400, "full": 4000}
 NUM_STEPS = {"smoke": 30, "quick": 500, "full": 5000}
@@ -141,28 +140,21 @@ def _net_inputs(
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How far out of [0, 1] every feature's values reach, and whether they have mean 0 and variance v / (v + eps)."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-
-    def every(key: str) -> np.ndarray:
-        return np.concatenate([np.atleast_1d(arrays[key]) for arrays in measured])
-
-    reach_F = np.concatenate([np.maximum(-every(f"{s}/least"), every(f"{s}/largest") - 1).clip(0) for s in SOURCES])
-    standardised_F = np.concatenate([every(f"{source}/standardised") for source in SOURCES])
+    every = all_measured(runs)
+    reach_F = np.concatenate([np.maximum(-every[f"{s}/least"], every[f"{s}/largest"] - 1).clip(0) for s in SOURCES])
     ranges = {
-        s: (every(f"{s}/least").min(), every(f"{s}/largest").max(), every(f"{s}/outside").mean()) for s in SOURCES
+        s: (every[f"{s}/least"].min(), every[f"{s}/largest"].max(), every[f"{s}/outside"].mean()) for s in SOURCES
     }
     bounds = np.sqrt(np.array(BOUND_SIZES) - 1)
-    outlier_M, tried_M = (
-        np.max([arrays[key] for arrays in measured], axis=0) for key in ("one_outlier", "largest_tried")
-    )
-    outputs = measured[0]["outputs"]
+    outlier_M, tried_M = (every[key].reshape(-1, len(bounds)).max(axis=0) for key in ("one_outlier", "largest_tried"))
+    outputs = every["outputs"][:3]  # of the first seed
     return Evidence(
         samples={
-            "inside": Sample(arm=tuple(reach_F.tolist())),
-            "standardised": Sample(arm=tuple(standardised_F.tolist())),
-            "bound": Sample(arm=tuple((outlier_M - bounds).tolist())),
+            "inside": Sample.of(reach_F),
+            "standardised": Sample.of(np.concatenate([every[f"{s}/standardised"] for s in SOURCES])),
+            "bound": Sample.of(outlier_M - bounds),
         },
-        gates={"min-max scaling passes the same check": not every("min_max_outside").any()},
+        gates={"min-max scaling passes the same check": not every["min_max_outside"].any()},
         numbers={
             "features": f"{len(reach_F)}, m = {BATCH_SIZE}; {int((reach_F > 0).sum())} of them leave [0, 1]",
             **{

@@ -10,7 +10,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
 from bnexp.claims.runs import Runs
 from bnexp.figures.style import COLORS
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     medians = {norm: tuple(float(np.median(runs.measured(seed)[norm])) for seed in runs.seeds()) for norm in NORMS}
     ratios = {norm: np.array(medians[norm]) / np.array(medians["none"]) for norm in NORMS}
     return Evidence(
-        samples={"batch": Sample(base=medians["batch"], arm=medians["none"])},
+        samples={"batch": Sample.of(medians["none"], base=medians["batch"])},
         numbers={f"norm={norm}": f"{np.median(ratio):.2f} times a step without" for norm, ratio in ratios.items()},
         data={"ratios": ratios},
         notes=(
@@ -56,7 +56,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Step time relative to a net without norm, one point a repetition."""
+    """Step time relative to a net without norm, one point per repetition."""
     axes = figure.subplots()
     for place, (norm, ratio) in enumerate(evidence.data["ratios"].items()):
         axes.plot(np.full(len(ratio), place), ratio, "o", color=COLORS.get(norm, "#009E73"), markersize=5, alpha=0.7)

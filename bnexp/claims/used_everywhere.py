@@ -16,7 +16,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
 from bnexp.figures.style import COLORS
-from bnexp.stats.verdict import Exact
+from bnexp.stats.rules import Exact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,7 +148,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     num_with = sum(family.has_batch for family in families)
     with_batch_K = measured["counts"][:, 0] > 0
     return Evidence(
-        samples={"majority": Sample(arm=(float(max(0, len(families) // 2 + 1 - num_with)),))},
+        samples={"majority": Sample.of([max(0, len(families) // 2 + 1 - num_with)])},
         numbers={
             "families with BN in every variant": _share(families),
             "families with BN in some variant": f"{sum(f.num_with_batch > 0 for f in families)} of {len(families)}",
@@ -170,7 +170,7 @@ def _share(families: list[Family]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """A tile a family, by the year of its paper."""
+    """One tile per family, by the year of its paper."""
     figure.set_size_inches(4.8, 4.6)
     axes: Axes = figure.subplots()
     families = evidence.data["families"]
@@ -211,7 +211,7 @@ CLAIM = register(
         },
         caveats=(
             "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
-            "A library keeps its old architectures: the share by year tells more than the total.",
+            "A library keeps its old architectures: the share by year says more than the total.",
             "Containing BN is not the same as needing it.",
         ),
         overturn="another frame, such as the architectures published in one recent year",

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.runs import Runs, all_measured
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
+from bnexp.stats.rules import Exact
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 NUM_STEPS = {"smoke": 5, "quick": 150, "full": 1000}
 NUM_GROWTH_STEPS = {"smoke": 40, "quick": 2000, "full": 20_000}
@@ -121,10 +120,10 @@ def _cosine(w: Any, g: Any) -> float:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Both errors at every step and layer, and the exponents with which weights grow."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    errors = {arm: np.concatenate([a[arm].reshape(-1, 2) for a in measured]) for arm in ARMS}
+    every, measured = all_measured(runs), [runs.measured(seed) for seed in runs.seeds()]
+    errors = {arm: every[arm].reshape(-1, 2) for arm in ARMS}
     cosine, square = (np.concatenate([errors[arm][:, index] for arm in IDENTITY]) for index in (0, 1))
-    others = np.concatenate([a[f"{arm}, other parameters"].ravel() for a in measured for arm in IDENTITY])
+    others = np.concatenate([every[f"{arm}, other parameters"].ravel() for arm in IDENTITY])
     steps_P = measured[0]["steps"]
     lengths = {labels: np.mean([a[labels] / a[labels][0] for a in measured], axis=0) for labels in LABELS}
     late = steps_P >= steps_P[-1] / 10
@@ -132,13 +131,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     largest = {arm: float(errors[arm][:, 1].max()) for arm in ARMS}
     layers = {arm: measured[0][arm].shape[1] for arm in IDENTITY}
 
-    def told(slope_L: np.ndarray) -> str:
+    def in_words(slope_L: np.ndarray) -> str:
         return ", ".join(f"{slope:.2f}" for slope in slope_L) + f" from step {int(steps_P[late][0])} on (theory 0.25)"
 
     return Evidence(
         samples={
-            "orthogonal": Sample(arm=tuple(cosine.tolist())),
-            "right triangle": Sample(arm=tuple(square.tolist())),
+            "orthogonal": Sample.of(cosine),
+            "right triangle": Sample.of(square),
         },
         gates={"momentum and weight decay break it": all(largest[arm] > 1e-6 for arm in BREAKING)},
         numbers={
@@ -146,7 +145,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             **{f"largest error of the squared length, {arm}": f"{value:.1e}" for arm, value in largest.items()},
             "largest |cosine| of w and g, gamma, beta and the output layer": f"{others.max():.2f}",
             **{
-                f"exponent of ||w|| in t by layer, {LABELS[labels]}": told(slope_L)
+                f"exponent of ||w|| in t by layer, {LABELS[labels]}": in_words(slope_L)
                 for labels, slope_L in exponents.items()
             },
         },
@@ -213,7 +212,7 @@ CLAIM = register(
             "runs the exponent falls below 1/4. It depends on the window, is reported and not judged.",
         ),
         overturn="a step of plain SGD in float64 after which a layer's length differs from the triangle's by 1e-8",
-        deviations=("eps = 1e-30 in the place of the usual 1e-5, which is told beside it.",),
+        deviations=("eps = 1e-30 in the place of the usual 1e-5, whose errors are shown beside it.",),
         analyse=analyse,
         draw=draw,
     )

@@ -7,30 +7,48 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
-from bnexp.data.import_files import copy_in, find_official
-from bnexp.data.official import OFFICIAL, inspect
+from bnexp.data.image_folder import list_pictures
+from bnexp.data.official import OFFICIAL, copy_in, find_official, inspect, look_alikes
 from bnexp.errors import UserError, unknown_name
+from bnexp.rng import numpy_stream
 
 DONE = 0
+
+#: Turns CIFAR-10's binary version (rows of a label and 3 x 32 x 32 bytes) into an .npz file.
+_BINARY_CIFAR = (
+    "import sys, pathlib, numpy as np; "
+    "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "
+    'a, b = (rows(name).reshape(-1, 3073) for name in ("data_batch_*.bin", "test_batch.bin")); '
+    "x = lambda r: r[:, 1:].reshape(-1, 3, 32, 32); "
+    "np.savez(sys.argv[2], x_train=x(a), y_train=a[:, 0], x_test=x(b), y_test=b[:, 0])"
+)
+
+_HERE = {True: "yes", False: "no", None: "yours"}
 
 _EPILOG = """\
   bnexp data list                        what is here, and what getting the rest costs
   bnexp data fetch mnist cifar10         download, verify and parse
   bnexp data check                       checksums of everything that is here
   bnexp data import ~/Downloads          copy official files found below a folder, whatever they are called
+  bnexp data split imgs                  imgs-split/train and /test from class folders imgs/cat, imgs/dog
 """
 
 
 @dataclass(frozen=True)
-class Row:
+class Entry:
     """One data set in ``bnexp data list``.
 
     Attributes:
@@ -47,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Condition:
     """One data set in ``bnexp data check``: ``state`` is ``good``, ``damaged``, ``incomplete`` or ``absent``."""
 
     name: str
@@ -61,6 +79,8 @@ def main(argv: list[str]) -> int:
     Raises:
         UserError: an unknown data set, a damaged or missing file, no network.
     """
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        argv = ["list", *argv]
     arguments = _parser().parse_args(argv)
     data_dir = resolve_data_dir(arguments.data_dir)
     if arguments.action == "list":
@@ -69,21 +89,32 @@ def main(argv: list[str]) -> int:
         return _fetch(data_dir, arguments.names)
     if arguments.action == "check":
         return _check(data_dir, arguments.names, arguments.json)
-    return _import(data_dir, Path(arguments.path).expanduser(), arguments.name)
+    path = Path(os.path.expanduser(arguments.path))
+    if arguments.action == "split":
+        return _split(path)
+    return _import(data_dir, path, arguments.name)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints in our three parts."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog} cannot be used like this", got=message, todo=f"{self.prog} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "--data-dir", metavar="FOLDER", help="the data folder (default: $BNEXP_DATA, else a cache folder)"
     )
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "bnexp data",
+        allow_abbrev=False,
         description=__doc__.splitlines()[0],
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check|import")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check|import|split")
     listing = actions.add_parser("list", parents=[shared], help="what is here")
     fetching = actions.add_parser("fetch", parents=[shared], help="download what is not here")
     fetching.add_argument("names", nargs="+", metavar="NAME")
@@ -92,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", parents=[shared], help="copy official files found below a path")
     importing.add_argument("path", metavar="PATH")
     importing.add_argument("name", nargs="?", metavar="NAME", help="only this data set")
+    splitting = actions.add_parser("split", parents=[shared], help="draw a test part from folders of classes")
+    splitting.add_argument("path", metavar="PATH")
     for action in (listing, checking):
         action.add_argument("--json", action="store_true", help="for machines")
     return parser
@@ -104,39 +137,34 @@ def _list(data_dir: Path, as_json: bool) -> int:
         _print_json(data_dir, rows)
         return DONE
     table = [["dataset", "here", "on disk", "to get it", "what"]]
-    table += [[row.name, _yes(row.here), _size(row.bytes), _cost(row), row.what] for row in rows]
+    table += [
+        [row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", _cost(row), row.what]
+        for row in rows
+    ]
     print(f"data folder: {data_dir}\n{columns(table)}")
     return DONE
 
 
-def _print_json(data_dir: Path, rows: Sequence[Row] | Sequence[Verdict]) -> None:
+def _print_json(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition]) -> None:
     print(json.dumps({"data_dir": str(data_dir), "datasets": [asdict(row) for row in rows]}, indent=2))
 
 
-def _row(name: str, data_dir: Path, what: str) -> Row:
+def _row(name: str, data_dir: Path, what: str) -> Entry:
     cache = cache_file(data_dir, name)
     if name not in OFFICIAL:
         embedded = SOURCES[name].fingerprint is None
-        return Row(name, True if embedded else None, _bytes([cache]), 0, what)
+        return Entry(name, True if embedded else None, _bytes([cache]), 0, what)
     official = OFFICIAL[name]
     here = cache.is_file() or any(all((data_dir / file.path).is_file() for file in form) for form in official.forms)
     places = [data_dir / file.path for form in official.forms for file in form]
-    return Row(name, here, _bytes([*places, cache]), official.download_mb, what)
+    return Entry(name, here, _bytes([*places, cache]), official.download_mb, what)
 
 
 def _bytes(files: Sequence[Path]) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _yes(here: bool | None) -> str:
-    return {True: "yes", False: "no", None: "yours"}[here]
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.0f} MB" if num_bytes else "-"
-
-
-def _cost(row: Row) -> str:
+def _cost(row: Entry) -> str:
     if row.here is None:
         return f"dataset={row.name} dataset.path=PATH"
     return "nothing" if row.here else f"{row.download_mb} MB over the network"
@@ -150,43 +178,48 @@ def _fetch(data_dir: Path, names: Sequence[str]) -> int:
 
 
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
-    verdicts = [verdict_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    conditions = [
+        condition_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None
+    ]
     if as_json:
-        _print_json(data_dir, verdicts)
+        _print_json(data_dir, conditions)
     else:
-        table = [["dataset", "state", ""], *([verdict.name, verdict.state, verdict.detail] for verdict in verdicts)]
+        table = [
+            ["dataset", "state", ""],
+            *([condition.name, condition.state, condition.detail] for condition in conditions),
+        ]
         print(f"data folder: {data_dir}\n{columns(table)}")
-    if damaged := [verdict for verdict in verdicts if verdict.state == "damaged"]:
+    if damaged := [condition for condition in conditions if condition.state == "damaged"]:
         raise UserError(
-            f"damaged data: {', '.join(verdict.name for verdict in damaged)}",
-            got="; ".join(verdict.detail for verdict in damaged),
-            todo="delete these files, then bnexp data fetch " + " ".join(verdict.name for verdict in damaged),
+            f"damaged data: {', '.join(condition.name for condition in damaged)}",
+            got="; ".join(condition.detail for condition in damaged),
+            todo="delete these files, then bnexp data fetch " + " ".join(condition.name for condition in damaged),
         )
     return DONE
 
 
-def verdict_of(name: str, data_dir: Path) -> Verdict:
+def condition_of(name: str, data_dir: Path) -> Condition:
     cache = cache_file(data_dir, name)
     try:
         parsed = bool(cache.is_file() and read_cache(cache))
     except UserError:
-        return Verdict(name, "damaged", str(cache))
+        return Condition(name, "damaged", str(cache))
     if name not in OFFICIAL:
-        return Verdict(
+        return Condition(
             name,
             "good",
             "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use",
         )
     holding = inspect(data_dir, OFFICIAL[name])
     if holding.damaged:
-        return Verdict(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
+        return Condition(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
     if holding.form:
-        return Verdict(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
+        return Condition(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
     if parsed:
-        return Verdict(name, "good", "parsed copy matches its checksum; the original files are not here")
+        return Condition(name, "good", "parsed copy matches its checksum; the original files are not here")
     if len(holding.missing) < len(OFFICIAL[name].forms[0]):
-        return Verdict(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
-    return Verdict(name, "absent", f"bnexp data fetch {name}")
+        return Condition(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
+    return Condition(name, "absent", f"bnexp data fetch {name}")
 
 
 def _import(data_dir: Path, path: Path, name: str | None) -> int:
@@ -195,16 +228,52 @@ def _import(data_dir: Path, path: Path, name: str | None) -> int:
     names = list(OFFICIAL) if name is None else _importable(name)
     found = find_official(path, names)
     if not found:
-        looked_for = ", ".join(file.name for wanted in names for file in OFFICIAL[wanted].forms[0])
+        alike = look_alikes(path, names)
+        wanted = ", ".join(file.name for file in OFFICIAL[name or "mnist"].forms[0])
+        todo = f"bnexp data import PATH, with the files of {name or 'mnist, or of another set'}: {wanted}"
+        if any("binary version" in words for words in alike):
+            todo = f"{shlex.quote(sys.executable)} -c {shlex.quote(_BINARY_CIFAR)} {shlex.quote(str(path))} cifar.npz   (then "
+            todo += "dataset=npz dataset.path=cifar.npz), or bnexp data fetch cifar10"
         raise UserError(
             f"no intact official files of {name or 'any data set'} below this path (they are recognised by checksum)",
-            got=path,
-            todo=f"bnexp data import PATH, with files such as {looked_for}",
+            got="; ".join([str(path), *alike[:4], *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]),
+            todo=todo,
         )
     for match in found:
         target = copy_in(match, data_dir)
         print(f"{match.name}: {match.file.name} " + (f"<- {match.path}" if target else "is here already"))
     return _summarise(data_dir, sorted({match.name for match in found}))
+
+
+def _split(path: Path) -> int:
+    """Class folders as a data set with a training and a test part, of hard links where the disk can have them."""
+    source = path.resolve()
+    target = path.parent / f"{path.name}-split" if path.name else source.with_name(f"{source.name}-split")
+    advice = "bnexp data split FOLDER   (which holds a folder of pictures for each class)"
+    if target.exists():
+        raise UserError(
+            "there is something at the place of the new folder", got=target, todo=f"rm -r {shlex.quote(str(target))}"
+        )
+    if not source.is_dir():
+        raise UserError("there is no folder at this path", got=path, todo=advice)
+    classes = {name: files for name, files in list_pictures(source).classes.items() if files}
+    if len(classes) < 2 or min(map(len, classes.values())) < 2:
+        got = ", ".join(f"{name}: {len(files)}" for name, files in classes.items()) or f"no pictures in {path}"
+        raise UserError("each of at least two classes needs two pictures or more", got=got, todo=advice)
+    for name, files in classes.items():
+        order = numpy_stream(0, f"data split/{name}").permutation(len(files))
+        drawn = {files[index] for index in order[: max(1, len(files) // 5)]}
+        for file in files:
+            inside = file.relative_to(source)
+            place = target / ("test" if file in drawn else "train") / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(file, place)
+            except OSError:
+                shutil.copyfile(file, place)
+    print(f"{len(classes)} classes, a fifth of each drawn for testing; use it with")
+    print(f"  bnexp train dataset=image_folder dataset.path={shlex.quote(str(target))}")
+    return DONE
 
 
 def _summarise(data_dir: Path, names: Sequence[str]) -> int:

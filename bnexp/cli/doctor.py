@@ -237,7 +237,7 @@ def torchvision_import() -> Iterator[Item]:
 
 def data_sets(data_dir: str | None) -> Iterator[Item]:
     """Which data sets are here, with the checksums of their files and of their parsed copies."""
-    from bnexp.cli.data import verdict_of
+    from bnexp.cli.data import condition_of
     from bnexp.data import SOURCES, resolve_data_dir
 
     _say("verifying the data that is here")
@@ -245,7 +245,7 @@ def data_sets(data_dir: str | None) -> Iterator[Item]:
     for name in SOURCES:
         if SOURCES[name].fingerprint is not None:
             continue  # a user's own files have no official checksum
-        verdict = verdict_of(name, folder)
+        verdict = condition_of(name, folder)
         fetch = f"{program()} data fetch {name}"
         todo = {"damaged": f"delete these files, then {fetch}", "incomplete": fetch}.get(verdict.state, "")
         found = f"{verdict.state}: {verdict.detail}"

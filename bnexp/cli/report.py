@@ -38,8 +38,7 @@ def main(argv: list[str]) -> int:
     _require_reproduced(arguments.runs_dir, arguments.budget)
 
     from bnexp.report.build import build, gather
-    from bnexp.report.rows import as_json
-    from bnexp.report.terminal import verdict_table
+    from bnexp.report.words import as_json, verdict_table
 
     judged = gather(claims, arguments.budget, arguments.runs_dir)
     written = build(judged, arguments.out or arguments.runs_dir / "report")
@@ -76,7 +75,7 @@ def _require_reproduced(runs_dir: Path, budget: str) -> None:
         UserError: no such budget, or nothing was reproduced with it here.
     """
     from bnexp.claims.base import BUDGETS
-    from bnexp.claims.judged import CELLS
+    from bnexp.claims.runs import CELLS
 
     if budget not in BUDGETS:
         guess = nearest(budget, BUDGETS) or "quick"

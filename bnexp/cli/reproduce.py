@@ -15,10 +15,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.base import Claim
-from bnexp.claims.budget import BUDGETS, Budget
-from bnexp.claims.judged import Judged, cells_file
-from bnexp.claims.runs import write_cells
+from bnexp.claims.base import BUDGETS, Budget, Claim
+from bnexp.claims.judge import Judged
+from bnexp.claims.runs import cells_file, write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, duration, program
@@ -26,11 +25,10 @@ from bnexp.config.checks import whole
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError, unknown_name
 from bnexp.records.ended import Ended
-from bnexp.report.rows import as_json, missing_words, section_key
-from bnexp.report.terminal import verdict_table
-from bnexp.report.words import counted
+from bnexp.report.words import as_json, missing_words, section_key, verdict_table
 from bnexp.runs.folder import told_if_disk_refuses
 from bnexp.runs.plan import Job, Plan, make_plan
+from bnexp.stats.verdict import counted
 
 #: Settings that may be given with = as well as with --.
 SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards")

@@ -1,32 +1,37 @@
-"""The data folder, and parsed arrays kept in it: written once under a temporary name, checked at every reading."""
+"""The data folder, and what is kept in it: parsed arrays, written once and checked at every reading, and hashes of pictures."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
 import os
-import zipfile
+import shlex
+import stat
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from bnexp.data.part import Part
-from bnexp.data.source import Source
+from bnexp.data.source import Part, Source, tell
 from bnexp.errors import UserError
-
-_log = logging.getLogger(__name__)
 
 
 def default_data_dir() -> Path:
-    """The folder for data files: ``$BNEXP_DATA``, else ``bnexp`` in ``$XDG_CACHE_HOME`` else ``~/.cache``."""
+    """The folder for data files: ``$BNEXP_DATA``, else ``bnexp`` in ``$XDG_CACHE_HOME`` else ``~/.cache``.
+
+    A user without a home folder gets one for temporary files.
+    """
     if chosen := os.environ.get("BNEXP_DATA"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bnexp"
+        return resolve_data_dir(chosen)
+    home = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(tempfile.gettempdir() if home.startswith("~") else home) / "bnexp"
 
 
 def resolve_data_dir(chosen: str | None) -> Path:
     """The folder a config or a command line asks for, null meaning :func:`default_data_dir`."""
-    return Path(chosen).expanduser() if chosen else default_data_dir()
+    return Path(os.path.expanduser(chosen)) if chosen else default_data_dir()
 
 
 def cache_file(data_dir: Path, name: str) -> Path:
@@ -35,20 +40,25 @@ def cache_file(data_dir: Path, name: str) -> Path:
 
 
 def cached(data_dir: Path, name: str, parse: Callable[[], Source]) -> Source:
-    """What ``parse`` returns, parsed at most once per data folder; a folder that cannot be written is no hindrance.
+    """What ``parse`` returns, parsed at most once per data folder.
+
+    A kept copy that is damaged or cannot be read is named and made anew; a folder that cannot be written is no hindrance.
 
     Raises:
-        UserError: the cached file is damaged, or what ``parse`` raises.
+        UserError: what ``parse`` raises.
     """
     file = cache_file(data_dir, name)
-    if file.exists():
-        return read_cache(file)
+    if os.path.lexists(file):
+        try:
+            return read_cache(file)
+        except UserError as error:
+            tell(f"{error.what} ({file}); it is made anew")
     source = parse()
     try:
-        _write(file, source)
+        _replace(file, lambda partial: _write(partial, source))
     except OSError as error:
-        _log.warning(
-            "cannot keep parsed data in %s (%s); dataset=%s is parsed again at every start", file.parent, error, name
+        tell(
+            f"cannot keep parsed data in {file.parent} ({error.strerror}); dataset={name} is parsed again at every start"
         )
     return source
 
@@ -57,43 +67,92 @@ def read_cache(file: Path) -> Source:
     """The arrays in ``file``, compared with the checksum stored beside them.
 
     Raises:
-        UserError: truncated, changed or not a cache of ours.
+        UserError: truncated, changed, not to be read or not a cache of ours.
     """
+    why = "its checksum does not match"
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             train = Part(arrays["train_images"], arrays["train_labels"])
             test = Part(arrays["test_images"], arrays["test_labels"])
             source = Source(train, test, int(arrays["num_classes"]))
-            intact = source.checksum == str(arrays["checksum"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise _damaged(file) from error
-    if not intact:
-        raise _damaged(file)
-    return source
+            if source.checksum == str(arrays["checksum"]):
+                return source
+    except Exception as error:  # whatever numpy and zipfile make of a damaged file
+        why = getattr(error, "strerror", None) or "it is no intact archive"
+    raise UserError(
+        f"the parsed copy of dataset={file.stem} is damaged: {why}", got=file, todo=f"rm {shlex.quote(str(file))}"
+    )
 
 
-def _write(file: Path, source: Source) -> None:
+def _write(partial: Path, source: Source) -> None:
+    with partial.open("wb") as stream:
+        np.savez(
+            stream,
+            train_images=source.train.images,
+            train_labels=source.train.labels,
+            test_images=source.test.images,
+            test_labels=source.test.labels,
+            num_classes=np.array(source.num_classes),
+            checksum=np.array(source.checksum),
+        )
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make the file under a name of this process's own, then rename it: readers see all of it or nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as stream:
-            np.savez(
-                stream,
-                train_images=source.train.images,
-                train_labels=source.train.labels,
-                test_images=source.test.images,
-                test_labels=source.test.labels,
-                num_classes=np.array(source.num_classes),
-                checksum=np.array(source.checksum),
-            )
+        write(partial)
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _damaged(file: Path) -> UserError:
-    return UserError(
-        f"the parsed copy of dataset={file.stem} is damaged: its checksum does not match",
-        got=file,
-        todo=f"rm '{file}'   (it is made again from the original files; bnexp data check {file.stem} looks at those)",
-    )
+class Digests:
+    """Hashes of a user's files, kept in the data folder so that only files whose date, size or place changed are read again.
+
+    A context: what was learnt is kept at its end, if the files are many enough for that to pay.
+    """
+
+    _PAYS_FROM = 500
+    _UNSETTLED_NS = 2_000_000_000  # a file changed this recently may change again within one tick of the clock
+
+    def __init__(self, data_dir: Path, root: Path) -> None:
+        name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
+        self._file = data_dir / "cache" / f"pictures-{name}.json"
+        self._known: dict[str, list[object]] = {}
+        self._now: dict[str, list[object]] = {}
+
+    def __enter__(self) -> Digests:
+        try:
+            known = json.loads(self._file.read_text(encoding="ascii"))
+            self._known = known if isinstance(known, dict) else {}
+        except (OSError, ValueError):
+            self._known = {}
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and len(self._now) >= self._PAYS_FROM and self._now != self._known:
+            try:
+                _replace(self._file, lambda partial: partial.write_text(json.dumps(self._now), encoding="ascii"))
+            except OSError:
+                return  # the files are read again the next time
+
+    def of(self, file: Path) -> str:
+        """Hash of the contents of a file (blake2b, 16 bytes, hex); "" of one that cannot be read, or is a pipe or a device."""
+        try:
+            facts = os.stat(file)
+        except OSError:
+            return ""
+        if not stat.S_ISREG(facts.st_mode):
+            return ""
+        seen: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+        entry = self._known.get(str(file))
+        if not isinstance(entry, list) or entry[:-1] != seen:
+            try:
+                entry = [*seen, hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()]
+            except OSError:
+                return ""
+        if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > self._UNSETTLED_NS:
+            self._now[str(file)] = entry
+        return str(entry[-1])

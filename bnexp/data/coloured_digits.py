@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from bnexp.config.checks import choice, real
-from bnexp.data.part import Part
 from bnexp.data.shifts import recolour
-from bnexp.data.source import SOURCES, Source, register
+from bnexp.data.source import SOURCES, Part, Source, register
 from bnexp.rng import numpy_stream
 
 DIGITS = ("mnist_5k", "mnist")

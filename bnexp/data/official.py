@@ -1,4 +1,4 @@
-"""The official files of the well-known data sets: their places, their checksums, and what of them a folder holds.
+"""The official files of the well-known data sets: their places and checksums, what of them a folder holds, and copying them in.
 
 Imports no torch: listing and checking answer at once. A test compares the checksums with those of torchvision's own
 classes.
@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import shlex
+import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from bnexp.data.user_files import kind_of
+from bnexp.errors import UserError
+
 _BLOCK = 1 << 20
 _LARGEST_CONTENT = 1 << 26
+_OFFICIAL_STARTS = (b"\x1f\x8b", b"\0\0\x08\x01", b"\0\0\x08\x03", b"MATLAB")
 
 
 @dataclass(frozen=True)
@@ -212,7 +219,7 @@ def content_md5(path: Path) -> str | None:
 
 def _md5(stream: BinaryIO | gzip.GzipFile, limit: int | None = None) -> str:
     digest, num_bytes = hashlib.md5(usedforsecurity=False), 0
-    for block in _blocks(stream):
+    while block := stream.read(_BLOCK):
         num_bytes += len(block)
         if limit is not None and num_bytes > limit:
             raise OSError("too large")
@@ -220,6 +227,113 @@ def _md5(stream: BinaryIO | gzip.GzipFile, limit: int | None = None) -> str:
     return digest.hexdigest()
 
 
-def _blocks(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK):
-        yield block
+@dataclass(frozen=True)
+class Found:
+    """A file on this machine that is (or holds the contents of) an official one."""
+
+    path: Path
+    name: str
+    file: OfficialFile
+
+
+def find_official(root: Path, names: Sequence[str]) -> list[Found]:
+    """Every official file of the data sets ``names`` below ``root`` (a folder or one file), whatever it is called.
+
+    Each of a set's files is reported once, at the first place in alphabetical order.
+    """
+    wanted = [(name, file) for name in names for form in OFFICIAL[name].forms for file in form]
+    found: dict[OfficialFile, Found] = {}
+    for path in _candidates(root, {file.name for _, file in wanted}):
+        try:
+            whole, inside = file_md5(path), content_md5(path)
+        except OSError:
+            continue  # one that may not be read is no reason to leave the others
+        for name, file in wanted:
+            same = whole == file.md5 or (file.content_md5 is not None and file.content_md5 in (whole, inside))
+            if same and file not in found:
+                found[file] = Found(path, name, file)
+    return list(found.values())
+
+
+def look_alikes(root: Path, names: Sequence[str]) -> list[str]:
+    """Files below ``root`` that seem to be meant but are not official ones, each with what it is."""
+    plain = {file.name.removesuffix(".gz"): file for name in names for form in OFFICIAL[name].forms for file in form}
+    said = []
+    for path in _candidates(root, set(plain), every=True):
+        name = path.name.replace(".idx", "-idx").removesuffix(".gz")
+        try:
+            if path.suffix in (".part", ".crdownload", ".download", ".tmp"):
+                said.append(f"{path} is a download that did not end")
+            elif path.suffix == ".bin" and path.name.removesuffix(".bin") in plain:
+                said.append(f"{path} is of CIFAR's binary version (.bin), and the Python version is read")
+            elif path.suffix == ".mat" and path.name.removesuffix(".mat") in plain:
+                said.append(f"{path} is of CIFAR's MATLAB version (.mat), and the Python version is read")
+            elif name in plain:
+                kind = "other contents, or a part of them" if path.stat().st_size else "nothing"
+                kind = "a web page" if kind_of(path) == "a web page" else kind
+                said.append(f"{path} is called like an official file and holds {kind}")
+        except OSError as error:
+            said.append(f"{path} cannot be read ({error.strerror})")
+    return said
+
+
+def copy_in(found: Found, data_dir: Path) -> Path | None:
+    """Copy a file to its place under a temporary name, verify the copy and rename it; None if it was there already.
+
+    A decompressed IDX file is compressed again, so that there is one form to look for.
+
+    Raises:
+        UserError: a damaged file is in the way, the copy went wrong, or the folder cannot be written.
+    """
+    target = data_dir / found.file.path
+    if target.exists():
+        if is_official(target, found.file):
+            return None
+        raise UserError(
+            "a damaged file is in the way", got=target, todo=f"rm {shlex.quote(str(target))}   and import again"
+        )
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if found.file.content_md5 is not None and file_md5(found.path) == found.file.content_md5:
+            with (
+                found.path.open("rb") as plain,
+                partial.open("wb") as raw,
+                gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+            ):
+                shutil.copyfileobj(plain, packed)
+        else:
+            shutil.copyfile(found.path, partial)
+        if not is_official(partial, found.file):
+            raise UserError(
+                "the copy is not what was read", got=found.path, todo="look at the disks, then import again"
+            )
+        os.replace(partial, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot copy to the data folder: {error}", got=data_dir, todo="bnexp data import PATH --data-dir FOLDER"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _candidates(root: Path, names: set[str], *, every: bool = False) -> Iterator[Path]:
+    """Files worth reading, by name or by the first bytes (gzip, IDX, MATLAB); with ``every``, all files."""
+    if root.is_file():
+        yield root
+        return
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(folder, name)
+            if path.is_file() and (every or name in names or _start(path).startswith(_OFFICIAL_STARTS)):
+                yield path
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(8)
+    except OSError:
+        return b""

@@ -1,24 +1,67 @@
-"""Where examples come from: what a source returns, and the registry that ``dataset=NAME`` looks into."""
+"""Where examples come from: what a source returns, and the registry that ``dataset=NAME`` looks into.
+
+Legend: N examples, C channels, H W space.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bnexp.config.options import check_options
 from bnexp.config.schema import DatasetConfig
-from bnexp.data.part import Part
 from bnexp.registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images with their labels.
+
+    Shape: images ``[N, C, H, W]`` uint8 in 0..255, contiguous; labels ``[N]`` int64.
+
+    Raises:
+        ValueError: anything else; a source that builds such a part has a bug.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or not images.flags.c_contiguous:
+            raise ValueError(f"images must be contiguous uint8 [N, C, H, W], not {images.dtype} {list(images.shape)}")
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(f"labels must be int64 [{len(images)}], not {labels.dtype} {list(labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices_M: np.ndarray) -> Part:
+        """The examples at ``indices_M``, in that order, as a copy."""
+        return Part(self.images[indices_M], self.labels[indices_M])
+
+    def padded(self, pixels: int) -> Part:
+        """The same examples with ``pixels`` zero pixels on each side."""
+        if pixels == 0:
+            return self
+        return Part(np.pad(self.images, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels))), self.labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """What a source knows: its own training and test part, and how many classes there are.
+
+    Attributes:
+        facts: what the record says besides, of a user's own data: ``classes`` (their names, in the order of the labels),
+            ``notes`` (sentences about what was converted, resized or left out, which are also told once on stderr), ...
 
     Raises:
         ValueError: parts that do not fit each other; a source that returns them has a bug.
@@ -27,6 +70,7 @@ class Source:
     train: Part
     test: Part
     num_classes: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -81,6 +125,16 @@ def register(
     return add
 
 
+_told: set[str] = set()
+
+
+def tell(note: str) -> None:
+    """Say it on stderr, once in a program: of a sweep's processes only the main one and its first worker speak."""
+    if note not in _told and multiprocessing.current_process().name.partition("-")[2] in ("", "1"):
+        _told.add(note)
+        print(f"note: {note}", file=sys.stderr)
+
+
 def load_source(config: DatasetConfig, data_dir: Path) -> Source:
     """The source a config asks for.
 
@@ -88,7 +142,10 @@ def load_source(config: DatasetConfig, data_dir: Path) -> Source:
         UserError: unknown data set, wrong option, files that are missing, damaged or not as they must be.
     """
     spec = SOURCES[config.name]
-    return spec.load(data_dir, **check_options("dataset", config.name, spec.load, config.options))
+    source = spec.load(data_dir, **check_options("dataset", config.name, spec.load, config.options))
+    for note in source.facts.get("notes", ()):
+        tell(f"dataset={config.name}: {note}")
+    return source
 
 
 def data_fingerprint(config: DatasetConfig, data_dir: Path) -> str:

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import gzip
 import os
+import queue
+import shlex
 import shutil
+import socket
 import tempfile
+import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from bnexp.data.cache import cached
-from bnexp.data.network import any_answers, socket_timeout
 from bnexp.data.official import OFFICIAL, Holding, OfficialFile, OfficialSet, file_md5, inspect
-from bnexp.data.part import Part
-from bnexp.data.source import Source, register
+from bnexp.data.source import Part, Source, register
 from bnexp.errors import UserError
 
 try:
@@ -63,28 +67,20 @@ def fetch(name: str, data_dir: Path) -> tuple[OfficialFile, ...]:
     official = OFFICIAL[name]
     holding = inspect(data_dir, official)
     if holding.form is None:
-        _refuse_damaged(name, data_dir, holding)
-        _refuse_offline(name, data_dir, holding)
+        if holding.damaged:
+            files = " ".join(shlex.quote(str(data_dir / file.path)) for file in holding.damaged)
+            raise UserError(
+                f"files of dataset={name} are not the official ones: truncated or changed",
+                got=files,
+                todo=f"rm {files} && bnexp data fetch {name}",
+            )
+        if not any_answers(official.hosts, _PROBE_SECONDS):
+            raise _unavailable(name, data_dir, holding.missing, "does not answer")
         with _alone(name, data_dir):
             holding = inspect(data_dir, official)
             if holding.form is None:
                 _download_into(name, data_dir, holding)
     return holding.form or official.forms[0]
-
-
-def _refuse_damaged(name: str, data_dir: Path, holding: Holding) -> None:
-    if holding.damaged:
-        files = " ".join(f"'{data_dir / file.path}'" for file in holding.damaged)
-        raise UserError(
-            f"files of dataset={name} are not the official ones: truncated or changed",
-            got=files,
-            todo=f"rm {files} && bnexp data fetch {name}",
-        )
-
-
-def _refuse_offline(name: str, data_dir: Path, holding: Holding) -> None:
-    if not any_answers(OFFICIAL[name].hosts, _PROBE_SECONDS):
-        raise _unavailable(name, data_dir, holding.missing, "does not answer")
 
 
 def _unavailable(name: str, data_dir: Path, missing: Sequence[OfficialFile], why: str) -> UserError:
@@ -101,7 +97,8 @@ def _alone(name: str, data_dir: Path) -> Iterator[None]:
     """Hold the set's lock; waits for another process that holds it."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / f".{name}.lock").open("w")
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # a link in its place is no file of ours
+        lock = os.fdopen(os.open(data_dir / f".{name}.lock", flags, 0o666), "w")
     except OSError as error:
         raise UserError(
             f"the data folder cannot be written: {error.strerror}",
@@ -119,7 +116,9 @@ def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
     folder = data_dir / f".{name}.partial"
     shutil.rmtree(folder, ignore_errors=True)  # what a killed download left: nobody writes there while we hold the lock
     try:
-        _stage(data_dir, folder, _reusable(data_dir, official))
+        present = [file for file in official.forms[0] if (data_dir / file.path).is_file()]
+        # torchvision would overwrite a file that is not exactly the official one, following our link to it
+        _stage(data_dir, folder, [file for file in present if file_md5(data_dir / file.path) == file.md5])
         _download(official, folder)
         for file in holding.missing:
             (data_dir / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -131,12 +130,6 @@ def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _reusable(data_dir: Path, official: OfficialSet) -> list[OfficialFile]:
-    """Files that torchvision will take as they are: one it does not, it would overwrite, following our link to it."""
-    present = [file for file in official.forms[0] if (data_dir / file.path).is_file()]
-    return [file for file in present if file_md5(data_dir / file.path) == file.md5]
-
-
 def _download(official: OfficialSet, folder: Path) -> None:
     """Let torchvision download what is not in ``folder`` yet; it verifies every md5 and draws its bar on stderr."""
     with socket_timeout(_SILENCE_SECONDS):
@@ -146,14 +139,11 @@ def _download(official: OfficialSet, folder: Path) -> None:
 def _parse(name: str, data_dir: Path, form: Sequence[OfficialFile]) -> Source:
     """The verified files, read by torchvision in a scratch folder, so that nothing extracted is trusted later."""
     official = OFFICIAL[name]
-    with tempfile.TemporaryDirectory(prefix=f"bnexp-{name}-", dir=_scratch_parent(data_dir)) as scratch:
+    writable = data_dir if os.access(data_dir, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=f"bnexp-{name}-", dir=writable) as scratch:
         _stage(data_dir, Path(scratch), form)
         train, test = _torchvision_parts(official, Path(scratch))
     return Source(_to_part(train), _to_part(test), official.num_classes)
-
-
-def _scratch_parent(data_dir: Path) -> Path | None:
-    return data_dir if os.access(data_dir, os.W_OK) else None
 
 
 def _stage(data_dir: Path, folder: Path, files: Sequence[OfficialFile]) -> None:
@@ -204,3 +194,44 @@ def _to_part(parsed: Any) -> Part:
         images = images.transpose(0, 3, 1, 2)
     labels = parsed.labels if hasattr(parsed, "labels") else parsed.targets
     return Part(np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64))
+
+
+def any_answers(addresses: Sequence[str], seconds: float) -> bool:
+    """Whether a connection to one of the addresses (or to the proxy that stands before it) opens within ``seconds``."""
+    answers: queue.Queue[bool] = queue.Queue()
+    for address in addresses:
+        # a daemon, because a name look-up cannot be given a time limit and must not hold the program's end
+        threading.Thread(target=lambda a=address: answers.put(_connects(a, seconds)), daemon=True).start()
+    try:
+        return any(answers.get(timeout=seconds) for _ in addresses)
+    except queue.Empty:
+        return False
+
+
+@contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """A time limit for connections that a library opens without one of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _connects(address: str, seconds: float) -> bool:
+    host, port = _first_hop(address)
+    try:
+        socket.create_connection((host, port), timeout=seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def _first_hop(address: str) -> tuple[str, int]:
+    """Host and port that a request for ``address`` goes to first, as urllib (and so torchvision) would send it."""
+    parts = urlsplit(address)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ class Experiment:
         probes: by name.
         noise, augmentation: the run's own generators that training moves.
         data_checksum: of the arrays all splits came from.
+        data_facts: what the record says of a user's own data.
         threads: CPU threads in use.
     """
 
@@ -70,6 +72,7 @@ class Experiment:
     noise: torch.Generator
     augmentation: torch.Generator
     data_checksum: str
+    data_facts: Mapping[str, Any]
     threads: int
 
     def training_examples(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -94,6 +97,7 @@ class Data:
     num_classes: int
     prepare: Standardizer
     checksum: str
+    facts: Mapping[str, Any]
 
 
 def load_data(config: ExperimentConfig) -> Data:
@@ -103,7 +107,8 @@ def load_data(config: ExperimentConfig) -> Data:
     train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
     prepare = Standardizer(splits.train.images, config.dataset)
     return Data(
-        train=train, validation=validation, test=test, num_classes=splits.num_classes, prepare=prepare, checksum=splits.checksum
+        train=train, validation=validation, test=test, num_classes=splits.num_classes, prepare=prepare, checksum=splits.checksum,
+        facts=splits.facts,
     )  # fmt: skip
 
 
@@ -128,7 +133,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
         config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),
         probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
-        noise=noise, augmentation=augmentation, data_checksum=data.checksum, threads=threads,
+        noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
 
 

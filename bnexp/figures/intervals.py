@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bnexp.stats.interval import Interval
+from bnexp.stats.intervals import Interval
+from bnexp.stats.verdict import Marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,48 +15,33 @@ if TYPE_CHECKING:
 INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What an interval is drawn against.
-
-    Attributes:
-        marks: value to the word under it, e.g. ``(1.2, "smallest effect of interest")``.
-        zone: where a claim would be supported, from and to; infinite where it has no end.
-        log: whether effects are ratios.
-    """
-
-    marks: tuple[tuple[float, str], ...]
-    zone: tuple[float, float]
-    log: bool
-
-
-def draw_interval(effect: Interval, scale: Scale, ax: Axes) -> Axes:
+def draw_interval(effect: Interval, marks: Marks, ax: Axes) -> Axes:
     """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded."""
-    ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, scale.log)]
-    left, right = _limits([*ends, *(value for value, _ in scale.marks)], scale.log)
-    ax.axvspan(max(scale.zone[0], left), min(scale.zone[1], right), color=ZONE, linewidth=0)
-    _draw_marks(scale, ax, left, right)
-    low, high = (end if _drawable(end, scale.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
+    ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, marks.log)]
+    left, right = _limits([*ends, *(value for value, _ in marks.values)], marks.log)
+    ax.axvspan(max(marks.zone[0], left), min(marks.zone[1], right), color=ZONE, linewidth=0)
+    _draw_marks(marks, ax, left, right)
+    low, high = (end if _drawable(end, marks.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
     ax.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="butt")
     for end, edge, marker in ((effect.low, left, "<"), (effect.high, right, ">")):
-        open_ended = not _drawable(end, scale.log)
+        open_ended = not _drawable(end, marks.log)
         ax.plot(
             [edge if open_ended else end], [0], marker if open_ended else "|", color=INK, markersize=9, clip_on=False
         )
-    if _drawable(effect.estimate, scale.log):
+    if _drawable(effect.estimate, marks.log):
         ax.plot([effect.estimate], [0], "o", color=INK, markersize=8)
-    ax.set(ylim=(-0.9, 2.1), yticks=[], xscale="log" if scale.log else "linear", xlim=(left, right))
+    ax.set(ylim=(-0.9, 2.1), yticks=[], xscale="log" if marks.log else "linear", xlim=(left, right))
     ax.spines["left"].set_visible(False)
     ax.grid(False)
-    if scale.log:
+    if marks.log:
         _plain_ticks(ax, left, right)
     return ax
 
 
-def _draw_marks(scale: Scale, ax: Axes, left: float, right: float) -> None:
+def _draw_marks(marks: Marks, ax: Axes, left: float, right: float) -> None:
     """Dotted lines with their words, one above the other however near they are, each on the side with more room."""
-    middle = math.sqrt(left * right) if scale.log else (left + right) / 2
-    for index, (value, word) in enumerate(scale.marks):
+    middle = math.sqrt(left * right) if marks.log else (left + right) / 2
+    for index, (value, word) in enumerate(marks.values):
         ax.axvline(value, color=QUIET, linewidth=1, linestyle=":")
         side, shift = ("left", 3) if value < middle else ("right", -3)
         ax.annotate(word, (value, 0.98 - 0.17 * index), xycoords=("data", "axes fraction"), xytext=(shift, 0),

@@ -51,11 +51,6 @@ def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def label_line(ax: Axes, x: float, y: float, text: str, color: str, **offset: Any) -> None:
-    """A label beside a line, in its colour."""
-    ax.annotate(text, (x, y), color=color, fontsize=8.5, va="center", **offset)
-
-
 def save(figure: Figure, file: Path) -> None:
     """Write PNG and SVG beside each other, the same bytes for the same figure."""
     file.parent.mkdir(parents=True, exist_ok=True)

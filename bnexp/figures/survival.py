@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bnexp.figures.style import COLORS
-from bnexp.records.curves import Duration
-from bnexp.stats.survival import survival_curve, to_horizon
+from bnexp.stats.survival import Times, survival_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_survival(base: Sequence[Duration], arm: Sequence[Duration], ax: Axes) -> Axes:
+def draw_survival(base: Times, arm: Times, ax: Axes) -> Axes:
     """Both sides as falling staircases, followed up to the longest time at which any run was watched; ticks mark runs cut off.
 
     A run that diverged counts as on the way to the end: nothing is gained by diverging early.
     """
-    horizon = max(duration.steps for duration in (*base, *arm))
+    horizon = max(*base.steps, *arm.steps)
     for name, runs, color, line in (("base", base, COLORS["none"], "--"), ("arm", arm, COLORS["batch"], "-")):
-        watched = to_horizon(runs, horizon)
+        watched = runs.seen_at(horizon)
         curve = survival_curve(watched)
         times, shares = [*curve.times, max(curve.last, curve.times[-1])], [*curve.shares, curve.shares[-1]]
-        lost = sum(not duration.observed for duration in watched)
-        label = f"{name} (n={len(runs)}" + (f", {lost} never there)" if lost else ")")
+        lost = watched.observed.count(False)
+        label = f"{name} (n={len(runs.steps)}" + (f", {lost} never there)" if lost else ")")
         ax.step(times, shares, where="post", color=color, linestyle=line, linewidth=1.6, label=label)
         if lost:
             ax.plot([horizon], [shares[-1]], "|", color=color, markersize=11, mew=1.6, clip_on=False)

@@ -37,8 +37,8 @@ class Duration:
 def time_to_target(curve: Curve, target: float) -> Duration:
     """The first of two consecutive evaluations above ``target``; censored at the last evaluation if there is none.
 
-    Two in a row, because on a noisy curve a single one can be luck (AlgoPerf counts single ones; claims sheet 0.4). The very last
-    evaluation has no successor, so it alone never counts.
+    Two in a row, because on a noisy curve a single one can be luck (AlgoPerf counts single ones; docs/claims.md, 0.4). The very
+    last evaluation has no successor, so it alone never counts.
 
     Example:
         >>> curve = Curve((0, 10, 20, 30), (0.1, 0.95, 0.8, 0.96), (0.0, 1.0, 2.0, 3.0))

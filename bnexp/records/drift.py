@@ -29,7 +29,7 @@ def drift_summary(arrays: Mapping[str, np.ndarray], point: str) -> dict[str, flo
         ``w1``: mean Wasserstein-1 step over the time-mean sd. None where it is not a finite number; nothing at all from
         fewer than two observations.
 
-    Source: project's claims sheet, A5 and B3. Units whose sd is zero throughout (dead) count as not moving.
+    Source: docs/claims.md, A5 and B3. Units whose sd is zero throughout (dead) count as not moving.
     """
     steps = arrays["steps"]
     if len(steps) < 2:

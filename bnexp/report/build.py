@@ -9,15 +9,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bnexp.claims.base import Claim
-from bnexp.claims.judged import Judged, judge_all
+from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
 from bnexp.report.markdown import markdown_table
 from bnexp.report.provenance import provenance
-from bnexp.report.rows import section_key
 from bnexp.report.section import Section, section
-from bnexp.report.terminal import tally
 from bnexp.report.tuning import DRAWS, NEAR_BEST
-from bnexp.report.words import MEANINGS, UNTOLD
+from bnexp.report.words import MEANINGS, WITHOUT_VERDICT, section_key, tally
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
@@ -32,10 +30,10 @@ class Written:
 
 
 def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]:
-    """Every claim in the order of the claims sheet; those that were never started stand there as not run."""
+    """Every claim in the order of ``docs/claims.md``; those that were never started stand there as not run."""
     known = {one.claim.id: one for one in judge_all(claims, budget, runs_dir)}
     ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
-    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir), missing=()) for c in claims}
+    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir)) for c in claims}
     return [known.get(claim.id, never[claim.id]) for claim in ordered]
 
 
@@ -63,7 +61,7 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         provenance=provenance(judged),
         tally=tally(outcomes),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
-        meanings={name: words for name, words in MEANINGS.items() if name not in UNTOLD or name in outcomes},
+        meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
         draws_shown=DRAWS,
         near_best=f"{100 * NEAR_BEST:g} points",
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.errors import UserError
-from bnexp.report.rows import Row, row
-from bnexp.report.terminal import tally
-from bnexp.report.words import SIGNS
+from bnexp.report.words import SIGNS, ClaimRow, claim_row, tally
 
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 
@@ -18,7 +16,7 @@ HEADINGS = ("claim", "who says it", "who disputes it", "verdict", "effect [95 % 
 
 def markdown_table(judged: Sequence[Judged]) -> str:
     """The verdict table between its markers, as it stands in a README."""
-    rows = [row(one) for one in judged]
+    rows = [claim_row(one) for one in judged]
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(_cells(one)) for one in rows)]
     budget = ", ".join(sorted({one.budget for one in judged}))
     summary = f"{tally([one.outcome for one in rows])} (budget={budget})."
@@ -57,7 +55,7 @@ def _around(file: Path, text: str) -> tuple[str, str]:
     return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
 
 
-def _cells(one: Row) -> list[str]:
+def _cells(one: ClaimRow) -> list[str]:
     return [
         f"**{one.section}** {one.statement} (`{one.id}`)",
         one.source,

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bnexp.claims.base import Endpoint, Evidence, Sample
-from bnexp.claims.judge import durations
-from bnexp.claims.judged import Judged
+from bnexp.claims.base import Endpoint, Evidence
+from bnexp.claims.judge import Judged
 from bnexp.figures.intervals import draw_interval
 from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
 from bnexp.figures.survival import draw_survival
-from bnexp.report.rules import scale_of
 from bnexp.report.svg import inline_svg
-from bnexp.report.words import counted, interval_words, p_words
-from bnexp.stats.outcome import Verdict
-from bnexp.stats.survival import log_rank_p_value, share_reached, to_horizon
-from bnexp.stats.verdict import Exact
+from bnexp.report.words import p_words
+from bnexp.stats.survival import Times, log_rank_p_value, share_reached
+from bnexp.stats.verdict import Sample, Verdict, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,31 +45,31 @@ def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Ve
         sample: what the rule judged.
         verdict: what it said.
     """
-    scale, effect = scale_of(endpoint.rule), verdict.effect if verdict else None
+    marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
-    if scale is not None and effect is not None:
+    if effect is not None:
         caption = (
             f"The estimate (dot) with its {100 * effect.level:.0f} % interval over {counted(effect.num_seeds, 'seed')} (bar). "
             "Shaded: where the estimate has to be for support."
         )
-        label = f"Effect {interval_words(effect)}"
+        label = f"Effect {effect.in_words()}"
         svg = small_svg(
-            lambda figure: draw_interval(effect, scale, figure.subplots()), f"{name}-interval", label, (4.2, 1.7)
+            lambda figure: draw_interval(effect, marks, figure.subplots()), f"{name}-interval", label, (4.2, 1.7)
         )
         pictures.append(Picture(svg, caption))
     pictures.append(_seeds_picture(name, endpoint, sample))
-    if sample.observed_base is not None and sample.base is not None:
-        pictures.append(_survival_picture(name, sample))
+    if sample.times:
+        pictures.append(_survival_picture(name, *sample.times))
     return pictures
 
 
 def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
-    rule = endpoint.rule
-    unit = "steps to the target" if sample.observed_base is not None else "value"
-    if isinstance(rule, Exact):
+    marks = endpoint.rule.marks()
+    unit = "steps to the target" if sample.times else "value"
+    if endpoint.rule.per_case:
         caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
         svg = small_svg(
-            lambda figure: draw_errors(sample.arm, rule.tolerance, figure.subplots()), f"{name}-cases", caption
+            lambda figure: draw_errors(sample.arm, marks.values[0][0], figure.subplots()), f"{name}-cases", caption
         )
         return Picture(svg, caption)
     if sample.base is None:
@@ -88,19 +85,18 @@ def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
     svg = small_svg(
         lambda figure: draw_pairs(
             base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
-            observed_arm=sample.observed_arm or always, log=getattr(rule, "scale", "") == "ratio", ylabel=unit,
+            observed_arm=sample.observed_arm or always, log=marks.log, ylabel=unit,
         ),
         f"{name}-seeds", caption, (3.8, 3.0),
     )  # fmt: skip
     return Picture(svg, caption)
 
 
-def _survival_picture(name: str, sample: Sample) -> Picture:
-    base, arm = durations(sample)
-    horizon = max(one.steps for one in (*base, *arm))
-    watched = (to_horizon(base, horizon), to_horizon(arm, horizon))
+def _survival_picture(name: str, base: Times, arm: Times) -> Picture:
+    horizon = max(*base.steps, *arm.steps)
+    watched = (base.seen_at(horizon), arm.seen_at(horizon))
     reached = ", ".join(
-        f"{side} {sum(one.observed for one in runs)} of {len(runs)} (95 % interval of the chance "
+        f"{side} {sum(runs.observed)} of {len(runs.steps)} (95 % interval of the chance "
         f"{share_reached(runs).low:.2f} to {share_reached(runs).high:.2f})"
         for side, runs in zip(("base", "arm"), watched, strict=True)
     )

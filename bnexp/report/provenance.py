@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.records.reader import RunRecord
-from bnexp.report.rows import seconds_spent
-from bnexp.report.words import cost_words, counted
+from bnexp.report.words import cost_words, counted, seconds_spent
 
 
 def provenance(judged: Sequence[Judged]) -> list[tuple[str, str]]:

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnexp.claims.base import Evidence
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.report.deviations import deviations_of
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import complete_records
-from bnexp.report.rows import Row, row
-from bnexp.report.rules import InWords, in_words
-from bnexp.report.secondary import adjusted_p_values
 from bnexp.report.series import Series, series
 from bnexp.report.tuning import TuningView, tuning_views
-from bnexp.report.words import p_words, told
-from bnexp.stats.outcome import Verdict
+from bnexp.report.words import ClaimRow, adjusted_p_values, claim_row, p_words
+from bnexp.stats.verdict import RuleWords, Verdict
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class EndpointView:
     name: str
     estimand: str
     primary: bool
-    rule: InWords
+    rule: RuleWords
     verdict: Verdict | None
     effect: str
     count: str
@@ -60,7 +57,7 @@ class Section:
         command: what runs whatever is missing and judges the claim again.
     """
 
-    row: Row
+    row: ClaimRow
     judged: Judged
     endpoints: list[EndpointView]
     own: Picture | None
@@ -74,7 +71,7 @@ def section(judged: Judged, page_folder: Path) -> Section:
     """Gather and draw."""
     claim, evidence = judged.claim, judged.evidence
     return Section(
-        row=row(judged),
+        row=claim_row(judged),
         judged=judged,
         endpoints=_endpoints(judged, evidence),
         own=own_picture(judged, evidence) if evidence else None,
@@ -89,12 +86,12 @@ def _endpoints(judged: Judged, evidence: Evidence | None) -> list[EndpointView]:
     p_values = adjusted_p_values(judged)
     views = []
     for index, (name, endpoint) in enumerate(judged.claim.endpoints.items()):
-        declared = (name, endpoint.estimand, index == 0, in_words(endpoint.rule))
+        declared = (name, endpoint.estimand, index == 0, endpoint.rule.in_words())
         verdict = judged.verdicts.get(name)
         if evidence is None or verdict is None:
             views.append(EndpointView(*declared, None, "", "", "", []))
             continue
-        words = told(endpoint.rule, evidence.samples[name], verdict)
+        words = endpoint.rule.result_in_words(evidence.samples[name], verdict)
         p = p_words(p_values[name]) if name in p_values else ""
         drawn = endpoint_pictures(f"{slug(judged.claim.id)}-{index}", endpoint, evidence.samples[name], verdict)
         views.append(EndpointView(*declared, verdict, words.effect, words.count, p, drawn))

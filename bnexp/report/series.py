@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.claims.runs import Cell
-from bnexp.report.words import counted
+from bnexp.stats.verdict import counted
 
 #: A word with one of these cannot be made part of a comma list without quoting.
 _UNFIT = set(",[]{}()'\" ")

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bnexp.claims.base import Tuning
-from bnexp.claims.judged import Judged
+from bnexp.claims.judge import Judged
 from bnexp.claims.runs import final_accuracy
 from bnexp.figures.random_search import draw_expected_best
 from bnexp.figures.tuning import draw_tuning
 from bnexp.report.pictures import Picture, small_svg
-from bnexp.report.words import counted
 from bnexp.stats.random_search import draws_needed, expected_best
+from bnexp.stats.verdict import counted
 
 #: Arm to tuned value to the final accuracy of each tuning seed.
 Scores = Mapping[str, Mapping[float, list[float]]]
 
-#: Sizes of a small budget, and how near to its best an arm has to come (claims sheet, 0.4).
+#: Sizes of a small budget, and how near to its best an arm has to come (docs/claims.md, 0.4).
 DRAWS = (1, 3, 5)
 NEAR_BEST = 0.005
 

@@ -1,22 +1,27 @@
-"""How effects, numbers of seeds, costs and verdicts are said, the same everywhere."""
+"""A judged claim in words: its row of the table, the lines of the terminal, its JSON; costs, counts and p values.
+
+The first table of the page, the README's table and the terminal all show one :class:`ClaimRow` per claim.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from bnexp.claims.base import Sample
-from bnexp.stats.interval import Interval
-from bnexp.stats.outcome import Rule, Verdict
-from bnexp.stats.verdict import Exact, Scaling
+from bnexp.claims.judge import Judged
+from bnexp.stats.intervals import Interval
+from bnexp.stats.verdict import counted
 
 NOT_RUN = "NOT RUN"
 NOT_JUDGED = "NOT JUDGED"
 
-#: What stands in an outcome's place where nothing is said.
-UNTOLD = (NOT_RUN, NOT_JUDGED)
+#: What stands in an outcome's place where there is no verdict.
+WITHOUT_VERDICT = (NOT_RUN, NOT_JUDGED)
 
-#: Outcome to the sign that stands beside its word, so that no verdict is told by colour alone.
+#: Outcome to the sign that stands beside its word, so that no verdict is shown by colour alone.
 SIGNS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", NOT_RUN: "–", NOT_JUDGED: "!"}
 
 #: What the outcomes mean, for whoever sees them first.
@@ -29,43 +34,156 @@ MEANINGS = {
     NOT_JUDGED: "all runs are there, but their analysis broke down, so nothing is said",
 }
 
+#: Secondary endpoints that are named in the table; more are counted.
+MOST_NAMED = 2
+
+#: Of the terminal's table.
+HEADINGS = ("claim", "verdict", "effect [95 % interval]", "n", "in a word")
+
 
 @dataclass(frozen=True)
-class Told:
-    """An endpoint's result in words.
+class ClaimRow:
+    """A claim with its verdict on the primary endpoint, in words.
 
     Attributes:
-        effect: the estimate with its interval.
-        count: how many seeds or cases are behind it.
+        id, section, statement, source, disputed_by: as declared.
+        outcome: one of three, NOT RUN or NOT JUDGED.
+        word: the kind of outcome, and where secondary endpoints say otherwise; where there is none, why.
+        effect: the estimate with its interval; empty where there is none.
+        count: seeds or cases.
+        cost: computing time of all runs behind the claim.
     """
 
-    effect: str
-    count: str
+    id: str
+    section: str
+    statement: str
+    source: str
+    disputed_by: str
+    outcome: str
+    word: str
+    effect: str = ""
+    count: str = ""
+    cost: str = ""
 
 
-def told(rule: Rule, sample: Sample, verdict: Verdict) -> Told:
-    """An endpoint's result in words."""
-    if isinstance(rule, Exact) or verdict.effect is None:
-        return Told(f"largest error {_number(max(map(abs, sample.arm)))}", counted(len(sample.arm), "case"))
-    prefix = "exponent " if isinstance(rule, Scaling) else ""
-    suffix = " ×" if getattr(rule, "scale", None) == "ratio" else ""
-    return Told(interval_words(verdict.effect, prefix, suffix), counted(verdict.effect.num_seeds, "seed"))
+def claim_row(judged: Judged) -> ClaimRow:
+    """The row of one claim."""
+    claim = judged.claim
+    declared = (claim.id, claim.section, claim.statement, claim.source, claim.disputed_by)
+    if judged.failure:
+        return ClaimRow(*declared, NOT_JUDGED, f"the analysis broke down: {judged.failure}")
+    if judged.primary is None or judged.evidence is None:
+        return ClaimRow(*declared, NOT_RUN, missing_words(judged))
+    name, endpoint = next(iter(claim.endpoints.items()))
+    result = endpoint.rule.result_in_words(judged.evidence.samples[name], judged.primary)
+    word = "; ".join([judged.primary.word, *_otherwise(judged)])
+    cost = cost_words(seconds_spent([judged]))
+    return ClaimRow(*declared, judged.primary.outcome, word, result.effect, result.count, cost)
 
 
-def interval_words(effect: Interval, prefix: str = "", suffix: str = "") -> str:
-    """An interval in words; one without an upper end is a lower bound.
+def _otherwise(judged: Judged) -> list[str]:
+    """Secondary endpoints with a verdict that is not the primary's: by name where they are few, else counted."""
+    primary, *others = judged.verdicts.items()
+    words = []
+    for outcome in ("CONTRADICTED", "SUPPORTED"):
+        names = [f'"{name}"' for name, verdict in others if verdict.outcome == outcome]
+        if names and outcome != primary[1].outcome:
+            few = len(names) <= MOST_NAMED
+            words.append(f"{outcome.lower()}: {', '.join(names) if few else f'{len(names)} further endpoints'}")
+    return words
+
+
+def missing_words(judged: Judged) -> str:
+    """How many runs are missing; before tuning is done, the reported runs cannot be counted yet."""
+    claim, cells = judged.claim, judged.runs.cells
+    if not cells:
+        declared = claim.measurement or any(judged.budget in grid.budgets for grid in claim.grids)
+        return "never started" if declared else f"no runs with budget={judged.budget}"
+    more = " at least" if {cell.regime for cell in cells} == {"tuning"} else ""
+    return f"{len(judged.missing)} of{more} {len(cells)} runs missing"
+
+
+def seconds_spent(judged: Sequence[Judged]) -> float:
+    """Training and measuring time of all complete runs, each counted once however many claims share it."""
+    records = {cell.run_id: one.runs.record(cell) for one in judged for cell in one.runs.cells}
+    clocks = [record.end.get("seconds", {}) for record in records.values() if record.complete]
+    return sum(clock.get("train", 0.0) + clock.get("measure", 0.0) for clock in clocks)
+
+
+def verdict_table(judged: Sequence[Judged]) -> str:
+    """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
+    rows = [claim_row(one) for one in judged]
+    table = [HEADINGS, *((one.id, one.outcome, one.effect or "-", one.count or "-", one.word) for one in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    return "\n".join([*lines, "", tally([one.outcome for one in rows])])
+
+
+def tally(outcomes: Sequence[str]) -> str:
+    """How many of each outcome; the three are named even where there is none.
 
     Example:
-        >>> interval_words(Interval(2.0, 1.5, 2.71828, level=0.95, num_seeds=8), suffix=" ×")
-        '2.0 × [1.5, 2.7]'
-        >>> interval_words(Interval(9.0, 8.0, math.inf, level=0.95, num_seeds=8), suffix=" ×")
-        'at least 9.0 × [8.0, no upper limit]'
+        >>> tally(["SUPPORTED", "CONTRADICTED", "SUPPORTED"])
+        '3 claims: 2 supported, 1 contradicted, 0 inconclusive'
     """
-    if math.isinf(effect.high) and (effect.low == 0 or math.isinf(effect.low)):
-        return "unknown"
-    bound = "at least " if math.isinf(effect.high) else ""
-    estimate, low, high = (_as_precise(value, effect) for value in (effect.estimate, effect.low, effect.high))
-    return f"{bound}{prefix}{estimate}{suffix} [{low}, {high}]"
+    counts = {name: outcomes.count(name) for name in MEANINGS}
+    words = [f"{count} {name.lower()}" for name, count in counts.items() if count or name not in WITHOUT_VERDICT]
+    return f"{counted(len(outcomes), 'claim')}: {', '.join(words)}"
+
+
+def as_json(judged: Judged) -> dict[str, Any]:
+    """One claim for machines; a limit that is not there is null."""
+    claim = judged.claim
+    return {
+        "claim": claim.id,
+        "section": claim.section,
+        "statement": claim.statement,
+        "budget": judged.budget,
+        "outcome": claim_row(judged).outcome,
+        "missing_runs": len(judged.missing),
+        "missing": [cell.run_id for cell in judged.missing],
+        "failure": judged.failure,
+        "seconds": round(seconds_spent([judged]), 3),
+        "gates": dict(judged.evidence.gates) if judged.evidence else {},
+        "endpoints": {
+            name: {
+                "outcome": verdict.outcome,
+                "word": verdict.word,
+                "reason": verdict.reason,
+                "effect": _interval_json(verdict.effect),
+            }
+            for name, verdict in judged.verdicts.items()
+        },
+    }
+
+
+def _interval_json(effect: Interval | None) -> dict[str, Any] | None:
+    if effect is None:
+        return None
+    values = {"estimate": effect.estimate, "low": effect.low, "high": effect.high}
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {**finite, "level": effect.level, "num_seeds": effect.num_seeds}
+
+
+def adjusted_p_values(judged: Judged) -> dict[str, float]:
+    """Secondary endpoint to its p of no effect, adjusted for their number; endpoints without a p are left out."""
+    from bnexp.stats.p_values import holm  # here, because it loads scipy, which listing and counting do without
+
+    if judged.evidence is None:
+        return {}
+    samples, secondary = judged.evidence.samples, list(judged.claim.endpoints.items())[1:]
+    p_values = {name: endpoint.rule.p_value(samples[name]) for name, endpoint in secondary}
+    return holm({name: p for name, p in p_values.items() if p is not None})
+
+
+def p_words(p: float) -> str:
+    """A p value; the smallest are not worth their digits.
+
+    Example:
+        >>> p_words(0.0412), p_words(1e-9)
+        ('0.041', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def cost_words(seconds: float) -> str:
@@ -82,43 +200,11 @@ def cost_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun.
+def section_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Sorts ``B2`` before ``B10``.
 
     Example:
-        >>> counted(1, "seed"), counted(1200, "run")
-        ('1 seed', '1,200 runs')
+        >>> sorted(["B10", "B2", "A5"], key=section_key)
+        ['A5', 'B2', 'B10']
     """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def p_words(p: float) -> str:
-    """A p value; the smallest are not worth their digits.
-
-    Example:
-        >>> p_words(0.0412), p_words(1e-9)
-        ('0.041', '< 0.001')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _as_precise(value: float, effect: Interval) -> str:
-    """A value with two digits of the interval's width: what lies below says nothing."""
-    if math.isinf(value):
-        return "no upper limit" if value > 0 else "no lower limit"
-    width = (effect.high if math.isfinite(effect.high) else effect.estimate) - effect.low
-    if not math.isfinite(width) or width <= 1e-6 * max(1.0, abs(effect.estimate)):
-        return _number(value)
-    decimals = max(0, 1 - math.floor(math.log10(width)))
-    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0 makes a plain zero of a negative one
-
-
-def _number(value: float) -> str:
-    """Three significant digits with trailing zeros kept; powers only where they are shorter, e.g. ``3.1e-16``."""
-    if value == 0:
-        return "0"
-    if abs(value) < 1e-4:
-        return f"{value:.1e}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".")
+    return tuple((int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name))

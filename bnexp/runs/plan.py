@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from bnexp.claims.base import Claim, Grid
-from bnexp.claims.budget import Budget
+from bnexp.claims.base import Budget, Claim, Grid
 from bnexp.claims.runs import Cell, Runs, select
 from bnexp.config.compose import compose
 from bnexp.config.edit import with_value

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.base import Claim
-from bnexp.claims.budget import BUDGETS, Budget
+from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.config.edit import with_value
 from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header

@@ -195,6 +195,7 @@ class Recording:
         words = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         sizes = {split: len(getattr(experiment, split)) for split in ("train", "validation", "test")}
         data = {"name": experiment.config.dataset.name, "checksum": experiment.data_checksum, **sizes}
+        data |= experiment.data_facts
         hashes = {"init": layer_hashes(experiment.model), "order": order_hash(experiment)}
         return header(
             experiment.config, run_id=self._asked.name, arm_id=self._asked.arm, overrides=self._asked.overrides,

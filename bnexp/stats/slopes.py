@@ -1,4 +1,4 @@
-"""Exponents of power laws, one a seed, for claims of the form "grows like".
+"""Exponents of power laws, one per seed, for claims of the form "grows like".
 
 Legend: S seeds, P points of the law.
 """
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 def log_log_slopes(x_P: ArrayLike, y_SP: ArrayLike) -> np.ndarray:
     """Least-squares slope of log y on log x at each seed: the exponent of ``y ~ x ** slope``.
 
-    The slopes are the per-seed values to give to :func:`bnexp.stats.paired.mean_interval` and to a bootstrap; the scatter of the
+    The slopes are the per-seed values to give to a rule or to :func:`bnexp.stats.intervals.intervals_by_t`; the scatter of
     points around one seed's line is not an uncertainty over seeds.
 
     Shape: ``[P]`` and ``[S, P]``, all positive, two or more different x; returns ``[S]``.

@@ -1,244 +1,270 @@
-"""The rules that reach verdicts: what would support a claim and what would contradict it, fixed before its runs.
+"""What every rule has in common: it is given a sample and gates, and answers with a verdict and with words.
 
-Every rule is three-way: supported and contradicted can never both hold, and what is neither is inconclusive. Importing it loads no
-scipy: claims declare their rules, and listing claims has to be quick.
-
-Source: Lakens 2017 for smallest effects of interest and equivalence.
+A claim with too few seeds, with a failed gate, or whose intervals lead to different verdicts is inconclusive whatever its rule.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bnexp.stats.interval import Interval, Scale, TwoLevels
-from bnexp.stats.outcome import MIN_SEEDS, NO_GATES, Gates, Rule, Verdict, decide, failed_gate
+from bnexp.records.curves import Duration
+from bnexp.stats.intervals import Interval
+from bnexp.stats.survival import Times
+
+Outcome = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
+Word = Literal[
+    "as claimed",  # SUPPORTED
+    "reversed",  # CONTRADICTED: an effect, the other way round
+    "too small",  # CONTRADICTED: no effect that matters
+    "different",  # CONTRADICTED: not equivalent
+    "rival fits",  # CONTRADICTED: the rival's exponent, not the predicted one
+    "neither fits",  # CONTRADICTED: neither the predicted exponent nor the rival's
+    "counterexample",  # CONTRADICTED: an identity that fails
+    "not powered",  # INCONCLUSIVE: too few seeds or cases to tell
+    "gate failed",  # INCONCLUSIVE: the manipulation did not take place
+    "intervals disagree",  # INCONCLUSIVE: the verdict depends on the kind of interval
+    "too noisy",  # INCONCLUSIVE: the interval allows both answers
+    "maybe too small",  # INCONCLUSIVE: an effect, but perhaps below what matters
+    "not finite",  # INCONCLUSIVE: an error could not be computed
+]
+#: What had to hold, in words, to whether it did.
+Gates = Mapping[str, bool]
+T = TypeVar("T")
+
+NO_GATES: Gates = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Difference(Rule):
-    """A claim that an effect exists and is large enough to matter.
-
-    SUPPORTED: the 95 % interval excludes ``null`` on the claimed side and the estimate reaches ``smallest``. CONTRADICTED: the
-    interval excludes ``smallest`` and everything beyond it.
-
-    Attributes:
-        null: the effect that means none: 0 for a difference, 1 for a ratio.
-        smallest: the smallest effect of interest, on the claimed side of ``null``.
-        scale: whether effects are differences or ratios.
-        direction: +1 when the claim is of effects above ``null``, -1 when below.
-        min_seeds: fewer leave the claim undecided.
-
-    Raises:
-        ValueError: a ``smallest`` that is not on the claimed side of ``null``, or a ratio that is not positive.
-    """
-
-    null: float
-    smallest: float
-    scale: Scale = "difference"
-    direction: Literal[1, -1] = 1
-    min_seeds: int = MIN_SEEDS
-
-    def __post_init__(self) -> None:
-        if self.direction not in (1, -1) or not (self.smallest - self.null) * self.direction > 0:
-            raise ValueError(
-                f"smallest ({self.smallest:g}) must lie on the claimed side ({self.direction:+d}) of null ({self.null:g})"
-            )
-        if self.scale == "ratio" and min(self.null, self.smallest) <= 0:
-            raise ValueError(f"ratios are positive, got null {self.null:g} and smallest {self.smallest:g}")
-
-    def judge(self, *intervals: Interval, gates: Gates = NO_GATES) -> Verdict:
-        """The verdict on 95 % intervals of one effect (bootstrap and t, say), the primary one first.
-
-        Raises:
-            ValueError: no interval, or one at another level.
-        """
-        _require_level(intervals, 0.95)
-        return decide(self._judge_one, intervals, intervals, gates, self.min_seeds)
-
-    def _judge_one(self, interval: Interval) -> Verdict:
-        sign, beyond, short = self.direction, *(("above", "below") if self.direction > 0 else ("below", "above"))
-        low, high = sorted((sign * interval.low, sign * interval.high))
-        null, smallest, effect = sign * self.null, sign * self.smallest, _told(interval, self.scale)
-        if high < null:
-            reason = f"{effect}, wholly {short} {self.null:g}: the opposite of the claim."
-            return Verdict("CONTRADICTED", reason, interval, "reversed")
-        if high < smallest:
-            reason = f"{effect}, wholly {short} {self.smallest:g}, the smallest effect of interest."
-            return Verdict("CONTRADICTED", reason, interval, "too small")
-        if low <= null:
-            reason = f"{effect}, which allows both no effect ({self.null:g}) and one of interest ({self.smallest:g})."
-            return Verdict("INCONCLUSIVE", reason, interval, "too noisy")
-        if sign * interval.estimate < smallest:
-            reason = f"{effect}, {beyond} {self.null:g}, but the estimate falls short of {self.smallest:g}."
-            return Verdict("INCONCLUSIVE", reason, interval, "maybe too small")
-        reason = f"{effect}, wholly {beyond} {self.null:g}, and the estimate reaches {self.smallest:g}."
-        return Verdict("SUPPORTED", reason, interval, "as claimed")
-
-
-@dataclass(frozen=True)
-class Equivalence(Rule):
-    """A claim that two arms do the same within a margin; no difference found is not evidence of none.
-
-    SUPPORTED: the 90 % interval lies inside the margin. CONTRADICTED: the 95 % interval lies wholly outside it.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What a rule judges: one number per seed for each side, or one per seed where the effect is a single number, or one per case.
 
     Attributes:
-        margin: differences inside (-margin, margin), or ratios inside (1/margin, margin), count as the same.
-        scale: whether effects are differences or ratios.
-        min_seeds: fewer leave the claim undecided.
-
-    Raises:
-        ValueError: a margin that is not positive, or for ratios not above 1.
+        arm: the side the claim is about, ``[S]``.
+        base: the side the claim compares with, ``[S]``; None where the effect is ``arm`` itself.
+        observed_base, observed_arm: False where a duration is censored; None where the numbers are no durations.
     """
 
-    margin: float
-    scale: Scale = "difference"
-    min_seeds: int = MIN_SEEDS
+    arm: tuple[float, ...]
+    base: tuple[float, ...] | None = None
+    observed_base: tuple[bool, ...] | None = None
+    observed_arm: tuple[bool, ...] | None = None
 
-    def __post_init__(self) -> None:
-        least = 1 if self.scale == "ratio" else 0
-        if not self.margin > least:
-            raise ValueError(f"the margin of a {self.scale} must be above {least}, got {self.margin:g}")
+    @classmethod
+    def of(cls, arm: ArrayLike, base: ArrayLike | None = None) -> Sample:
+        """From arrays or lists; of more than one axis, as errors of many cases and parts, every entry counts."""
+        sides = [None if side is None else tuple(np.ravel(np.asarray(side, float)).tolist()) for side in (arm, base)]
+        return cls(arm=sides[0] or (), base=sides[1])
 
-    def judge(self, *evidence: TwoLevels, gates: Gates = NO_GATES) -> Verdict:
-        """The verdict on one effect with its 90 and 95 % intervals (by bootstrap and by t, say), the primary one first.
+    @classmethod
+    def durations(cls, base: Sequence[Duration], arm: Sequence[Duration]) -> Sample:
+        """Steps to a target of both arms, in the same order of seeds, with what was censored.
 
-        Raises:
-            ValueError: no evidence.
+        A run that was there before its first step, or diverged in it, counts as one step: a ratio cannot have a zero.
         """
-        return decide(self._judge_one, evidence, [levels.wide for levels in evidence], gates, self.min_seeds)
-
-    def _judge_one(self, levels: TwoLevels) -> Verdict:
-        low = 1 / self.margin if self.scale == "ratio" else -self.margin
-        margin = f"({low:.3g}, {self.margin:.3g})"
-        if low < levels.narrow.low and levels.narrow.high < self.margin:
-            reason = f"{_told(levels.narrow, self.scale)}, inside the margin {margin}."
-            return Verdict("SUPPORTED", reason, levels.wide, "as claimed")
-        effect = _told(levels.wide, self.scale)
-        if levels.wide.low > self.margin or levels.wide.high < low:
-            reason = f"{effect}, wholly outside the margin {margin}."
-            return Verdict("CONTRADICTED", reason, levels.wide, "different")
-        reason = f"{effect}, which reaches both inside and outside the margin {margin}."
-        return Verdict("INCONCLUSIVE", reason, levels.wide, "too noisy")
-
-
-@dataclass(frozen=True)
-class Scaling(Rule):
-    """A claim that something grows like a power.
-
-    SUPPORTED: the 95 % interval of the fitted exponent meets ``predicted ± within`` and excludes ``rival``. CONTRADICTED: it
-    misses ``predicted ± within``.
-
-    Attributes:
-        predicted: the claimed exponent.
-        rival: the exponent of the explanation to be told from it.
-        within: how far from ``predicted`` still counts as it (finite widths and depths are not the limit of theory).
-        min_seeds: fewer leave the claim undecided.
-
-    Raises:
-        ValueError: a negative ``within``, or a ``rival`` that is within it.
-    """
-
-    predicted: float
-    rival: float
-    within: float
-    min_seeds: int = MIN_SEEDS
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.within < abs(self.rival - self.predicted):
-            raise ValueError(
-                f"within ({self.within:g}) must be at least 0 and leave the rival ({self.rival:g}) "
-                f"outside {self.predicted:g} ± within"
-            )
-
-    def judge(self, *intervals: Interval, gates: Gates = NO_GATES) -> Verdict:
-        """The verdict on 95 % intervals of the exponent (bootstrap and t, say), the primary one first.
-
-        Raises:
-            ValueError: no interval, or one at another level.
-        """
-        _require_level(intervals, 0.95)
-        return decide(self._judge_one, intervals, intervals, gates, self.min_seeds)
-
-    def _judge_one(self, interval: Interval) -> Verdict:
-        effect, claimed = _told(interval, "exponent"), f"{self.predicted:.4g} ± {self.within:g}"
-        meets = interval.low <= self.predicted + self.within and interval.high >= self.predicted - self.within
-        if meets and interval.covers(self.rival):
-            reason = f"{effect}, which allows both the predicted {claimed} and the rival's {self.rival:.4g}."
-            return Verdict("INCONCLUSIVE", reason, interval, "too noisy")
-        if meets:
-            reason = f"{effect}, which agrees with the predicted {claimed} and not with the rival's {self.rival:.4g}."
-            return Verdict("SUPPORTED", reason, interval, "as claimed")
-        if interval.covers(self.rival):
-            reason = f"{effect}, which agrees with the rival's {self.rival:.4g} and not with the predicted {claimed}."
-            return Verdict("CONTRADICTED", reason, interval, "rival fits")
-        reason = f"{effect}, which agrees neither with the predicted {claimed} nor with the rival's {self.rival:.4g}."
-        return Verdict("CONTRADICTED", reason, interval, "neither fits")
-
-
-@dataclass(frozen=True)
-class Exact(Rule):
-    """A claim of algebra: an identity that holds to rounding in every case tried; no seeds needed.
-
-    SUPPORTED: no error exceeds ``tolerance``. CONTRADICTED: one does, however few the cases.
-
-    Attributes:
-        tolerance: largest error that counts as rounding.
-        min_cases: fewer cases (random shapes) without a counterexample leave the claim undecided.
-
-    Raises:
-        ValueError: a negative tolerance, or fewer than one case asked for.
-    """
-
-    tolerance: float
-    min_cases: int = 100
-
-    def __post_init__(self) -> None:
-        if not self.tolerance >= 0 or self.min_cases < 1:
-            raise ValueError(f"got tolerance {self.tolerance:g} and min_cases {self.min_cases}; at least 0 and 1")
-
-    def judge(self, *errors: ArrayLike, gates: Gates = NO_GATES) -> Verdict:
-        """The verdict on the errors, one a case; several arrays are several identities of one claim, which must all hold.
-
-        Raises:
-            ValueError: no errors.
-        """
-        flat = [np.abs(np.asarray(array, float)).ravel() for array in errors]
-        if not flat or any(array.size == 0 for array in flat):
-            raise ValueError("there are no errors to judge")
-        largest, num_cases = float(max(array.max() for array in flat)), min(array.size for array in flat)
-        failure = failed_gate(gates, None)
-        if failure:
-            return failure
-        if not math.isfinite(largest):
-            return Verdict("INCONCLUSIVE", "An error is not a finite number.", None, "not finite")
-        told = f"The largest error in {num_cases} cases is {largest:.2g}"
-        if largest > self.tolerance:
-            return Verdict("CONTRADICTED", f"{told}, above {self.tolerance:g}.", None, "counterexample")
-        if num_cases < self.min_cases:
-            reason = f"{told}, within {self.tolerance:g}, but {self.min_cases} cases are needed."
-            return Verdict("INCONCLUSIVE", reason, None, "not powered")
-        return Verdict("SUPPORTED", f"{told}, within {self.tolerance:g}.", None, "as claimed")
-
-
-def _require_level(intervals: Sequence[Interval], level: float) -> None:
-    for interval in intervals:
-        if interval.level != level:
-            raise ValueError(f"this rule needs {level:.0%} intervals, got one of {interval.level:.0%}")
-
-
-def _told(interval: Interval, quantity: str) -> str:
-    limit = f"{interval.level:.0%} lower limit {interval.low:.3g}"
-    if math.isinf(interval.high):
-        return (
-            f"The {quantity} is at least {interval.estimate:.3g} ({limit})"
-            if interval.low
-            else f"The {quantity} is unknown"
+        return cls(
+            arm=tuple(float(max(d.steps, 1)) for d in arm),
+            base=tuple(float(max(d.steps, 1)) for d in base),
+            observed_base=tuple(d.observed for d in base),
+            observed_arm=tuple(d.observed for d in arm),
         )
-    limits = f"[{interval.low:.3g}, {interval.high:.3g}]"
-    return f"The {quantity} is {interval.estimate:.3g} ({interval.level:.0%} interval {limits})"
+
+    @property
+    def times(self) -> tuple[Times, Times] | None:
+        """Both sides as durations, ``base`` first; None where the numbers are no durations."""
+        if self.base is None or self.observed_base is None or self.observed_arm is None:
+            return None
+        return Times(self.base, self.observed_base), Times(self.arm, self.observed_arm)
+
+    @property
+    def censored(self) -> bool:
+        """Whether any duration is censored."""
+        return not all((*(self.observed_base or ()), *(self.observed_arm or ())))
+
+    @property
+    def compared_with(self) -> tuple[float, ...]:
+        """``base``; an effect that is one number per seed is compared with 0."""
+        return self.base if self.base is not None else (0.0,) * len(self.arm)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says of a claim, and why.
+
+    Attributes:
+        outcome: one of three.
+        reason: one plain sentence.
+        effect: the primary interval; None for an exact claim.
+        word: the kind of outcome, to be read where there is no room for the reason.
+    """
+
+    outcome: Outcome
+    reason: str
+    effect: Interval | None
+    word: Word
+
+
+def decide(
+    judge_one: Callable[[T], Verdict],
+    evidence: Sequence[T],
+    effect_of: Callable[[T], Interval],
+    gates: Gates,
+    min_seeds: int,
+) -> Verdict:
+    """The verdict of a rule on several intervals of one effect.
+
+    Power comes first, so that a smoke run can say nothing else; then the gates; then the intervals, which have to agree.
+
+    Args:
+        judge_one: the rule for one piece of evidence.
+        evidence: what ``judge_one`` takes, the primary one first.
+        effect_of: the interval of a piece of evidence, for its number of seeds and to be shown.
+        gates: what had to hold, in words, to whether it did.
+        min_seeds: fewer seeds are not powered.
+
+    Raises:
+        ValueError: no evidence.
+    """
+    if not evidence:
+        raise ValueError("there is no evidence to judge")
+    effects = [effect_of(one) for one in evidence]
+    effect, num_seeds = effects[0], min(interval.num_seeds for interval in effects)
+    if num_seeds < min_seeds:
+        reason = f"{num_seeds} seeds cannot decide it; {min_seeds} are needed."
+        return Verdict("INCONCLUSIVE", reason, effect, "not powered")
+    failure = failed_gate(gates, effect)
+    if failure:
+        return failure
+    for interval in effects:
+        if not interval.holds_its_estimate():
+            reason = f"The interval does not hold its own estimate: {interval:.3g}."
+            return Verdict("INCONCLUSIVE", reason, effect, "intervals disagree")
+    return _shared([judge_one(one) for one in evidence])
+
+
+def _shared(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that several intervals of one effect share; INCONCLUSIVE when they lead to different ones.
+
+    The first is shown, unless a wider one has a milder word (``too small`` rather than ``reversed``).
+    """
+    first = verdicts[0]
+    if len({verdict.outcome for verdict in verdicts}) > 1:
+        each = ", ".join(f"{verdict.outcome} by {verdict.effect:.3g}" for verdict in verdicts)
+        reason = f"The verdict depends on the kind of interval: {each}."
+        return Verdict("INCONCLUSIVE", reason, first.effect, "intervals disagree")
+    if len({verdict.word for verdict in verdicts}) > 1:
+        return max(verdicts, key=lambda verdict: verdict.effect.high - verdict.effect.low if verdict.effect else 0.0)
+    return first
+
+
+def failed_gate(gates: Gates, effect: Interval | None) -> Verdict | None:
+    """The verdict that names the gates that failed; None when all held."""
+    failed = [name for name, passed in gates.items() if not passed]
+    if not failed:
+        return None
+    reason = f"What had to hold first did not: {'; '.join(failed)}."
+    return Verdict("INCONCLUSIVE", reason, effect, "gate failed")
+
+
+@dataclass(frozen=True)
+class RuleWords:
+    """A rule in words.
+
+    Attributes:
+        supports, contradicts: complete sentences; whatever is neither leaves the claim inconclusive.
+        needs: what must hold before either can be said.
+    """
+
+    supports: str
+    contradicts: str
+    needs: str
+
+
+@dataclass(frozen=True)
+class ResultWords:
+    """An endpoint's result in words.
+
+    Attributes:
+        effect: the estimate with its interval, or the largest error.
+        count: how many seeds or cases are behind it.
+    """
+
+    effect: str
+    count: str
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a picture shows beside an effect.
+
+    Attributes:
+        values: the values that decide, each with its word, e.g. ``(1.2, "smallest that matters (1.2)")``.
+        zone: where the claim would be supported, from and to; infinite where it has no end.
+        log: whether effects are ratios, or errors of many sizes.
+    """
+
+    values: tuple[tuple[float, str], ...]
+    zone: tuple[float, float]
+    log: bool
+
+
+class Rule(ABC):
+    """What evidence supports and what contradicts a claim.
+
+    Attributes:
+        per_case: whether a sample holds one error per case, rather than one number per seed.
+        prefix: what stands before an effect in words.
+    """
+
+    per_case: ClassVar[bool] = False
+    prefix: ClassVar[str] = ""
+
+    def judge(self, sample: Sample, rng: np.random.Generator, gates: Gates = NO_GATES) -> Verdict:
+        """The verdict on a sample; ``gates`` maps what had to hold, in words, to whether it did.
+
+        Raises:
+            ValueError: fewer than two seeds, sides of different length, or values that cannot be judged.
+        """
+        return self.decide(*self.evidence(sample, rng), gates=gates)
+
+    @abstractmethod
+    def evidence(self, sample: Sample, rng: np.random.Generator) -> Sequence[Any]:
+        """What :meth:`decide` takes, the primary piece first: several intervals of one effect, say."""
+
+    @abstractmethod
+    def decide(self, *evidence: Any, gates: Gates = NO_GATES) -> Verdict:
+        """The verdict on evidence of one effect."""
+
+    @abstractmethod
+    def in_words(self) -> RuleWords:
+        """What was fixed before the runs."""
+
+    @abstractmethod
+    def marks(self) -> Marks:
+        """What a picture of the effect, or of the errors, marks."""
+
+    def result_in_words(self, sample: Sample, verdict: Verdict) -> ResultWords:  # noqa: ARG002 - rules of cases count them
+        """What came out."""
+        assert verdict.effect is not None
+        suffix = " ×" if self.marks().log else ""
+        return ResultWords(verdict.effect.in_words(self.prefix, suffix), counted(verdict.effect.num_seeds, "seed"))
+
+    def p_value(self, sample: Sample) -> float | None:  # noqa: ARG002
+        """p of no effect; None where that is not what is tested."""
+        return None
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "seed"), counted(1200, "run")
+        ('1 seed', '1,200 runs')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

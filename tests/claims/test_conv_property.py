@@ -42,5 +42,5 @@ def test_a_check_that_statistics_per_activation_pass_too_decides_nothing():
 
 @pytest.mark.parametrize(("smoothing", "expected"), [(0.0, 784), (2.0, 784 / (4 * np.pi * 2.0**2))])
 def test_effective_values_of_smooth_noise_are_its_area_over_that_of_its_correlation(smoothing, expected):
-    x_NBHW = conv_property._smooth_noise(np.random.default_rng(0), 1500, smoothing)
+    x_NBHW = conv_property._smooth_noise(np.random.default_rng(0), 500, smoothing)
     assert conv_property._effective_values(x_NBHW) == pytest.approx(expected, rel=0.15)

@@ -8,7 +8,7 @@ import pytest
 from bnexp.claims.base import Claim, Endpoint, Evidence, Sample
 from bnexp.claims.judge import judge
 from bnexp.records.curves import Duration
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 CLAIM = Claim(
     id="made_up", section="T1", statement="", source="", disputed_by="", formula="", analyse=lambda *_: None,

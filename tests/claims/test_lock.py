@@ -10,7 +10,7 @@ from bnexp.claims import CLAIMS
 from bnexp.claims import lock as lock_file
 from bnexp.claims.lock import declaration_hash, read_lock
 from bnexp.cli.main import run
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 
 @pytest.mark.parametrize("name", list(CLAIMS))

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.fig1_stability import TRACK
-from bnexp.claims.judged import Judged, judge_claim
+from bnexp.claims.judge import Judged, judge_claim
 from bnexp.claims.runs import Cell
 from bnexp.figures.style import SETTINGS
 
-STEPS = range(0, 4020, 20)
+STEPS = range(0, 2620, 20)
 NONE, BATCH = "norm=none", "norm=batch"
 PAPER = {(0, NONE): False, (0, BATCH): True}
 STANDARDIZED = [f"dataset.standardize={name}" for name in ("unit", "center", "global", "per_pixel", "none")]
@@ -82,7 +82,7 @@ def moments(unchanged: float) -> dict[str, np.ndarray]:
     return {"steps": np.array([0, STEPS[-1]]), **sds, TRACK: sd_TU[:, :, None] * np.array([-1.0, 0.0, 1.0])}
 
 
-def write_run(folder: Path, norm: str, factor: float, unchanged: float) -> None:
+def write_run(folder: Path, norm: str, factor: float, unchanged: float, with_arrays: bool) -> None:
     """A finished run as far as these claims read it, all of whose numbers are ``factor`` times better than the baseline's."""
     drift = dict.fromkeys(
         ("drift_mean", "drift_sd", "net_sd", "tv50_early", "tv50_late", "tv_spread_early", "tv_spread_late"),
@@ -103,7 +103,7 @@ def write_run(folder: Path, norm: str, factor: float, unchanged: float) -> None:
         {"config": {"norm": {"name": norm, "options": {"eps": 1e-5}}}},
         end,
         events,
-        layer_inputs=moments(unchanged),
+        **({"layer_inputs": moments(unchanged)} if with_arrays else {}),
     )
 
 
@@ -126,7 +126,7 @@ def trained(folder: Path, name: str, world: World) -> list[Cell]:
         for seed in (1000, 1001, *range(8)):
             run_id = f"run-{number}-{seed}"
             factor, unchanged = (world.factor[seed], world.unchanged[seed]) if has_effect and seed < 8 else (1.0, 0.1)
-            write_run(folder / run_id, norm, factor, unchanged)
+            write_run(folder / run_id, norm, factor, unchanged, name in ("pinned_moments", "fig1_stability"))
             regimes = ("own", "same") if seed < 8 else ("tuning",)
             cells += [
                 Cell(grid=grid, regime=regime, arm=arm, value=0.5, seed=seed, run_id=run_id, command="made up")
@@ -165,6 +165,8 @@ def test_each_world_has_its_verdict_at_every_endpoint_and_can_be_drawn(name, wor
     assert {outcome for outcome, _ in told.values()} == {world.outcome}, told
     assert one.evidence is not None
     assert all(isinstance(value, str) and "nan" not in value for value in one.evidence.numbers.values())
+    if world is not WORLDS["there"]:
+        return
     with matplotlib.rc_context(dict(SETTINGS)):
         figure = Figure()
         CLAIMS[name].draw(one.evidence, figure)

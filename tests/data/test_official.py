@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +16,7 @@ import numpy as np
 import pytest
 
 from bnexp.data import SOURCES, torchvision_sets
-from bnexp.data.import_files import copy_in, find_official
-from bnexp.data.official import OFFICIAL, OfficialFile, OfficialSet, file_md5, inspect
+from bnexp.data.official import OFFICIAL, OfficialFile, OfficialSet, copy_in, file_md5, find_official, inspect
 from bnexp.errors import UserError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -124,7 +125,7 @@ def test_a_truncated_file_is_damaged_not_there(tmp_path, fake_mnist):
     with pytest.raises(UserError) as error:
         load(tmp_path)
     assert error.value.what == "files of dataset=mnist are not the official ones: truncated or changed"
-    assert error.value.todo == f"rm '{file}' && bnexp data fetch mnist"
+    assert error.value.todo == f"rm {file} && bnexp data fetch mnist"
 
 
 def test_the_same_contents_compressed_again_are_good(tmp_path, fake_mnist):
@@ -196,6 +197,16 @@ def test_a_data_folder_that_cannot_be_made_is_a_message(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="the data folder cannot be written"):
         torchvision_sets.fetch("mnist", tmp_path / "file")
+
+
+@pytest.mark.usefixtures("served")
+def test_a_lock_that_is_a_link_does_not_empty_what_it_leads_to(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / ".mnist.lock").symlink_to(mine)
+    with pytest.raises(UserError, match="the data folder cannot be written"):
+        torchvision_sets.fetch("mnist", tmp_path)
+    assert mine.read_text() == "precious"
 
 
 def test_import_recognises_files_by_contents_whatever_they_are_called(tmp_path, fake_mnist):
@@ -288,3 +299,53 @@ def test_real_mnist_has_the_known_mean_and_deviation(tmp_path):
     pixels = source.train.images / 255
     assert source.train.images.shape == (60000, 1, 28, 28)
     assert (round(pixels.mean(), 4), round(pixels.std(), 4)) == (0.1307, 0.3081)
+
+
+@pytest.fixture
+def server():
+    """A port of this machine that accepts connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def closed():
+    """A port of this machine where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", dict)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_one_answering_host_is_enough(server, closed):
+    assert torchvision_sets.any_answers([closed, server], 5)
+    assert not torchvision_sets.any_answers([closed], 5)
+
+
+def test_a_look_up_that_hangs_does_not_hang_us(monkeypatch):
+    monkeypatch.setattr(torchvision_sets, "_connects", lambda *_: time.sleep(2))
+    begin = time.monotonic()
+    assert not torchvision_sets.any_answers(["http://silent"], 0.2)
+    assert time.monotonic() - begin < 1
+
+
+def test_a_proxy_is_what_must_answer(monkeypatch, server, closed):
+    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", lambda: {"http": server})
+    assert torchvision_sets.any_answers([closed.replace("127.0.0.1", "data.example")], 5)
+
+
+def test_the_default_port_is_that_of_the_scheme():
+    assert torchvision_sets._first_hop("https://a.example/x") == ("a.example", 443)
+    assert torchvision_sets._first_hop("http://a.example/x") == ("a.example", 80)
+
+
+def test_the_socket_time_limit_is_put_back():
+    before = socket.getdefaulttimeout()
+    with torchvision_sets.socket_timeout(7.0):
+        assert socket.getdefaulttimeout() == 7.0
+    assert socket.getdefaulttimeout() == before

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from bnexp.data import coloured_digits
-from bnexp.data.part import Part
 from bnexp.data.shifts import add_noise, brighten, flatten, invert, recolour
-from bnexp.data.source import Source, SourceSpec
+from bnexp.data.source import Part, Source, SourceSpec
 from bnexp.errors import UserError
 
 

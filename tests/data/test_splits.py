@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnexp.data.dataset import load_splits
-from bnexp.data.part import Part
-from bnexp.data.source import Source
-from bnexp.data.stratify import stratified_order
+from bnexp.data.dataset import load_splits, stratified_order
+from bnexp.data.source import Part, Source
 from bnexp.errors import UserError
 
 

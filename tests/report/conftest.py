@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Measurement, Sample, Tuning
-from bnexp.claims.judged import Judged, cells_file
-from bnexp.claims.runs import Cell, write_cells
+from bnexp.claims.judge import Judged
+from bnexp.claims.runs import Cell, cells_file, write_cells
 from bnexp.records.curves import Duration, time_to_target
 from bnexp.records.writer import RunWriter
 from bnexp.registry import Registry
 from bnexp.report.build import Written, build, gather
-from bnexp.stats.verdict import Difference, Equivalence, Exact, Scaling
+from bnexp.stats.rules import Difference, Equivalence, Exact, Scaling
 
 STEPS = (0, 50, 100, 200, 400, 800)
 TARGET = 0.9

@@ -74,7 +74,7 @@ def test_without_any_runs_it_says_how_to_make_them(tmp_path):
 def test_a_whole_report_loads_neither_torch_nor_hydra(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from bnexp.claims import CLAIMS\nfrom bnexp.claims.judged import cells_file\nfrom bnexp.claims.runs import write_cells\n"
+        "from bnexp.claims import CLAIMS\nfrom bnexp.claims.runs import cells_file\nfrom bnexp.claims.runs import write_cells\n"
         "from bnexp.cli.report import main\n"
         f"write_cells(cells_file(Path({str(tmp_path)!r}), 'quick', next(iter(CLAIMS))), [])\n"
         f"code = main(['--runs-dir', {str(tmp_path)!r}])\n"

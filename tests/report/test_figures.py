@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.figures.intervals import Scale, draw_interval
+from bnexp.figures.intervals import draw_interval
 from bnexp.figures.random_search import draw_expected_best
 from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
 from bnexp.figures.style import plain_log_axis
 from bnexp.figures.survival import draw_survival
 from bnexp.figures.tuning import draw_tuning
-from bnexp.records.curves import Duration
 from bnexp.report.svg import inline_svg
-from bnexp.stats.interval import Interval
+from bnexp.stats.intervals import Interval
+from bnexp.stats.survival import Times
+from bnexp.stats.verdict import Marks
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def test_tuning_shows_every_seed_and_rings_the_choice(ax):
 
 
 def test_survival_falls_to_the_share_that_never_arrives_and_says_so(ax):
-    there, never = Duration(100, 1.0, True), Duration(300, 1.0, False)  # diverged at 300
-    draw_survival([there, never, never, never], [there, there, there, Duration(800, 1.0, True)], ax)
+    base = Times((100.0, 300.0, 300.0, 300.0), (True, False, False, False))  # diverged at 300
+    draw_survival(base, Times((100.0, 100.0, 100.0, 800.0), (True,) * 4), ax)
     base, arm = ax.get_lines()[0], ax.get_lines()[-1]
     assert base.get_ydata()[-1] == 0.75
     assert base.get_xdata()[-1] == 800  # nothing is gained by diverging early
@@ -95,20 +96,20 @@ def test_survival_falls_to_the_share_that_never_arrives_and_says_so(ax):
     ],
 )
 def test_an_interval_without_an_end_ends_in_an_arrow(ax, interval, arrow):
-    draw_interval(interval, Scale(((1, "none"), (1.2, "smallest")), (1.2, math.inf), True), ax)
+    draw_interval(interval, Marks(((1, "none"), (1.2, "smallest")), (1.2, math.inf), True), ax)
     assert {marker for marker in "<>" if points(ax, marker)} == ({arrow} if arrow else set())
     assert points(ax, "o") == [(2, 0)]
 
 
 def test_the_marks_that_decide_are_in_sight_however_far_away(ax):
-    draw_interval(Interval(90, 80, 100, 0.95, 8), Scale(((0, "none"), (1, "smallest")), (1, math.inf), False), ax)
+    draw_interval(Interval(90, 80, 100, 0.95, 8), Marks(((0, "none"), (1, "smallest")), (1, math.inf), False), ax)
     left, right = ax.get_xlim()
     assert left < 0
     assert right > 100
 
 
 def test_an_unknown_ratio_can_be_drawn(ax):
-    draw_interval(Interval(1, 0, math.inf, 0.95, 8), Scale(((1, "none"), (1.2, "least")), (1.2, math.inf), True), ax)
+    draw_interval(Interval(1, 0, math.inf, 0.95, 8), Marks(((1, "none"), (1.2, "least")), (1.2, math.inf), True), ax)
     assert points(ax, "<")
     assert points(ax, ">")
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Sample, Tuning
-from bnexp.claims.budget import BUDGETS, Budget
+from bnexp.claims.base import BUDGETS, Budget, Claim, Endpoint, Evidence, Grid, Sample, Tuning
 from bnexp.claims.runs import Runs
-from bnexp.stats.verdict import Difference
+from bnexp.stats.rules import Difference
 
 ARMS = ("norm=none", "norm=layer")
 

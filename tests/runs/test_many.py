@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bnexp.claims.budget import Budget
+from bnexp.claims.base import Budget
 from bnexp.config.edit import with_value
 from bnexp.engine import step as stepping
 from bnexp.runs import many

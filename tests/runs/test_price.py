@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnexp.data.part import Part
-from bnexp.data.source import Source
+from bnexp.data.source import Part, Source
 from bnexp.errors import UserError
 from bnexp.records.header import processor
 from bnexp.records.writer import RunWriter

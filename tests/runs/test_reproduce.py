@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.budget import BUDGETS
+from bnexp.claims.base import BUDGETS
 from bnexp.cli.main import run
 from bnexp.config.compose import compose
 from bnexp.config.identity import run_id

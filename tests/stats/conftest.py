@@ -7,17 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bnexp.records.curves import Duration
-from bnexp.stats.interval import Interval
+from bnexp.stats.intervals import Interval
+from bnexp.stats.survival import Times
 
 
 @pytest.fixture
-def runs() -> Callable[..., tuple[Duration, ...]]:
-    """``runs(10, 20, never=50, times=2)``: two runs that arrive at 10 and 20 steps, two censored at 50; seconds are steps / 100."""
+def runs() -> Callable[..., Times]:
+    """``runs(10, 20, never=50, times=2)``: two runs that arrive at 10 and 20 steps, two censored at 50."""
 
-    def make(*arrived: float, never: float = 0, times: int = 0) -> tuple[Duration, ...]:
-        there = [Duration(int(steps), steps / 100, True) for steps in arrived]
-        return (*there, *[Duration(int(never), never / 100, False)] * times)
+    def make(*arrived: float, never: float = 0, times: int = 0) -> Times:
+        return Times(tuple(map(float, (*arrived, *[never] * times))), (*[True] * len(arrived), *[False] * times))
 
     return make
 

@@ -19,11 +19,11 @@ def test_it_is_the_mean_over_every_sequence_of_draws(num_draws):
     assert expected_best(SCORES, num_draws) == pytest.approx(np.mean(every), abs=1e-12)
 
 
-@pytest.mark.parametrize("num_draws", [1, 3, 7])
+@pytest.mark.parametrize("num_draws", [1, 7])
 def test_simulated_searches_agree_with_it(num_draws):
     rng = np.random.default_rng(0)
     scores = rng.normal(size=18)
-    found = rng.choice(scores, size=(100_000, num_draws)).max(axis=1)
+    found = rng.choice(scores, size=(20_000, num_draws)).max(axis=1)
     assert expected_best(scores, num_draws) == pytest.approx(found.mean(), abs=4 * found.std() / np.sqrt(len(found)))
 
 
