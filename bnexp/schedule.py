@@ -36,11 +36,12 @@ def _shape(schedule: ScheduleConfig, progress: float) -> float:
     return 1.0
 
 
-#: Held-out examples that a run may look at for each training example it sees. Looking at one costs a third of a step's share of one.
+#: Held-out examples that a run may look at for each training example it sees. Looking at one costs a third of what training on one
+#: costs, or less.
 EVALUATED_PER_TRAINED = 2.5
 
-#: A run is evaluated so many times whatever that costs.
-LEAST_EVALUATIONS = 12
+#: A run may have so many evaluations, and evaluate so many examples in all, whatever that costs.
+LEAST_EVALUATIONS, LEAST_EVALUATED = 12, 12_000
 
 
 def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
@@ -52,7 +53,7 @@ def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
         >>> most_evaluations(300, 32, 1000)
         24
     """
-    return max(LEAST_EVALUATIONS, int(EVALUATED_PER_TRAINED * steps * batch_size / num_examples))
+    return max(LEAST_EVALUATIONS, int(max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size) / num_examples))
 
 
 def evaluation_steps(steps: int, every: int, most: int | None = None) -> list[int]:

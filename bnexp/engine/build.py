@@ -139,7 +139,8 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of ``torch.optim`` over all trainable parameters of ``model``."""
-    groups, kind = _groups(model, config), quick_to_import(getattr(torch.optim, _OPTIMIZERS[config.name]))
+    groups = _groups(model, config)
+    kind: Any = quick_to_import(getattr(torch.optim, _OPTIMIZERS[config.name]))
     if isinstance(config, SGDConfig):
         return kind(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
     assert isinstance(config, AdamConfig)

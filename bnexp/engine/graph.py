@@ -105,7 +105,8 @@ def compile_once(
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
-    paper's step. One graph is kept: runs come arm by arm. The key ends in the backend and whether products may go to ``kernels.py``.
+    paper's step. One graph is kept: runs come arm by arm. The key ends in the backend and whether products may be other than
+    torch's own.
     """
     if key not in _last:
         *_, backend, fast = key
@@ -121,7 +122,8 @@ def compile_once(
             products = kernels.with_fastest_products(graph) if fast else ""
             built: Callable[..., Any] = graph
             if backend == "inductor":
-                from torch._inductor import compile as inductor  # here, so that a torch without it can still train side by side
+                # here, so that a torch without it can still train side by side
+                from torch._inductor import compile as inductor
 
                 built = inductor(graph, tensors)
         _last.clear()

@@ -82,51 +82,6 @@ class Journal:
             sink.close(summary)
 
 
-class Journal:
-    """One run's measurements, timed with the same stopwatch, written as they happen.
-
-    Args:
-        writer: the record.
-        sinks: its copies.
-        watch: gives each event its training seconds; writing itself counts as ``record``.
-    """
-
-    def __init__(self, writer: RunWriter, sinks: Sequence[Sink], watch: Stopwatch) -> None:
-        self.writer, self.watch = writer, watch
-        self._sinks = sinks
-        self._timed = watch.train_seconds()
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Measurements after ``step`` updates, by name (``split/quantity``)."""
-        with self.watch.aside("record"):
-            seconds = self.watch.train_seconds()
-            for name, value in values.items():
-                self.writer.event(step, name, value, seconds)
-                for sink in self._sinks:
-                    sink.scalar(step, name, value)
-
-    def step_time(self, step: int, num_steps: int) -> None:
-        """Training time per step since the last call, for the sinks only: on record it is in the differences of ``seconds``."""
-        seconds = self.watch.train_seconds()
-        milliseconds = 1e3 * (seconds - self._timed) / num_steps
-        self._timed = seconds
-        with self.watch.aside("record"):
-            for sink in self._sinks:
-                sink.scalar(step, "clock/step_ms", milliseconds)
-
-    def observations(self, seen: Sequence[Observation]) -> None:
-        """What a probe saw: for the sinks only, since the probe's own arrays go to disk at the end."""
-        with self.watch.aside("record"):
-            for observation in seen:
-                for sink in self._sinks:
-                    sink.observation(observation)
-
-    def close(self, summary: Mapping[str, Any]) -> None:
-        """Let the sinks finish."""
-        for sink in self._sinks:
-            sink.close(summary)
-
-
 @dataclass(frozen=True)
 class Interval:
     """The steps since the last reading.
@@ -242,7 +197,7 @@ def run_title(config: ExperimentConfig) -> str:
 
 
 class Progress:
-    """What a run shows on stderr while it trains: a tqdm bar with loss, accuracy, steps/s and time left; lines instead of a bar when stderr is not a terminal.
+    """What a run shows on stderr while it trains: a tqdm bar with loss, accuracy, steps/s and time left; on no terminal, lines.
 
     Args:
         title: stands before the bar.

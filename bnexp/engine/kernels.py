@@ -183,7 +183,7 @@ def with_fastest_products(graph: GraphModule) -> str:
 
 def _fastest(a: Tensor, b: Tensor) -> tuple[Any, str]:
     """The operation that multiplies these, None for torch's own; and why it is not brgemm where that would fit."""
-    if not a.device.type == "cpu" or not a.dtype == b.dtype == torch.float32:
+    if a.device.type != "cpu" or (a.dtype, b.dtype) != (torch.float32, torch.float32):
         return None, ""
     reason = ""
     if a.shape[-2] * a.shape[-1] * b.shape[-1] <= LARGEST:

@@ -1,4 +1,4 @@
-"""How one update is made: as every textbook has it, or as one compiled graph of the same, where a run is long enough to pay for it."""
+"""How one update is made: as every textbook has it, or as one compiled graph of the same where a run is long enough."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Products by other libraries are torch's own up to rounding; without them, or when they answer wrongly, torch multiplies and says so."""
+"""Products by other libraries are torch's own up to rounding; where they are gone or answer wrongly, torch multiplies."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from bnexp.engine import kernels
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, wide_linear, with_fastest_products
+from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, with_fastest_products
 
 SMALL, WIDE = torch.ops.bnexp.small_product.default, torch.ops.bnexp.wide_product.default
 TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))
@@ -203,3 +204,10 @@ def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, 
     assert quick_to_import(kind) is kind
     experiment = build(make("probes=none"))
     assert isinstance(build_optimizer(experiment.config.optimizer, experiment.model), torch.optim.SGD)
+
+
+def test_private_names_of_torch_are_nowhere_else():
+    package = Path(kernels.__file__).parents[1]
+    private_name = re.compile(r"torch(\.\w+)*\._\w|torch\.ops\.mkldnn|from torch\S* import _")
+    found = {file.name for file in package.rglob("*.py") if private_name.search(file.read_text(encoding="utf-8"))}
+    assert found == {"kernels.py", "graph.py"}

@@ -1,4 +1,4 @@
-"""What only a GPU can show: a run there ends as on a CPU, eager or compiled, and many runs side by side cost little more than one."""
+"""What only a GPU can show: a run there ends as on a CPU, and many side by side cost little more than one."""
 
 from __future__ import annotations
 

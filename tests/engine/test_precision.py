@@ -6,8 +6,6 @@ Legend: N batch, C channels, H W space.
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -87,9 +85,6 @@ def test_bf16_makes_another_run_and_fp32_keeps_the_names_of_older_records():
     for make_id in (run_id, arm_id):
         assert len({make_id(compose([f"execution.precision={word}"])) for word in ("fp32", "bf16", "auto")}) == 3
     assert "execution" not in computed(compose())
-    records = sorted((Path(__file__).parents[2] / "results").glob("*/*-lr*/run.json"))[::200]
-    for record in map(json.loads, (file.read_text(encoding="utf-8") for file in records)):
-        assert run_id(compose(record["command"].split()[2:])) == record["run_id"]
     assert run_id(compose()) == "mnist_5k-mlp-batch-lr0.1-s0-333f5855"
 
 
@@ -108,9 +103,7 @@ def test_a_record_says_that_it_was_bf16(make, native):
     assert header["command"] == f"bnexp train {BF16}"
 
 
-@pytest.mark.parametrize(
-    "norm", sorted(set(NORMS) - {"instance"})
-)  # it refuses the last maps of so small an image: 1x1
+@pytest.mark.parametrize("norm", ["batch", "reference", "noisy", "weight", "layer"])
 def test_convolutions_take_bf16_and_all_that_is_kept_is_fp32(make, norm):
     plain, rounded = build(make(*CNN, f"norm={norm}")), build(make(*CNN, f"norm={norm}", BF16))
     conv, logits = outputs_of(rounded.model.hidden2.conv), outputs_of(rounded.model)
