@@ -182,9 +182,10 @@ def device() -> Iterator[Item]:
     """Processor, threads, GPU, and whether bfloat16 has instructions of its own."""
     import torch
 
+    from bnexp.engine.device import count_cores
     from bnexp.records.header import processor
 
-    cores = os.cpu_count()
+    cores = count_cores()
     yield Item("processor", f"{processor()}, {cores} cores")
     by_model = f"1 for fully connected nets, {cores} for convolutional ones"
     words = os.environ.get("BNEXP_THREADS", by_model)
@@ -200,7 +201,7 @@ def device() -> Iterator[Item]:
 
 
 def _bfloat16(where: Any) -> Item:
-    from bnexp.engine.precision import has_native_bf16
+    from bnexp.engine.device import has_native_bf16
 
     words = "in hardware" if has_native_bf16(where) else "emulated, as far as torch knows"
     return Item("bfloat16", f"{words} (runs compute in float32 unless execution.precision says otherwise)")
@@ -281,11 +282,14 @@ def default_run(data_dir: str | None) -> Iterator[Item]:
 def _measured(preset: str, data_dir: str | None) -> Mapping[str, Any]:
     """The end of a run in a temporary folder."""
     from bnexp.config.compose import compose
-    from bnexp.runs.execute import execute
+    from bnexp.runs.run import execute
 
     with tempfile.TemporaryDirectory(prefix="bnexp-doctor-") as runs_dir:
         config = replace(compose((*MEASURED_RUN, f"probes={preset}")), runs_dir=runs_dir, data_dir=data_dir)
-        return execute(config).record.end
+        ended = execute(config)
+        if not ended.complete:
+            raise RuntimeError(ended.reason)
+        return ended.record.end
 
 
 def probe_share(preset: str, seconds: Mapping[str, Any]) -> Item:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.cli.main import DONE
-from bnexp.cli.report import as_flag
+from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("runs", type=Path, metavar="RUNS", help="a runs folder, or an archive")
     parser.add_argument("out", type=Path, metavar="OUT", help="where to write; the three files there are replaced")
     parser.add_argument("--budget", metavar="NAME", help="only this budget's claims; the same as budget=NAME")
-    arguments = parser.parse_intermixed_args([part for word in argv for part in as_flag(word, "export", ("budget",))])
+    arguments = parser.parse_intermixed_args(as_flags("export", argv, ("budget",)))
     source, out = arguments.runs.expanduser(), arguments.out.expanduser()
     _check_out(source, out)
     records, cells, budget = _complete(source), read_cells(source), arguments.budget

@@ -56,8 +56,8 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues where it left off", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -70,8 +70,19 @@ def _unknown_command(name: str) -> UserError:
     )
 
 
+def be_kind_to_other_processes() -> None:
+    """Before torch is imported: its threads wait for each other by spinning for some 20 us and then sleep.
+
+    By default they spin for milliseconds. On a machine that does anything else besides they so keep the very thread that they wait
+    for from its core, and a step takes ten times as long. A setting of the user's own stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def entry() -> None:
     """The console script: a reader that closes the pipe early (``| head``) is no error."""
+    be_kind_to_other_processes()
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()

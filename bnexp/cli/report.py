@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
+from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError, nearest
 
@@ -23,7 +24,7 @@ SETTINGS = ("budget", "runs_dir", "out", "figures")
 
 def main(argv: list[str]) -> int:
     """Judge from records, write ``index.html`` and ``table.md``, print the verdicts."""
-    arguments = _parser().parse_intermixed_args([part for word in argv for part in as_flag(word, "report", SETTINGS)])
+    arguments = _parser().parse_intermixed_args(as_flags("report", argv, SETTINGS))
     readme = arguments.write_readme
     if readme is not None and readme.is_dir():  # the word after a bare --write-readme is the folder
         arguments.words.insert(0, str(readme))
@@ -76,16 +77,6 @@ def _parser() -> argparse.ArgumentParser:
                         help="put the table between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
-
-
-def as_flag(word: str, command: str, settings: Sequence[str]) -> list[str]:
-    """``budget=full`` as ``--budget full``, for whoever comes from ``bnexp reproduce``; any other word as it is."""
-    key, equals, value = word.partition("=")
-    if not equals or word.startswith("-") or "/" in key or Path(word).is_dir():
-        return [word]
-    if key not in settings:
-        raise UserError(f"bnexp {command} has no such setting", got=key, todo=f"one of {', '.join(settings)}")
-    return [f"--{key.replace('_', '-')}", value]
 
 
 def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[list[Claim], Path]:

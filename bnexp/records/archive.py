@@ -11,7 +11,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.curves import Curve
+from bnexp.records.jsonfile import read_json
 from bnexp.records.reader import RunRecord
 
 RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
@@ -63,12 +64,17 @@ class ArchivedRun(RunRecord):
 
     line: Mapping[str, Any] = field(repr=False, compare=False)
 
-    @cached_property
+    @property
+    def damage(self) -> str:
+        """Empty: an archive with a damaged line is not read at all."""
+        return ""
+
+    @property
     def header(self) -> dict[str, Any]:
         """What ``run.json`` said."""
         return self.line["header"]
 
-    @cached_property
+    @property
     def end(self) -> dict[str, Any]:
         """What ``end.json`` said."""
         return self.line["end"]
@@ -122,7 +128,7 @@ def _lines(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:  # 
             line = json.loads(text)
             lines[line["run"]] = {key: line[key] for key in ("header", "end", "curves")}
         except (ValueError, KeyError, TypeError):
-            raise _damaged(file, f"line {number} is not a run") from None
+            raise _damaged(file, f"line {number} of {file.name} is not a run") from None
     return lines
 
 
@@ -140,7 +146,7 @@ def _keys_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:  #
             for member in members.namelist():
                 keys.setdefault(member.split("/")[0], []).append(member.removesuffix(".npy"))
     except zipfile.BadZipFile:
-        raise _damaged(file, "not an npz file") from None
+        raise _damaged(file, f"{file.name} is not an npz file") from None
     return keys
 
 
@@ -151,7 +157,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _damaged(file: Path, why: str) -> UserError:
     return UserError(
-        f"{file.name} is damaged: {why}", got=file, todo="the file as it was committed, or bnexp export again"
+        why, got=file, todo="the file as it was committed, or bnexp export again"
     )
 
 
@@ -170,13 +176,10 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise _damaged(file, "not a JSON object")
-    return content
+    read = read_json(file)
+    if read.problem:
+        raise _damaged(file, read.problem)
+    return read.content
 
 
 def write_archive(

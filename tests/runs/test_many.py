@@ -9,9 +9,9 @@ import pytest
 
 from bnexp.claims.base import Budget
 from bnexp.config.edit import with_value
-from bnexp.engine import compiled
-from bnexp.runs import parallel
-from bnexp.runs.parallel import attempt, count_processes, count_side_by_side, in_parallel
+from bnexp.engine import step as stepping
+from bnexp.runs import many
+from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, in_parallel
 from bnexp.runs.plan import Job, Plan
 from bnexp.runs.reproduce import settle_compiling
 
@@ -19,12 +19,12 @@ from bnexp.runs.reproduce import settle_compiling
 @pytest.fixture
 def long(make):
     """Runs that are worth a process each."""
-    return [with_value(make(f"seed={seed}"), "train.steps", parallel.WORTH_PROCESSES) for seed in range(6)]
+    return [with_value(make(f"seed={seed}"), "train.steps", many.WORTH_PROCESSES) for seed in range(6)]
 
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(parallel, "cpu_count", lambda: 4)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
 
 
 @pytest.mark.usefixtures("four_cores")
@@ -52,8 +52,7 @@ def test_on_a_gpu_one_process_trains_many_side_by_side(long, monkeypatch):
 
 
 def test_every_task_is_answered_once_with_its_place(make):
-    tasks = [lambda seed=seed: attempt([(make(f"seed={seed}"), ())]) for seed in range(3)]
-    answers = dict(in_parallel(tasks, 1))
+    answers = dict(in_parallel([[Asked(make(f"seed={seed}"))] for seed in range(3)], attempt, 1))
     assert sorted(answers) == [0, 1, 2]
     assert "BNEXP_THREADS" not in os.environ  # one process has all the cores
     assert {one.status for (one,) in answers.values()} == {"finished"}
@@ -61,19 +60,19 @@ def test_every_task_is_answered_once_with_its_place(make):
 
 
 def test_what_stops_a_run_becomes_words(make, tmp_path):
-    (refused,) = attempt([(make("norm=instance"), ())])
+    (refused,) = attempt([Asked(make("norm=instance"))])
     assert (refused.status, refused.folder) == ("refused", "")
     assert "instance" in refused.reason
     (tmp_path / "runs").write_text("in the way")
-    (blocked,) = attempt([(make(), ())])
+    (blocked,) = attempt([Asked(make())])
     assert blocked.status == "refused"
 
 
 def test_a_network_that_a_plan_trains_for_long_is_compiled_and_a_continued_plan_decides_alike(
     make, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(compiled, "WORTH_COMPILING", 90)  # three runs of 30 steps
-    plan = Plan(Budget(name="quick", num_seeds=3, num_tuning_seeds=1), tmp_path)
+    monkeypatch.setattr(stepping, "WORTH_COMPILING", 90)  # three runs of 30 steps
+    plan = Plan((), Budget(name="quick", num_seeds=3, num_tuning_seeds=1), tmp_path)
     words = [("norm=batch", f"seed={seed}") for seed in range(3)] + [
         ("norm=none",),
         ("norm=noisy",),

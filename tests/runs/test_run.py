@@ -12,15 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from bnexp.config.compose import compose
 from bnexp.engine import build as building
-from bnexp.engine import compiled, loop
+from bnexp.engine import loop
+from bnexp.engine import step as stepping
 from bnexp.engine.evaluate import evaluate
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter
-from bnexp.runs import recording, summary
-from bnexp.runs.execute import RunFailed, execute
-from bnexp.runs.folder import Place, occupied
+from bnexp.runs import many, summary
+from bnexp.runs import run as running
+from bnexp.runs.folder import Held, Place, occupied
+from bnexp.runs.price import find_prices
+from bnexp.runs.run import execute
 
 
 @pytest.fixture
@@ -34,14 +38,14 @@ def breaking(monkeypatch):
     """Makes the update after ``good`` good ones raise ``error``."""
 
     def arrange(error: BaseException, good: int) -> None:
-        real, count = compiled.train_step, iter(range(10**6))
+        real, count = stepping.train_step, iter(range(10**6))
 
         def step(*arguments):
             if next(count) >= good:
                 raise error
             return real(*arguments)
 
-        monkeypatch.setattr(compiled, "train_step", step)
+        monkeypatch.setattr(stepping, "train_step", step)
 
     return arrange
 
@@ -115,9 +119,9 @@ def test_the_header_is_on_disk_before_the_first_step(make, runs, breaking):
 
 def test_a_failed_run_keeps_its_traceback_and_the_next_call_opens_a_new_folder(make, breaking, monkeypatch):
     breaking(RuntimeError("a plugin's bug"), good=3)
-    with pytest.raises(RunFailed, match="RuntimeError: a plugin's bug") as error:
-        execute(make())
-    folder = error.value.folder
+    failed = execute(make())
+    assert (failed.status, failed.reason) == ("failed", "RuntimeError: a plugin's bug")
+    folder = failed.record.folder
     assert "raise error\n" in (folder / "error.txt").read_text(encoding="utf-8")
     assert RunRecord(folder).end == {"status": "failed", "reason": "RuntimeError: a plugin's bug"}
     monkeypatch.undo()
@@ -147,7 +151,7 @@ def test_a_net_broken_by_its_last_update_has_a_valid_end(make):
 
 def test_the_test_set_is_read_after_the_last_update_and_only_then(make, monkeypatch):
     moments = []
-    real_step, real_evaluate = compiled.train_step, evaluate
+    real_step, real_evaluate = stepping.train_step, evaluate
 
     def step(*arguments):
         moments.append("step")
@@ -157,7 +161,7 @@ def test_the_test_set_is_read_after_the_last_update_and_only_then(make, monkeypa
         moments.append("test" if split is experiment.test else "validation")
         return real_evaluate(model, split, experiment)
 
-    monkeypatch.setattr(compiled, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
     for module in (loop, summary):
         monkeypatch.setattr(module, "evaluate", spy)
     execute(make("norm=none"))
@@ -188,20 +192,87 @@ def test_a_second_process_at_the_same_run_is_refused(make, runs, breaking, monke
     monkeypatch.undo()
     (record,) = runs()
     with (
-        occupied(Place(record.folder, interrupted=True)),
+        occupied(record.folder.parent, record.folder.name),
         pytest.raises(UserError, match="another process is at this very run"),
     ):
         execute(make())
     assert not execute(make()).skipped
 
 
-def test_a_folder_made_by_another_process_just_now_is_refused(make, tmp_path, monkeypatch):
-    taken = tmp_path / "runs" / "taken"
-    taken.mkdir(parents=True)
-    monkeypatch.setattr(recording, "find_place", lambda *_: Place(taken))
-    with pytest.raises(UserError, match="made by another process just now"):
+@pytest.mark.parametrize("together", [False, True])
+def test_what_another_process_ended_meanwhile_is_not_trained_again(make, monkeypatch, together):
+    """Both decide before they lock; the second one gets the lock when the first has ended."""
+    record = execute(make()).record
+    before = {path: path.read_bytes() for path in record.folder.rglob("*") if path.is_file()}
+    for module in (running, many):
+        monkeypatch.setattr(module, "find_place", lambda *_: Place(record.folder, interrupted=True))
+    (ended,) = many.execute_together([many.Asked(make())]) if together else [execute(make())]
+    assert (ended.status, ended.skipped) == ("finished", True)
+    assert {path: path.read_bytes() for path in record.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_lock_that_is_a_link_is_not_followed(make, tmp_path, breaking, monkeypatch):
+    breaking(KeyboardInterrupt(), good=1)
+    with pytest.raises(KeyboardInterrupt):
         execute(make())
-    assert list(taken.iterdir()) == []
+    monkeypatch.undo()
+    (folder,) = [path.parent for path in tmp_path.glob("runs/*/run.json")]
+    precious = tmp_path / "precious"
+    precious.write_text("my thesis")
+    (folder / ".lock").symlink_to(precious)
+    with pytest.raises(UserError, match="lock is a link") as error:
+        execute(make())
+    assert precious.read_text() == "my thesis"
+    assert error.value.todo == f"rm '{folder / '.lock'}'"
+
+
+def test_a_lock_file_that_was_removed_while_we_took_it_is_not_taken_for_ours(tmp_path, monkeypatch):
+    """Else two processes could each hold a lock on a file of the same name."""
+    import fcntl
+
+    real, removed = fcntl.flock, []
+
+    def flock(lock: int, how: int) -> None:
+        if not removed:
+            removed.append((tmp_path / "run" / ".lock").unlink())
+        real(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with occupied(tmp_path, "run"), pytest.raises(Held), occupied(tmp_path, "run"):
+        pass
+
+
+def test_a_terminal_that_is_gone_costs_no_run(make, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("bnexp.engine.journal.Progress.scalar", gone)
+    assert execute(make()).status == "finished"
+
+
+#: What a runs folder may hold in the place of a file of a record.
+BROKEN = {"empty": b"", "torn": b'{"status": "fin', "not UTF-8": b'{"a": "\xff"}', "not ours": b"[1, 2]"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("run.json", "empty"), ("run.json", "not UTF-8"), ("end.json", "torn"), ("end.json", "not ours")],
+)
+def test_one_broken_folder_is_named_and_left_alone_and_the_rest_goes_on(bnexp, small, tmp_path, name, content):
+    content = BROKEN[content]
+    assert bnexp("train", *small, "seed=0,1").code == 0
+    broken, _ = sorted(path.parent for path in tmp_path.glob("runs/*/end.json"))
+    (broken / name).write_bytes(content)
+    listed = bnexp("list", "runs", "--json")
+    assert (listed.code, listed.err.count("\n")) == (0, 1)
+    assert listed.err.startswith(f"runs/{broken.name}: {name} is ")
+    assert sorted(row["status"] for row in json.loads(listed.out)) == ["damaged", "finished"]
+    assert find_prices([compose(small)], tmp_path / "runs", dry=True).per_step
+    trained = bnexp("train", *small, "seed=0,1")
+    assert trained.code == 0
+    assert f"runs/{broken.name} is left alone: {name} is " in trained.err
+    assert (broken / name).read_bytes() == content
+    assert (tmp_path / "runs" / f"{broken.name}.2" / "end.json").exists()
 
 
 def test_no_lock_is_left_behind(make):
