@@ -13,6 +13,7 @@ import numpy as np
 
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.cli.main import DONE
+from bnexp.cli.report import told_if_unwritable
 from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError
@@ -43,15 +44,16 @@ def main(argv: list[str]) -> int:
     _check_out(source, out)
     records, cells, budget = _complete(source), read_cells(source), arguments.budget
     everything = f"{program()} export {shlex.quote(str(source))} {shlex.quote(str(out))}"
-    if budget is None:
-        write_archive(out, records, cells)
-    elif budget in cells:
-        records, read = _evidence(source, kept_cells(source, budget), everything)
-        write_archive(out, records, {budget: cells[budget]}, lambda *array: array in read)
-    else:
+    if budget is not None and budget not in cells:
         what = "no claim was reproduced with this budget here" + (f", but with {', '.join(cells)}" if cells else "")
         todo = f"{everything} budget={list(cells)[-1]}" if cells else everything
         raise UserError(what, got=f"budget={budget}", todo=todo)
+    keep = None
+    if budget is not None:
+        records, read = _evidence(source, kept_cells(source, budget), everything)
+        cells, keep = {budget: cells[budget]}, lambda *array: array in read
+    with told_if_unwritable(out, f"{program()} export {shlex.quote(str(source))} OUT, a folder you may write to"):
+        write_archive(out, records, cells, keep)
     print(_told(source, out, records))
     return DONE
 

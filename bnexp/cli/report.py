@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,13 +42,14 @@ def main(argv: list[str]) -> int:
         check_place(readme)
     judged = gather(claims, budget, runs_dir)
     out = arguments.out or (runs_dir if is_archive(runs_dir) else runs_dir / "report")
-    written = build(judged, out)
-    files = [["page", str(written.page)], ["table", str(written.table)]]
-    if arguments.figures:
-        files += [[f"figure {name}", told] for name, told in save_figures(judged, arguments.figures).items()]
-    if readme is not None:
-        replace_table(readme, markdown_table(judged))
-        files.append(["table in", str(readme)])
+    with told_if_unwritable(out, "out=FOLDER, one you may write to"):
+        written = build(judged, out)
+        files = [["page", str(written.page)], ["table", str(written.table)]]
+        if arguments.figures:
+            files += [[f"figure {name}", told] for name, told in save_figures(judged, arguments.figures).items()]
+        if readme is not None:
+            replace_table(readme, markdown_table(judged))
+            files.append(["table in", str(readme)])
     if arguments.json:
         print(json.dumps([as_json(one) for one in judged], allow_nan=False))
     else:
@@ -77,6 +79,17 @@ def _parser() -> argparse.ArgumentParser:
                         help="put the table between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
+
+
+@contextmanager
+def told_if_unwritable(folder: Path, todo: str) -> Iterator[None]:
+    """Tell a full disk, a read-only folder and the like as UserErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"this cannot be written ({error.strerror})", got=error.filename or folder, todo=todo
+        ) from error
 
 
 def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[list[Claim], Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bnexp.errors import UserError, nearest
 
@@ -25,7 +26,7 @@ def as_flags(command: str, words: Sequence[str], settings: Sequence[str]) -> lis
     flags: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or word.startswith("-"):
+        if not equals or word.startswith("-") or "/" in key or Path(word).exists():  # a path may have an = in it
             flags.append(word)
         elif key in settings:
             flags += [f"--{key.replace('_', '-')}", value]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bnexp.errors import UserError
 from bnexp.records import paths
+from bnexp.records.archive import is_archive
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 
@@ -173,8 +174,10 @@ def make_runs_dir(runs_dir: Path) -> None:
     """The folder that all runs share. One of one's own does not belong in a repository by accident, so a new one is ignored.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be made, or is an export, whose runs are all in one file.
     """
+    if is_archive(runs_dir):
+        raise UserError("an export is a copy, which no run is added to", got=runs_dir, todo="runs_dir=runs")
     with told_if_disk_refuses(runs_dir, always=True):
         if runs_dir.exists() and not runs_dir.is_dir():
             raise UserError(

@@ -67,8 +67,9 @@ def test_a_budget_that_was_never_run_points_to_the_one_that_was(known, tmp_path)
 
 
 def test_the_budget_that_is_there_is_taken_where_none_is_named(known, tmp_path, capsys):
-    shutil.copytree(known.runs_dir / "claims" / "quick", tmp_path / "runs" / "claims" / "full")
-    assert main([str(tmp_path / "runs"), "missing", "--json"]) == 0
+    folder = tmp_path / "lr=0.1"  # an = in a path is no setting
+    shutil.copytree(known.runs_dir / "claims" / "quick", folder / "claims" / "full")
+    assert main([str(folder), "missing", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["budget"] == "full"
 
 

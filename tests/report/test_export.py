@@ -19,6 +19,7 @@ from bnexp.records.reader import find_runs
 from bnexp.records.writer import RunWriter
 from bnexp.report.page import build, gather
 from bnexp.report.words import as_json
+from bnexp.runs.folder import make_runs_dir
 
 
 @pytest.fixture
@@ -118,6 +119,20 @@ def test_an_export_never_goes_into_a_folder_of_runs_or_a_file(known, tmp_path):
         with pytest.raises(UserError, match="the export needs a folder"):
             main([str(known.runs_dir), str(out)])
     assert not (known.runs_dir / "runs.jsonl").exists()
+
+
+def test_a_disk_that_refuses_is_told(known, tmp_path):
+    (tmp_path / "file").touch()
+    for command, words in ((main, [str(known.runs_dir), str(tmp_path / "file" / "out")]),
+                           (report.main, [str(known.runs_dir), "missing", f"out={tmp_path / 'file' / 'out'}"])):  # fmt: skip
+        with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
+            command(words)
+
+
+def test_no_run_is_added_to_an_export(known, tmp_path):
+    main([str(known.runs_dir), str(tmp_path / "export")])
+    with pytest.raises(UserError, match="an export is a copy"):
+        make_runs_dir(tmp_path / "export")
 
 
 @pytest.mark.parametrize(
