@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.config.schema import DatasetConfig
 from bnexp.data.part import Part
 from bnexp.registry import Registry

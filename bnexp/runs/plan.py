@@ -12,7 +12,7 @@ from bnexp.claims.base import Claim, Grid
 from bnexp.claims.budget import Budget
 from bnexp.claims.runs import Cell, Runs, select
 from bnexp.config.compose import compose
-from bnexp.config.edit import with_value
+from bnexp.config.schema import with_value
 from bnexp.config.identity import measurement_id, run_id
 from bnexp.config.schema import ExperimentConfig
 from bnexp.data.cache import resolve_data_dir

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bnexp.cli.data import main
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES
 from bnexp.data.cache import cache_file, cached
