@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -36,18 +35,10 @@ HYDRA_QUESTIONS = (
     "--package",
 )
 
-#: Flags that may stand beside these.
-HYDRA_FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "--version")
-
 
 def main(argv: list[str]) -> int:
     """Everything is checked before anything is written; returns the exit code."""
     if any(word.split("=")[0] in HYDRA_QUESTIONS for word in argv):
-        for word in argv:
-            if word.startswith("-") and word.split("=")[0] not in (*HYDRA_QUESTIONS, *HYDRA_FLAGS):
-                rest = " ".join(shlex.quote(other) for other in argv if other != word)
-                what = "a question about the configuration does not go with this flag"
-                raise UserError(what, got=word, todo=f"bnexp train {rest}")
         run_hydra(argv, _no_job)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
