@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "bnexp"
 
-SMALL = {"errors", "registry", "rng", "schedule"}
+SMALL = {"errors", "registry", "rng", "schedule", "text"}
 JUDGING = {"records", "stats", "figures", "claims", "report"}
 PRODUCING = {"data", "norms", "models", "probes", "engine"}
 
@@ -24,6 +24,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "errors": set(),
     "rng": set(),
+    "text": set(),
     "registry": {"errors"},
     "schedule": {"config"},  # for the type of a schedule's config only, never at run time
     "config": {"errors", "registry"},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import combinations, expand, is_sweep, run_hydra
+from bnexp.config.compose import combinations, count, expand, is_sweep, run_hydra
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
             todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
         )
     sweep = arguments.multirun or is_sweep(overrides)
-    if sweep and (count := len(combinations(overrides, extra_dir))) > MANY:
-        print(f"{count:,} runs; planning them", file=sys.stderr, flush=True)
+    if sweep and (number := count(overrides, extra_dir)) > MANY:
+        print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
     own = [f"--config-dir={extra_dir}"] if extra_dir else []
     if arguments.dry_run:
