@@ -11,26 +11,12 @@ from typing import Any
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
+from bnexp.text import columns
 
 
 def program() -> str:
     """How the user calls bnexp: the checkout's script names itself here."""
     return os.environ.get("BNEXP_PROGRAM", "bnexp")
-
-
-def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Rows of words as aligned columns.
-
-    Example:
-        >>> print(columns([["norm", "steps"], ["batch", "120"]]))
-        norm   steps
-        batch  120
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    )
 
 
 def run_report(record: RunRecord) -> str:

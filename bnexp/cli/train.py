@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import combinations, expand, is_sweep, run_hydra
+from bnexp.config.compose import combinations, count, expand, is_sweep, run_hydra
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -36,22 +35,13 @@ HYDRA_QUESTIONS = (
     "--package",
 )
 
-#: Flags that may stand beside these.
-HYDRA_FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "--version")
-
 
 def main(argv: list[str]) -> int:
     """Everything is checked before anything is written; returns the exit code."""
     if any(word.split("=")[0] in HYDRA_QUESTIONS for word in argv):
-        for word in argv:
-            if word.startswith("-") and word.split("=")[0] not in (*HYDRA_QUESTIONS, *HYDRA_FLAGS):
-                rest = " ".join(shlex.quote(other) for other in argv if other != word)
-                what = "a question about the configuration does not go with this flag"
-                raise UserError(what, got=word, todo=f"bnexp train {rest}")
         run_hydra(argv, _no_job)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
-    _refuse_stray_words(overrides)
     extra_dir = Path(arguments.config_dir) if arguments.config_dir else None
     if extra_dir and not extra_dir.is_dir():
         raise UserError(
@@ -60,8 +50,8 @@ def main(argv: list[str]) -> int:
             todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
         )
     sweep = arguments.multirun or is_sweep(overrides)
-    if sweep and (count := len(combinations(overrides, extra_dir))) > MANY:
-        print(f"{count:,} runs; planning them", file=sys.stderr, flush=True)
+    if sweep and (number := count(overrides, extra_dir)) > MANY:
+        print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
     own = [f"--config-dir={extra_dir}"] if extra_dir else []
     if arguments.dry_run:
@@ -134,14 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     return parser
-
-
-def _refuse_stray_words(words: list[str]) -> None:
-    for word in words:
-        if word.startswith("-"):
-            raise UserError("bnexp train does not know this flag", got=word, todo="bnexp train --help")
-        if "=" not in word and not word.startswith("~"):
-            raise UserError("this word is not an override", got=word, todo=f"key=value, for example norm={word}")
 
 
 def _no_job(_: ExperimentConfig) -> None:

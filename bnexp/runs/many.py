@@ -17,9 +17,8 @@ from multiprocessing.connection import wait as wait_for_handles
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from bnexp.config.edit import with_value
 from bnexp.config.identity import run_id
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.errors import UserError
@@ -102,7 +101,7 @@ def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
     """Places of runs that can train as one program, at most ``size`` of them. One that draws noise as it trains is alone."""
     if size == 1:
         return [[place] for place in range(len(configs))]
-    from bnexp.engine.build import import_plugins
+    from bnexp.config.plugins import import_plugins
     from bnexp.engine.step import reason_for_eager
 
     groups: dict[str, list[list[int]]] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
-from bnexp.config.edit import with_value
+from bnexp.config.schema import with_value
 from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
@@ -126,7 +126,7 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
 
     Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
     """
-    from bnexp.engine.build import import_plugins
+    from bnexp.config.plugins import import_plugins
     from bnexp.engine.step import WORTH_COMPILING, reason_for_eager
 
     steps: Counter[str] = Counter()

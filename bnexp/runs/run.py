@@ -15,11 +15,12 @@ from typing import Any
 import torch
 
 from bnexp.config.identity import arm_id, run_id
+from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.engine import checkpoint
-from bnexp.engine.build import Experiment, build, import_plugins, order_hash
+from bnexp.engine.build import Experiment, build, order_hash
 from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.loop import train
 from bnexp.engine.tensorboard import TensorBoardSink
