@@ -20,6 +20,7 @@ from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, read_cells, write_archive
 from bnexp.records.reader import RunRecord, find_runs
+from bnexp.stats.verdict import counted
 
 #: A run's name, a probe and the name of an array.
 Read = set[tuple[str, str, str]]
@@ -148,7 +149,7 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
         runs = _WatchedRuns(cells, source)
         if missing := runs.missing():
             raise UserError(
-                f"{len(missing)} runs of {name} are missing; without budget= every complete run is exported",
+                f"runs of {name} are missing ({len(missing)}); without budget= every complete run is exported",
                 got=missing[0].run_id,
                 todo=instead,
             )
@@ -175,7 +176,8 @@ def _told(source: Path, out: Path, records: Sequence[RunRecord]) -> str:
     rows = [[str(out / name), f"{(out / name).stat().st_size / 1e6:.1f} MB"] for name in names]
     left = len(find_runs(source)) - len(records)
     lines = [
-        f"{len(records)} runs exported" + (f", {left} left out (not complete, or of no claim)" if left else ""),
+        f"{counted(len(records), 'run')} exported"
+        + (f", {left} left out (not complete, or of no claim)" if left else ""),
         columns(rows),
     ]
     if CLAIMS in names:

@@ -84,7 +84,7 @@ def test_with_a_budget_only_its_runs_and_the_arrays_that_are_read_are_kept(only,
     assert main([str(source), str(tmp_path / "out"), "budget=quick"]) == 0
     (run,) = find_runs(tmp_path / "out")
     assert set(run.arrays("measure")) == {"error", "drawn"}
-    assert "1 runs exported, 1 left out (not complete, or of no claim)" in capsys.readouterr().out
+    assert "1 run exported, 1 left out (not complete, or of no claim)" in capsys.readouterr().out
     assert main([str(source), str(tmp_path / "all")]) == 0
     assert [set(run.arrays("measure")) for run in find_runs(tmp_path / "all")] == [{"error", "drawn", "other"}] * 2
 
@@ -103,7 +103,7 @@ def test_an_analysis_that_breaks_down_does(only, tmp_path):
 def test_a_budget_with_missing_runs_is_no_evidence(known, tmp_path):
     shutil.copytree(known.runs_dir, tmp_path / "runs")
     (tmp_path / "runs" / "claims" / "quick" / "broken.json").unlink()
-    with pytest.raises(UserError, match=r"(?s)3 runs of missing are missing.*got: absent-0.*try: bnexp export"):
+    with pytest.raises(UserError, match=r"(?s)runs of missing are missing \(3\).*got: absent-0.*try: bnexp export"):
         main([str(tmp_path / "runs"), str(tmp_path / "out"), "budget=quick"])
 
 
