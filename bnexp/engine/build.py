@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import AdamConfig, ExperimentConfig, OptimizerConfig, SGDConfig
 from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
@@ -21,7 +19,6 @@ from bnexp.data.dataset import Part, load_splits
 from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
 from bnexp.engine.kernels import quick_to_import
-from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
@@ -160,24 +157,6 @@ def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
         {"params": [p for p in trainable if id(p) not in in_norms], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if id(p) in in_norms], "weight_decay": 0.0},
     ]
-
-
-def import_plugins(names: tuple[str, ...]) -> None:
-    """Import a user's modules, which register what they bring; the current folder counts as a place to find them.
-
-    Raises:
-        UserError: a module that is not found.
-    """
-    if names and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"the plugin module {error.name!r} is not found", got=f"plugins=[{name}]",
-                todo=f"run from the folder that holds {name.replace('.', '/')}.py, or install it",
-            ) from error  # fmt: skip
 
 
 def order_hash(experiment: Experiment) -> str:
