@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -31,18 +32,26 @@ class UserError(Exception):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that looks most like ``word``, or None when nothing does.
+    """The choice that looks most like ``word``, or None when nothing does; capitals and signs do not count.
 
     Example:
-        >>> nearest("bacth", ["batch", "layer"])
-        'batch'
+        >>> nearest("bacth", ["batch", "layer"]), nearest("LayerNorm", ["batch", "layer"])
+        ('batch', 'layer')
     """
-    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+    plain = {_plain(choice): choice for choice in choices}
+    name = _plain(word)
+    starts = [one for one in plain if len(one) > 2 and name.startswith(one)]
+    best = max(starts, key=len) if starts and name not in plain else name
+    matches = difflib.get_close_matches(best, list(plain), n=1, cutoff=0.5)
+    return plain[matches[0]] if matches else None
 
 
-def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that no registry, folder or schema knows.
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", word.lower())
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str], guess: str | None = None) -> UserError:
+    """The error for a name that no registry, folder or schema knows; ``guess`` is what it may mean, by default the nearest.
 
     Example:
         >>> print(unknown_name("norm", "bacth", ["batch", "layer"]))
@@ -51,7 +60,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
           try: norm=batch (known: batch, layer)
     """
     known = sorted(choices)
-    guess = nearest(str(name), known)
+    guess = guess or nearest(str(name), known)
     listing = f"known: {', '.join(known)}"
     todo = f"{kind}={guess} ({listing})" if guess else f"one of these; {listing}"
     return UserError(f"there is no {kind} named {name!r}", got=f"{kind}={name}", todo=todo)

@@ -26,7 +26,7 @@ ALLOWED = {
     "rng": set(),
     "registry": {"errors"},
     "schedule": {"config"},  # for the type of a schedule's config only, never at run time
-    "config": {"errors"},
+    "config": {"errors", "registry"},
     "records": {"config", "version"},  # the header keeps the config and bnexp's version
     "stats": {"errors", "rng", "records"},
     "figures": {"errors", "records", "stats"},
@@ -50,7 +50,7 @@ NO_TORCH = {"errors", "registry", "schedule", "config", *JUDGING}
 
 #: Package to the only files that may import it, at any depth.
 RESERVED = {
-    "hydra": {"config/compose.py", "runs/sweep.py"},  # the sweep asks Hydra which job it is
+    "hydra": {"config/compose.py", "config/words.py", "runs/sweep.py"},  # the sweep asks Hydra which job it is
     "omegaconf": {"config/compose.py"},
     "tensorboard": set(),
 }

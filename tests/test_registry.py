@@ -29,9 +29,22 @@ def test_a_name_is_taken_once(norms):
 
 
 def test_a_misspelt_name_is_a_user_error_with_the_nearest_one(norms):
+    claims: Registry[int] = Registry("claim")
+    claims.add("fig1_speed", 1)
     with pytest.raises(UserError) as error:
-        norms["bacth"]
-    assert error.value.todo == "norm=batch (known: batch, layer)"
+        claims["fig1_sped"]
+    assert error.value.todo == "claim=fig1_speed (known: fig1_speed)"
+
+
+def test_a_component_whose_yaml_was_found_is_told_the_plugin_that_registers_it(norms, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        norms["dyt"]
+    assert error.value.todo == 'plugins=[MODULE], the one with @register("dyt")'
+    (tmp_path / "my_norm.py").write_text("@register('dyt')\ndef f(): ...\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        norms["dyt"]
+    assert error.value.todo == "plugins=[my_norm]"
 
 
 def test_decorating_leaves_what_is_decorated(norms):

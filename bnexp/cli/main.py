@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any, TextIO
 
 from bnexp import __version__
 from bnexp.errors import UserError, unknown_name
@@ -24,6 +28,13 @@ COMMANDS = {
     "tensorboard": ("look at runs in the browser", "bnexp tensorboard"),
     "doctor": ("versions, device, threads, data, cost of probes", "bnexp doctor"),
 }
+
+#: What processes that we start find set before they import anything, unless the user has set it; ours too, as far as torch and
+#: others read it when they are imported.
+ENVIRONMENT = {"PYTHONSAFEPATH": "1"}  # a joblib.py or tensorboard/ in the working folder is not the package (Python 3.11 on)
+
+#: What stands for a sign that the terminal's encoding lacks.
+_ASCII = {"×": "x", "✓": "+", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "→": "->", "·": "."} | dict.fromkeys("✗–—−", "-")
 
 
 def usage() -> str:
@@ -45,13 +56,13 @@ def run(argv: Sequence[str]) -> int:
     if argv[0] == "--version":
         print(__version__)
         return DONE
-    name, rest = argv[0], list(argv[1:])
-    if name in ("-sc", "--shell-completion"):
+    if argv[0] in ("-sc", "--shell-completion"):
         return importlib.import_module("bnexp.cli.completion").main(list(argv))
     try:
-        if name not in COMMANDS:
-            raise _unknown_command(name)
-        return importlib.import_module(f"bnexp.cli.{name}").main(rest)
+        _check_surroundings()
+        if argv[0] not in COMMANDS:
+            raise _unknown_command(argv)
+        return importlib.import_module(f"bnexp.cli.{argv[0]}").main([_at_home(word) for word in argv[1:]])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
@@ -60,7 +71,26 @@ def run(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _unknown_command(name: str) -> UserError:
+def _check_surroundings() -> None:
+    """Refuse a working folder that was deleted and a ``BNEXP_THREADS`` that is no number of threads."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError("the working folder is not there any more", todo="cd to a folder that is") from error
+    threads = os.environ.get("BNEXP_THREADS", "1")
+    if not (threads.isascii() and threads.isdigit() and int(threads) > 0):
+        raise UserError(
+            "BNEXP_THREADS must be a whole number of at least 1", got=f"BNEXP_THREADS={threads}", todo="unset BNEXP_THREADS"
+        )
+
+
+def _at_home(word: str) -> str:
+    """A word with ``~/`` at the beginning of its value as the home folder, which no shell expands after ``=`` or in quotes."""
+    return re.sub(r"^((?:--)?[\w.-]+=|)~(?=/)", lambda match: f"{match[1]}{os.path.expanduser('~')}", word)
+
+
+def _unknown_command(argv: Sequence[str]) -> UserError:
+    name = argv[0]
     if "=" in name:
         return UserError("an override needs a command before it", got=name, todo=f"bnexp train {name}")
     error = unknown_name("command", name, COMMANDS)
@@ -69,12 +99,72 @@ def _unknown_command(name: str) -> UserError:
     )
 
 
+class Output:
+    """A standard stream whose reader may go away or whose disk may fill: a run goes on, and ``error`` says what happened."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write, unless writing has failed before."""
+        return self._tried(self.stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        """Flush, unless writing has failed before."""
+        self._tried(self.stream.flush)
+
+    def _tried(self, action: Any, *arguments: Any) -> Any:
+        if self.error is None:
+            try:
+                return action(*arguments)
+            except OSError as error:
+                self.error = error
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # for what is still in the buffer
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def prepare_process() -> tuple[Output, Output]:
+    """What a process of ours needs before anything is imported or printed; returns standard output and error.
+
+    Streams that are closed lead nowhere, or the next file that is opened would take their place; signs that an encoding lacks are
+    written in ASCII.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    codecs.register_error("bnexp", lambda error: (_in_ascii(error), getattr(error, "end", 0)))
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    outputs = []
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        stream = stream or os.fdopen(number, "w", encoding="utf-8", closefd=False)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="bnexp")
+        outputs.append(Output(stream))
+    sys.stdout, sys.stderr = outputs
+    return outputs[0], outputs[1]
+
+
+def _in_ascii(error: UnicodeError) -> str:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_ASCII.get(sign, "?") for sign in error.object[error.start : error.end])
+
+
 def entry() -> None:
     """The console script: a reader that closes the pipe early (``| head``) is no error."""
+    out, err = prepare_process()
     try:
         code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
+    finally:
+        out.flush()
+        err.flush()
+    if out.error and not isinstance(out.error, BrokenPipeError):
+        print(f"error: standard output cannot be written ({out.error.strerror})\n  try: another place for it", file=sys.stderr)
+        code = code or USER_ERROR
     sys.exit(code)

@@ -39,7 +39,6 @@ def main(argv: list[str]) -> int:
         run_hydra(argv, _no_job)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
-    _refuse_stray_words(overrides)
     extra_dir = Path(arguments.config_dir) if arguments.config_dir else None
     if extra_dir and not extra_dir.is_dir():
         raise UserError(
@@ -91,14 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("--json", action="store_true")
     return parser
-
-
-def _refuse_stray_words(words: list[str]) -> None:
-    for word in words:
-        if word.startswith("-"):
-            raise UserError("bnexp train does not know this flag", got=word, todo="bnexp train --help")
-        if "=" not in word and not word.startswith("~"):
-            raise UserError("this word is not an override", got=word, todo=f"key=value, for example norm={word}")
 
 
 def _no_job(_: ExperimentConfig) -> None:

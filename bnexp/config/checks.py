@@ -1,25 +1,43 @@
-"""Range checks that print themselves: each returns the value or raises a UserError that says what the value must be."""
+"""What a value must be: one conversion by type, bounds beside it, and a UserError whose advice can be typed.
+
+A value comes from a command line or a YAML, so that 1e3 is a whole number, "0.1" a number and ``on`` a truth value. The shared part
+of a config is checked by the fields of ``config.schema``; the options of a component (a norm, model, data source or probe) by the
+annotations of its builder's keyword-only parameters, whose values live in the component's YAML and nowhere else.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Any
+import os
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Union, get_args, get_origin
 
 from bnexp.errors import UserError, nearest
 
+_WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null"}
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_UNFIT: Any = object()
+
 
 def whole(key: str, value: Any, *, least: int, example: int | None = None) -> int:
-    """``value`` if it is an int of at least ``least``.
+    """``value`` as an int if it is a whole number of at least ``least``, however it is written.
 
     Example:
-        >>> whole("seed", 3, least=0)
-        3
+        >>> whole("train.steps", "1e3", least=1)
+        1000
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        example = max(least, 1) if example is None else example
-        raise UserError(f"{key} must be a whole number of at least {least}", got=repr(value), todo=f"{key}={example}")
-    return value
+    number = _as(int, value)
+    if number is _UNFIT or number < least:
+        meant = number_meant(value)
+        if meant is not None and meant == int(meant) >= least:
+            example = int(meant)
+        todo = _swept(key, value) or f"{key}={max(least, 1) if example is None else example}"
+        raise UserError(f"{key} must be a whole number of at least {least}", got=_shown(value), todo=todo)
+    return number
 
 
 def real(
@@ -37,49 +55,67 @@ def real(
 
     ``listed`` is for an entry of a list: the advice then shows one.
     """
-    inside = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not inside or not (above < value < below and least <= value <= most):
-        bounds = [
-            f"{word} {bound:g}"
-            for word, bound in (("above", above), ("at least", least), ("below", below), ("at most", most))
-            if math.isfinite(bound)
-        ]
+
+    def fits(number: Any) -> bool:
+        return math.isfinite(number) and above < number < below and least <= number <= most
+
+    number = _as(float, value)
+    if number is _UNFIT or not fits(number):
+        meant = number_meant(value)
+        shown = f"{meant if meant is not None and fits(meant) else example:g}"
+        named = (("above", above), ("at least", least), ("below", below), ("at most", most))
+        bounds = [f"{word} {bound:g}" for word, bound in named if math.isfinite(bound)]
         limits = " " + " and ".join(bounds) if bounds else ""
-        raise UserError(
-            f"{key} must be a number{limits}",
-            got=f"{value:g}" if isinstance(value, float) else repr(value),
-            todo=f"{key}=[{example:g}]" if listed else f"{key}={example:g}",
-        )
-    return float(value)
+        todo = f"{key}=[{shown}]" if listed else _swept(key, value) or f"{key}={shown}"
+        raise UserError(f"{key} must be a number{limits}", got=_shown(value), todo=todo)
+    return number
 
 
 def choice(key: str, value: Any, options: Sequence[str]) -> str:
-    """``value`` if it is one of ``options``; otherwise an error with the nearest of them."""
-    if value not in options:
-        guess = nearest(str(value), options) or options[0]
-        raise UserError(f"{key} must be one of {', '.join(options)}", got=repr(value), todo=f"{key}={guess}")
-    return value
+    """``value`` if it is one of ``options``; otherwise an error with the nearest.
+
+    What YAML reads as a truth value or as nothing, ``on``, ``off`` and ``null``, is a word here.
+    """
+    for unread, word in ((True, "on"), (False, "off"), (None, "none")):
+        value = word if value is unread and word in options else value
+    if isinstance(value, str) and value in options:
+        return value
+    todo = _swept(key, value) or f"{key}={nearest(str(value), options) or options[0]}"
+    raise UserError(f"{key} must be one of {', '.join(options)}", got=repr(value), todo=todo)
 
 
 def flag(key: str, value: Any) -> bool:
-    """``value`` if it is true or false."""
-    if not isinstance(value, bool):
-        raise UserError(f"{key} must be true or false", got=repr(value), todo=f"{key}=true")
-    return value
+    """``value`` if it is true or false (or yes, no, on, off)."""
+    truth = _as(bool, value)
+    if truth is _UNFIT:
+        guess = "false" if value in (0, "0", None, "") else "true"
+        raise UserError(f"{key} must be true or false", got=repr(value), todo=_swept(key, value) or f"{key}={guess}")
+    return truth
 
 
 def text(key: str, value: Any, *, example: str) -> str:
-    """``value`` if it is a word that is not empty, a path for example."""
+    """``value`` if it is a word that is not empty."""
     if not isinstance(value, str) or not value:
-        raise UserError(f"{key} must be a word", got=repr(value), todo=f"{key}={example}")
+        raise UserError(f"{key} must be a word", got=repr(value), todo=_swept(key, value) or f"{key}={example}")
     return value
+
+
+def path(key: str, value: Any, *, example: str) -> str:
+    """``value`` as a path: not empty, with ``~`` as the home folder."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        raise UserError(f"{key} must be a path", got=repr(value), todo=_swept(key, value) or f"{key}={example}")
+    expanded = os.path.expanduser(str(value))
+    if expanded.split("/")[0].startswith("~"):
+        raise UserError(f"{key} names a home folder that is not known here", got=value, todo=f"{key}=./{expanded}")
+    return expanded
 
 
 def several(key: str, value: Any, *, example: str) -> tuple[Any, ...]:
-    """``value`` if it is a list, which arrives as a tuple; what is in it is for the caller to check."""
-    if not isinstance(value, tuple):
-        raise UserError(f"{key} must be a list", got=repr(value), todo=f"{key}={example}")
-    return value
+    """``value`` as a tuple if it is a list; what is in it is for the caller to check."""
+    if not isinstance(value, tuple | list):
+        shown = f"[{value}]" if _is_scalar(value) and value not in (None, "") else example
+        raise UserError(f"{key} must be a list", got=repr(value), todo=f"{key}={shown}")
+    return tuple(value)
 
 
 def divides(key: str, value: int, total_key: str, total: int) -> None:
@@ -90,3 +126,126 @@ def divides(key: str, value: int, total_key: str, total: int) -> None:
         raise UserError(
             f"{key} must divide {total_key} ({total})", got=value, todo=f"{key}={best} (divisors: {divisors[:12]})"
         )
+
+
+def typed(key: str, value: Any, hint: Any, todo: str) -> Any:
+    """``value`` as the annotation ``hint`` has it: int, float, str, bool, a list of these, a mapping, or one of several.
+
+    Raises:
+        UserError: it is nothing of the kind; ``todo`` is the advice.
+    """
+    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for kind in sorted(allowed, key=lambda kind: kind is str):  # a word is what a value is when it is nothing else
+        converted = _as(kind, value)
+        if converted is not _UNFIT:
+            return converted
+    words = " or ".join(_WORDS.get(kind, "a list" if _is_list(kind) else "a group of options") for kind in allowed)
+    raise UserError(f"{key} must be {words}", got=repr(value), todo=_swept(key, value) or todo)
+
+
+def option_names(builder: Callable[..., Any], provided: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The options a builder takes: its keyword-only parameters without those the program itself provides."""
+    parameters = inspect.signature(builder).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in provided)
+
+
+def check_options(
+    group: str, name: str, builder: Callable[..., Any], options: Mapping[str, Any], provided: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """``options`` with every key known, every key present and every value of its annotated type.
+
+    Args:
+        group: config group, e.g. ``"norm"``; errors speak of ``group.key``.
+        name: the component's name.
+        builder: function whose keyword-only parameters are the options.
+        options: what the config holds.
+        provided: keyword-only parameters that the program supplies (a generator, say), not the user.
+
+    Raises:
+        UserError: unknown key, missing key or wrong type.
+    """
+    names = option_names(builder, provided)
+    for key in options:
+        if key not in names:
+            raise unknown_key(f"{group}.{key}", [f"{group}.{n}" for n in names], f"{group}={name}")
+    for key in names:
+        if key not in options:
+            raise UserError(
+                f"{group}={name} needs the option {group}.{key}", todo=f"add '{key}:' to configs/{group}/{name}.yaml"
+            )
+    hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+    advice = f"bnexp train {group}={name} --cfg job   shows the default"
+    return {key: typed(f"{group}.{key}", options[key], hints[key], advice) for key in names}
+
+
+def unknown_key(key: str, known: Iterable[str], owner: str, value: str = "") -> UserError:
+    """The error for a key that does not exist: names the nearest one, with what was given to it, and all of its neighbours."""
+    known = sorted(known)
+    guess = nearest(key, known)
+    listing = ", ".join(known) if known else "none"
+    shown = f"{guess}={value}" if value else guess
+    todo = f"{shown} (options: {listing})" if guess else f"options: {listing}"
+    return UserError(f"{owner} has no option {key}", got=f"{key}={value}" if value else key, todo=todo)
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """``value`` as ``kind``, or ``_UNFIT``."""
+    if kind is type(None):
+        return None if value is None or (isinstance(value, str) and value.lower() in ("null", "none")) else _UNFIT
+    if kind is bool:
+        return value if isinstance(value, bool) else _TRUTH.get(value.lower() if isinstance(value, str) else "", _UNFIT)
+    if kind in (int, float):
+        return _number(kind, value)
+    if kind is str:
+        return value if isinstance(value, str) else _UNFIT
+    if _is_list(kind):
+        inner = (get_args(kind) or (object,))[0]
+        entries = [_as(inner, entry) for entry in value] if isinstance(value, list | tuple) else [_UNFIT]
+        return _UNFIT if _UNFIT in entries else tuple(entries)
+    return value if isinstance(value, get_origin(kind) or kind) else _UNFIT
+
+
+def _number(kind: type, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return _UNFIT
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return _UNFIT
+    if kind is float:
+        return number
+    if isinstance(value, int):
+        return value
+    return int(number) if math.isfinite(number) and number == int(number) else _UNFIT
+
+
+def number_meant(value: Any) -> float | None:
+    """The number that a word such as 10k, 1/64, 2^7, 5% or 1'000 stands for; None where there is none."""
+    word = re.sub(r"['\s]", "", str(value)).replace("−", "-").replace("–", "-")
+    try:
+        if suffix := re.fullmatch(r"([-+]?[\d.]+)([kKmM%])", word):
+            return float(f"{float(suffix[1]) * {'k': 1e3, 'm': 1e6, '%': 0.01}[suffix[2].lower()]:.12g}")
+        if pair := re.fullmatch(r"([\d.]+)(/|\^|\*\*)([\d.]+)", word):
+            first, second = float(pair[1]), float(pair[3])
+            return first / second if pair[2] == "/" else first**second
+        return float(word) if isinstance(value, str) and math.isfinite(float(word)) else None
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+
+
+def _swept(key: str, value: Any) -> str:
+    """A list that was given to a key of one value, as the sweep that it was meant to be."""
+    listed = isinstance(value, list | tuple) and value and all(_is_scalar(entry) for entry in value)
+    return f"{key}={','.join(str(entry) for entry in value)}" if listed else ""
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _is_list(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in (tuple, list, Sequence)

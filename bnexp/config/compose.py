@@ -1,41 +1,44 @@
-"""From words on a command line to checked ``ExperimentConfig`` values: the only module that touches Hydra."""
+"""From words on a command line to checked ``ExperimentConfig`` values.
+
+Hydra composes the YAMLs once for each arm, a choice in every group; single values are put in here, a hundred times as fast.
+"""
 
 from __future__ import annotations
 
+import copy
 import itertools
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnexp.config.options import unknown_key
-from bnexp.config.paths import config_dir, group_files
-from bnexp.config.schema import (
-    OPTIMIZERS,
-    SCHEDULES,
-    DatasetConfig,
-    ExecutionConfig,
-    ExperimentConfig,
-    ModelConfig,
-    NormConfig,
-    OptimizerConfig,
-    ScheduleConfig,
-    TrainConfig,
-)
-from bnexp.errors import UserError, unknown_name
+from bnexp.config.meant import HELP, unknown_option
+from bnexp.config.paths import check_own, config_dir, group_files
+from bnexp.config.schema import ExperimentConfig, structure, with_values
+from bnexp.config.words import Word, named, read
+from bnexp.errors import UserError, nearest, unknown_name
 
 _CONFIG = "train"
+
+#: Hydra's flags that may be typed, and what their value may be: None for no value, () for any.
+_FLAGS: Mapping[str, tuple[str, ...] | None] = {
+    **dict.fromkeys(("-h", "--help", "--hydra-help", "--resolve", "-m", "--multirun"), None),
+    **dict.fromkeys(("-c", "--cfg"), ("job", "hydra", "all")),
+    **dict.fromkeys(("-i", "--info"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
+    **dict.fromkeys(("-p", "--package", "-cd", "--config-dir"), ()),
+}
 
 
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
@@ -44,20 +47,33 @@ def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> Exp
     Raises:
         UserError: anything a user can get wrong, found before a folder is made.
     """
-    with _hydra(extra_dir) as search_path:
-        return to_experiment(_compose([*search_path, *overrides]))
+    words, _ = read(overrides)
+    for word in words:
+        if word.sweeps:
+            raise UserError("one run is wanted here, not a sweep", got=word.typed, todo=word.texts[0])
+    return next(_configs(words, extra_dir))
 
 
 def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[ExperimentConfig]:
-    """Every run of a sweep (comma lists, ``range()``, ``glob()``, ``choice()``), all checked before the first one starts."""
-    with _hydra(extra_dir) as search_path:
-        return [to_experiment(_compose([*search_path, *words])) for words in combinations(overrides, extra_dir)]
+    """Every run of a sweep (comma lists, ``range()``, ``glob()``, ``choice()``), all checked before the first one starts.
+
+    A key that was given twice is told on standard error.
+    """
+    words, notes = read(overrides)
+    configs = list(_configs(words, extra_dir))
+    for note in notes:
+        print(note, file=sys.stderr)
+    return configs
+
+
+def count(overrides: Sequence[str], extra_dir: Path | None = None) -> int:
+    """How many runs :func:`expand` gives, without composing them."""
+    return math.prod(len(named(word, extra_dir).texts) for word in read(overrides)[0])
 
 
 def combinations(overrides: Sequence[str], extra_dir: Path | None = None) -> list[tuple[str, ...]]:
-    """The overrides of every run of a sweep, in the order of :func:`expand`."""
-    with _told(overrides):
-        return list(itertools.product(*(_choices(override, extra_dir) for override in _parse(overrides))))
+    """The overrides of every run of a sweep as Hydra reads them, in the order of :func:`expand`."""
+    return list(itertools.product(*(named(word, extra_dir).texts for word in read(overrides)[0])))
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:
@@ -67,176 +83,206 @@ def is_sweep(overrides: Sequence[str]) -> bool:
 
 def varied_keys(overrides: Sequence[str]) -> tuple[str, ...]:
     """The keys that stand for several values."""
-    return tuple(override.get_key_element() for override in _parse(overrides) if override.is_sweep_override())
+    return tuple(word.key for word in read(overrides)[0] if word.sweeps)
 
 
 def run_hydra(arguments: Sequence[str], task: Callable[[ExperimentConfig], None], program: str = "bnexp train") -> None:
     """Hand a command line to Hydra itself: ``--help``, ``--cfg``, ``-m`` with any launcher, shell completion.
 
     ``task`` gets one checked config a job; ``program`` is what completion is installed for.
+
+    Raises:
+        UserError: a flag or an override that is none.
     """
+    if not {"-sc", "--shell-completion"} & set(arguments):
+        arguments = _checked_arguments(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us as exceptions, to be told in our words
     sys.argv = [program, *arguments]
 
     def job(raw: DictConfig) -> None:
-        task(to_experiment(raw))
+        task(structure(_resolved(raw)))
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=_CONFIG)
-    with _told(_overrides_in(arguments)):
+    with _told():
         main(job)()
 
 
-def to_experiment(raw: DictConfig) -> ExperimentConfig:
-    """Hydra's composed config as our frozen schema; unknown and missing keys are errors."""
-    try:
-        values = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"the configuration cannot be resolved: {_first_line(error)}", todo="bnexp train --cfg job"
-        ) from error
-    assert isinstance(values, dict)
-    _require_groups(values)
-    sections = {
-        "execution": _section(ExecutionConfig, "execution", values["execution"]),
-        "train": _section(TrainConfig, "train", values["train"]),
-        "model": _component(ModelConfig, "model", values["model"]),
-        "norm": _component(NormConfig, "norm", {"placement": "before", **values["norm"]}),
-        "dataset": _component(DatasetConfig, "dataset", values["dataset"]),
-        "optimizer": _optimizer(values["optimizer"]),
-        "schedule": _schedule(values["schedule"]),
-        "probes": values.get("probes") or {},
-        "plugins": values.get("plugins") or (),
-    }
-    return _section(ExperimentConfig, "", {**values, **sections})
+def _checked_arguments(arguments: Sequence[str]) -> list[str]:
+    """Hydra's flags as they are and overrides as Hydra reads them; of a sweep that is asked about, the first run."""
+    flags: list[str] = []
+    words: list[str] = []
+    extra_dir = None
+    pending = list(arguments)
+    while pending:
+        word = pending.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag not in _FLAGS:
+            if word == "--json":
+                raise UserError("--cfg prints YAML and has no other form", got="--json", todo="leave --json out")
+            words.append(word)
+            continue
+        allowed = _FLAGS[flag]
+        if allowed is not None:
+            value = value if equals else pending.pop(0) if pending else ""
+            if not value or (allowed and value not in allowed):
+                guess = nearest(value, allowed) or (allowed or ("FOLDER",))[0]
+                options = f" (or {', '.join(one for one in allowed if one != guess)})" if allowed else ""
+                raise UserError(f"{flag} needs a value", got=f"{flag} {value}".strip(), todo=f"{flag} {guess}{options}")
+        if flag in ("-cd", "--config-dir"):
+            extra_dir = Path(value)
+        flags += [flag] if allowed is None else [flag, value]
+    parsed, _ = read(words)
+    parsed = [named(word, extra_dir) for word in parsed]
+    if {"-c", "--cfg"} & set(flags) and "job" in flags:
+        next(_configs(parsed, extra_dir))  # so that what is wrong is told as it is told of a run
+        if any(word.sweeps for word in parsed):
+            first = " ".join(word.texts[0] for word in parsed if word.sweeps)
+            num_runs = math.prod(len(word.texts) for word in parsed)
+            print(f"# the first of {num_runs} runs: {first}", flush=True)
+            return [*flags, *(word.texts[0] for word in parsed)]
+    return [*flags, *(word.typed for word in parsed)]
 
 
-def _section(kind: type, key: str, values: Any) -> Any:
-    """Build dataclass ``kind`` from a mapping, with every field present and no other; lists become tuples."""
-    names = [field.name for field in fields(kind)]
-    prefix = f"{key}." if key else ""
-    for name in values:
-        if name not in names:
-            raise unknown_key(f"{prefix}{name}", [prefix + n for n in names], key or "the configuration")
-    for field in fields(kind):
-        if field.name not in values and field.default is MISSING:
-            name = prefix + field.name
-            raise UserError(f"there is no value for {name}", todo=f"{name}=VALUE, or the line in its YAML")
-    floats = {field.name for field in fields(kind) if field.type == "float"}
-    return kind(**{name: _plain(value, name in floats) for name, value in values.items()})
+class _Arm:
+    """Runs of one choice in every group: composed by Hydra once, other values put in afterwards."""
+
+    def __init__(self, choices: Sequence[str], settings: Sequence[Word], extra_dir: Path | None) -> None:
+        self.values = _composed(tuple(choices), extra_dir)
+        interpolates = any("${" in text for word in settings for text in word.texts) or "${" in str(self.values)
+        groups = any(isinstance(value, dict) for word in settings if word.sweeps for value in word.values)
+        self.anew = interpolates or groups  # every run from its values, because one value may change another
+        self.settings = settings
+        self.first: ExperimentConfig | None = None
+
+    def config(self, changes: Sequence[Any]) -> ExperimentConfig:
+        """The run with these values for the settings."""
+        if self.first is not None and not self.anew:
+            given = {word.key: value for word, value in zip(self.settings, changes, strict=True) if word.sweeps}
+            changed: ExperimentConfig = with_values(self.first, given)
+            return changed
+        values = copy.deepcopy(self.values)
+        for word, value in zip(self.settings, changes, strict=True):
+            self._put(values, word, value)
+        self.first = structure(_resolved(OmegaConf.create(values)) if "${" in str(values) else _complete(values))
+        return self.first
+
+    def _put(self, values: dict[str, Any], word: Word, value: Any) -> None:
+        *path, last = word.key.split(".")
+        inner: Any = values
+        for name in path:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or (last not in inner and path[:1] != ["probes"]):
+            raise self._unknown(word, values)
+        if word.kind == "delete":
+            if last not in inner:
+                raise UserError(f"there is no {word.key} to leave out", got=word.texts[0], todo=f"leave {word.texts[0]} out")
+            del inner[last]
+        elif isinstance(value, dict) and isinstance(inner.get(last), dict):
+            inner[last] = _merged(inner[last], value)
+        elif isinstance(inner.get(last), list) and word.sweeps and not any(isinstance(v, list) for v in word.values):
+            several = ",".join(text.partition("=")[2] for text in word.texts)
+            raise UserError(f"{word.key} must be a list", got=f"{word.key}={several}", todo=f"{word.key}=[{several}]")
+        else:
+            inner[last] = value
+
+    def _unknown(self, word: Word, values: Mapping[str, Any]) -> UserError:
+        flat = [key for key in values if not isinstance(values[key], dict)]
+        flat += [f"{key}.{name}" for key, inner in values.items() if isinstance(inner, dict) for name in inner]
+        value = ",".join(text.partition("=")[2] for text in word.texts[:10])
+        return unknown_option(word.key, value, flat, lambda group: str((values.get(group) or {}).get("name", "...")))
 
 
-def _plain(value: Any, is_float: bool) -> Any:
-    """Lists as tuples, and 1 as 1.0 where a float is meant: ``optimizer.lr=1`` and ``=1.0`` are one run."""
-    if is_float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return tuple(value) if isinstance(value, list) else value
+def _configs(words: Sequence[Word], extra_dir: Path | None) -> Iterator[ExperimentConfig]:
+    """Every run, in the order of typing; each arm is composed when its first run is asked for."""
+    words = [named(word, extra_dir) for word in words]
+    settings = [word for word in words if word.kind in ("value", "delete")]
+    choosing = [word.kind in ("choice", "hydra") for word in words]
+    arms: dict[tuple[str, ...], _Arm] = {}
+    for places in itertools.product(*(range(len(word.texts)) for word in words)):
+        picked = list(zip(words, places, choosing, strict=True))
+        choices = tuple(word.texts[place] for word, place, chooses in picked if chooses)
+        if choices not in arms:
+            arms[choices] = _Arm(choices, settings, extra_dir)
+        yield arms[choices].config([word.values[place] for word, place, chooses in picked if not chooses])
 
 
-def _require_groups(values: Mapping[Any, Any]) -> None:
-    """What ``~model`` or ``train=3`` leaves without its values is refused by name."""
-    for name in ("execution", "train", "model", "norm", "dataset", "optimizer", "schedule"):
-        if not isinstance(values.get(name), dict):
-            got = f"{name}={values[name]}" if name in values else f"no {name}"
-            raise UserError(f"{name} must be a group of options", got=got, todo="bnexp train --help   shows the groups")
+def _composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]:
+    """What Hydra makes of the YAMLs of these choices, its interpolations as they stand there."""
+    if extra_dir is None:
+        return copy.deepcopy(_packaged(choices))
+    for choice in choices:
+        group, _, name = choice.partition("=")
+        if not group.startswith("hydra"):
+            check_own(group, name, extra_dir)
+    return _by_hydra(choices, extra_dir)
 
 
-def _component(kind: type, group: str, values: Mapping[str, Any]) -> Any:
-    """A component's config: the fields every component of the group has, and its own options."""
-    shared = {field.name for field in fields(kind)} - {"options"}
-    options = {name: value for name, value in values.items() if name not in shared}
-    return _section(kind, group, {**{n: v for n, v in values.items() if n in shared}, "options": options})
+@lru_cache(maxsize=512)
+def _packaged(choices: tuple[str, ...]) -> dict[str, Any]:
+    return _by_hydra(choices, None)
 
 
-def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
-    if values["name"] not in OPTIMIZERS:
-        raise unknown_name("optimizer", values["name"], OPTIMIZERS)
-    return _section(OPTIMIZERS[values["name"]], "optimizer", values)
-
-
-def _schedule(values: Mapping[str, Any]) -> ScheduleConfig:
-    if values["name"] not in SCHEDULES:
-        raise unknown_name("schedule", values["name"], SCHEDULES)
-    return _section(ScheduleConfig, "schedule", values)
-
-
-@contextmanager
-def _hydra(extra_dir: Path | None) -> Iterator[list[str]]:
-    """An initialised Hydra; yields the override that adds a user's config folder, if there is one."""
+def _by_hydra(choices: Sequence[str], extra_dir: Path | None) -> dict[str, Any]:
+    path = [f"hydra.searchpath=['file://{extra_dir.resolve()}']"] if extra_dir else []
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        yield [f"hydra.searchpath=['file://{extra_dir.resolve()}']"] if extra_dir else []
+    with _told(), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        values = OmegaConf.to_container(hydra.compose(_CONFIG, overrides=[*path, *choices]), resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
-    with _told(overrides):
-        try:
-            return hydra.compose(_CONFIG, overrides=list(overrides))
-        except ValueError as error:  # Hydra's word for norm=null or =3
-            raise UserError(_first_line(error), todo="bnexp train --help   shows groups, keys and values") from error
+def _resolved(raw: Any) -> dict[str, Any]:
+    """A composed config as plain values, ``${...}`` replaced by what it stands for."""
+    try:
+        values = OmegaConf.to_container(raw, resolve=True)
+    except OmegaConfBaseException as error:
+        if variable := re.search(r"Environment variable '([^']*)' not found", str(error)):
+            raise UserError(
+                f"the environment variable {variable[1]} is not set",
+                got=f"${{oc.env:{variable[1]}}}",
+                todo=f"export {variable[1]}=VALUE",
+            ) from error
+        where = f" (in {error.full_key})" if getattr(error, "full_key", "") else ""
+        raise UserError(f"a ${{...}} of the configuration has no value{where}: {_first_line(error)}", todo=HELP) from error
+    return _complete(values)
+
+
+def _complete(values: Any, prefix: str = "") -> dict[str, Any]:
+    """``values``, if none of them is missing: Hydra writes ``???`` for that."""
+    complete: dict[str, Any] = values
+    for key, value in complete.items():
+        if value == "???":
+            raise UserError(f"there is no value for {prefix}{key}", todo=f"{prefix}{key}=VALUE")
+        if isinstance(value, dict):
+            _complete(value, f"{prefix}{key}.")
+    return complete
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(old[key], new[key]) for key in old if isinstance(old[key], dict) and isinstance(new.get(key), dict)}
+    return {**old, **new, **both}
 
 
 @contextmanager
-def _told(overrides: Sequence[str]) -> Iterator[None]:
-    """Hydra's and OmegaConf's exceptions, told as UserErrors."""
+def _told() -> Iterator[None]:
+    """Hydra's, OmegaConf's and YAML's exceptions, told as UserErrors."""
     try:
         yield
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if not group or error.options is None:
-            raise UserError(_first_line(error), todo="bnexp train --help") from error
+            raise UserError(_first_line(error), todo=HELP) from error
         raise unknown_name(group, name, error.options) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _refusal(error, overrides) from error
-
-
-def _refusal(error: Exception, overrides: Sequence[str]) -> UserError:
-    for override in overrides:
-        key = override.lstrip("+~").split("=")[0]
-        if f"'{key}'" in str(error) and "Could not override" in str(error):
-            return unknown_key(key, _known_keys([o for o in overrides if o != override], key), "the configuration")
-    return UserError(_first_line(error), todo="bnexp train --help   shows groups, keys and values")
-
-
-def _known_keys(overrides: Sequence[str], key: str) -> list[str]:
-    """Keys beside a misspelt one: those of its section where the section exists, else all sections and top-level keys."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        try:
-            raw = hydra.compose(_CONFIG, overrides=list(overrides))
-        except HydraException:
-            raw = hydra.compose(_CONFIG)
-    values = OmegaConf.to_container(raw)
-    assert isinstance(values, dict)
-    section = key.split(".")[0]
-    if isinstance(values.get(section), dict):
-        return [f"{section}.{name}" for name in values[section]]
-    return [str(name) for name in values]
-
-
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(overrides=list(overrides))
-    except OverrideParseException as error:
-        raise UserError(
-            f"{error.override!r} is not a Hydra override: {_first_line(error)}",
-            todo="key=value, for example norm=batch",
-        ) from error
-
-
-def _choices(override: Override, extra_dir: Path | None) -> list[str]:
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    key = override.get_key_element()
-    value = override.value()
-    if isinstance(value, Glob):
-        names = value.filter(list(group_files(override.key_or_group, extra_dir)))
-    else:
-        names = list(override.sweep_string_iterator())
-    return [f"{key}={name}" for name in names]
-
-
-def _overrides_in(arguments: Sequence[str]) -> list[str]:
-    return [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{mark.name}, line {mark.line + 1}" if mark else "a YAML of --config-dir"
+        tab = "\\t" in str(error.problem)
+        todo = "blanks instead of the tab" if tab else f"mend that line; bnexp's own are in {config_dir()}"
+        raise UserError(f"this YAML cannot be read: {error.problem}", got=place, todo=todo) from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        known = ", ".join(group_files("experiment"))
+        todo = f"experiment=NAME, one of {known}" if "experiment" in str(error) else HELP
+        raise UserError(f"the configuration cannot be composed: {_first_line(error)}", todo=todo) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,16 @@
-"""Where the YAML files are: beside the package in a checkout, inside it when installed."""
+"""Where the YAML files are, and what is wrong with one of a user's own.
+
+They are beside the package in a checkout and inside it when installed.
+"""
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from bnexp.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -11,6 +19,12 @@ def config_dir() -> Path:
     """The folder that holds ``train.yaml`` and the config groups."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+
+
+@cache
+def groups() -> tuple[str, ...]:
+    """The config groups, e.g. ``norm``."""
+    return tuple(sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir()))
 
 
 def group_files(group: str, extra: Path | None = None) -> dict[str, Path]:
@@ -25,3 +39,72 @@ def first_comment(file: Path) -> str:
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()
     return ""
+
+
+@cache
+def option_owners() -> dict[str, tuple[str, ...]]:
+    """Every key that ``bnexp``'s own YAMLs hold, e.g. ``norm.ghost_size``, to the names in its group that have it; () for all."""
+    owners: dict[str, tuple[str, ...]] = {}
+    for key, value in _loaded(config_dir() / "train.yaml").items():
+        inner = value if isinstance(value, dict) else {}
+        owners |= {key: ()} | {f"{key}.{name}": () for name in inner}
+    for group in groups():
+        for name, file in group_files(group).items():
+            if group not in ("experiment", "debug"):
+                for key in _loaded(file):
+                    owners[f"{group}.{key}"] = (*owners.get(f"{group}.{key}", ()), name)
+    return {key: names for key, names in owners.items() if key.split(".")[0] not in ("defaults", "hydra")}
+
+
+def check_own(group: str, name: str, extra: Path) -> None:
+    """Refuse a YAML of a user's own that Hydra would not read as it is meant.
+
+    Raises:
+        UserError: its name is taken; it is empty, not UTF-8, lacks its package line or holds settings of Hydra's.
+    """
+    file = extra / group / f"{name}.yaml"
+    if not file.is_file():
+        return
+    if name in group_files(group):
+        raise UserError(
+            f"{group}={name} is bnexp's own, so that {file} would never be read",
+            got=f"{group}={name}",
+            todo=f"another name for it: mv '{file}' '{file.with_stem('my_' + name)}', then {group}=my_{name}",
+        )
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "this YAML is not UTF-8", got=f"{file}, byte {error.start}", todo=f"iconv -f latin1 -t utf-8 '{file}'"
+        ) from error
+    except OSError as error:
+        raise UserError(f"this YAML cannot be read ({error.strerror})", got=file, todo=f"ls -l '{file}'") from error
+    values = re.sub(r"(?m)^\s*(#.*|---\s*)?$", "", text).strip()
+    if ":" not in values:
+        first = "its values" if group in ("experiment", "debug", "probes") else f"name: {name}   and its options"
+        raise UserError(f"this YAML {'has no key: value in it' if values else 'is empty'}", got=file, todo=first)
+    whole = group in ("experiment", "debug")
+    has_package = re.search(r"(?m)^#\s*@package\s+_global_\s*$", text) is not None
+    if whole != has_package:
+        wanted = "# @package _global_   as its first line" if whole else "leave the line '# @package _global_' out"
+        raise UserError(f"a YAML of {group} {'needs' if whole else 'must not have'} a package line", got=file, todo=wanted)
+    if re.search(r"(?m)^['\"]?hydra['\"]?\s*:", text):
+        raise UserError(
+            "settings of Hydra's (hydra: ...) in a YAML are not read; a sweep is typed",
+            got=file,
+            todo=f"bnexp train --config-dir {extra} {group}={name} {_swept(file)}",
+        )
+
+
+def _swept(file: Path) -> str:
+    """The sweep of a YAML's ``hydra.sweeper.params`` as one types it."""
+    params: Any = _loaded(file)["hydra"]
+    for key in ("sweeper", "params"):
+        params = params.get(key) if isinstance(params, dict) else None
+    return " ".join(f"{key}={value}" for key, value in params.items()) if isinstance(params, dict) else "seed=0,1,2"
+
+
+def _loaded(file: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}

@@ -1,78 +1,113 @@
 """What a run is made of: frozen dataclasses that refuse a wrong value the moment they are built.
 
-The values themselves live in ``configs/`` (one home per number); these classes say which are allowed. Nothing here imports torch,
-so a mistake is answered at once and before a folder is made.
+The values themselves live in ``configs/`` (one home per number); these classes say which are allowed: each field names its check,
+and a field without one is what its annotation says. Nothing here imports torch, so a mistake is answered at once and before a
+folder is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from functools import cache, partial
+from typing import Any, ClassVar
 
-from bnexp.config.checks import choice, flag, real, several, text, whole
-from bnexp.errors import UserError
+from bnexp.config import checks
+from bnexp.errors import UserError, unknown_name
 
 Options = Mapping[str, Any]
 
 INITS = ("gaussian", "he", "glorot", "lecun", "orthogonal")
 STANDARDIZE = ("none", "unit", "center", "global", "per_pixel")
 PLACEMENTS = ("before", "after")
+SCHEDULES = ("constant", "step", "exponential", "cosine")
+
+#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
+COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
+
+
+def _by(check: Callable[..., Any], default: Any = MISSING, **limits: Any) -> Any:
+    """A field whose value is ``check(key, value, **limits)``."""
+    return field(default=default, metadata={"check": partial(check, **limits)})
+
+
+def _each(check: Callable[..., Any], shown: str, default: Any = MISSING, **limits: Any) -> Any:
+    """A field whose value is a list, each entry of it checked."""
+
+    def all_of(key: str, value: Any) -> tuple[Any, ...]:
+        return tuple(check(key, entry, **limits) for entry in checks.several(key, value, example=shown))
+
+    return _by(all_of, default)
+
+
+class Section:
+    """A part of a config: every field is converted and checked as the part is built."""
+
+    group: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for name, key, check, optional in _fields(type(self)):  # type: ignore[arg-type]
+            value = getattr(self, name)
+            missing = optional and (value is None or value in ("None", "none", "null"))
+            object.__setattr__(self, name, None if missing else check(key, value))
+
+
+@cache
+def _fields(kind: Any) -> list[tuple[str, str, Callable[[str, Any], Any], bool]]:
+    """Name, key in a message, check, and whether null is allowed, of each field."""
+    hints = typing.get_type_hints(kind)
+    found = []
+    for one in fields(kind):
+        key = f"{kind.group}.{one.name}" if kind.group else one.name
+        check = one.metadata.get("check") or partial(checks.typed, hint=hints[one.name], todo=f"bnexp train --help   shows {key}")
+        found.append((one.name, key, check, type(None) in typing.get_args(hints[one.name])))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Section):
     """A model by name, its weight initialisation and its own options (depth, width, ...)."""
 
+    group = "model"
     name: str
-    init: str
-    init_scale: float
+    init: str = _by(checks.choice, options=INITS)
+    init_scale: float = _by(checks.real, above=0, example=1.0)
     options: Options
-
-    def __post_init__(self) -> None:
-        choice("model.init", self.init, INITS)
-        real("model.init_scale", self.init_scale, above=0, example=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormConfig:
+class NormConfig(Section):
     """A normaliser by name, where it stands relative to the nonlinearity, and its own options."""
 
+    group = "norm"
     name: str
-    placement: str
+    placement: str = _by(checks.choice, options=PLACEMENTS)
     options: Options
-
-    def __post_init__(self) -> None:
-        choice("norm.placement", self.placement, PLACEMENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetConfig:
+class DatasetConfig(Section):
     """A data source by name, what is taken from it and how a batch is prepared.
 
     ``train_examples`` null means all that the validation split leaves; ``pad`` adds zero pixels on each side; ``crop`` is the
     largest shift of a random crop in pixels.
     """
 
+    group = "dataset"
     name: str
-    validation_examples: int
-    train_examples: int | None
-    binarize: bool
-    standardize: str
-    pad: int
-    flip: bool
-    crop: int
+    validation_examples: int = _by(checks.whole, least=1, example=1000)
+    train_examples: int | None = _by(checks.whole, least=1, example=1000)
+    binarize: bool = _by(checks.flag)
+    standardize: str = _by(checks.choice, options=STANDARDIZE)
+    pad: int = _by(checks.whole, least=0, example=2)
+    flip: bool = _by(checks.flag)
+    crop: int = _by(checks.whole, least=0, example=4)
     options: Options
 
     def __post_init__(self) -> None:
-        whole("dataset.validation_examples", self.validation_examples, least=1, example=1000)
-        if self.train_examples is not None:
-            whole("dataset.train_examples", self.train_examples, least=1, example=1000)
-        flag("dataset.binarize", self.binarize)
-        choice("dataset.standardize", self.standardize, STANDARDIZE)
-        whole("dataset.pad", self.pad, least=0, example=2)
-        flag("dataset.flip", self.flip)
-        whole("dataset.crop", self.crop, least=0, example=4)
+        super().__post_init__()
         if self.binarize and self.standardize == "none":
             raise UserError(
                 "dataset.binarize turns pixels into 0 and 1, so dataset.standardize=none (raw 0..255) has no meaning",
@@ -82,31 +117,25 @@ class DatasetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
+class OptimizerConfig(Section):
     """An optimiser of ``torch.optim``; ``decay_norm`` says whether weight decay also acts on the norms' gamma and beta."""
 
+    group = "optimizer"
     name: str
-    lr: float
-    weight_decay: float
-    decay_norm: bool
-
-    def __post_init__(self) -> None:
-        real("optimizer.lr", self.lr, above=0, example=0.1)
-        real("optimizer.weight_decay", self.weight_decay, least=0, example=1e-4)
-        flag("optimizer.decay_norm", self.decay_norm)
+    lr: float = _by(checks.real, above=0, example=0.1)
+    weight_decay: float = _by(checks.real, least=0, example=1e-4)
+    decay_norm: bool = _by(checks.flag)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SGDConfig(OptimizerConfig):
     """Stochastic gradient descent with optional (Nesterov) momentum."""
 
-    momentum: float
-    nesterov: bool
+    momentum: float = _by(checks.real, least=0, below=1, example=0.9)
+    nesterov: bool = _by(checks.flag)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        real("optimizer.momentum", self.momentum, least=0, below=1, example=0.9)
-        flag("optimizer.nesterov", self.nesterov)
         if self.nesterov and self.momentum == 0:
             raise UserError(
                 "optimizer.nesterov needs momentum",
@@ -119,70 +148,73 @@ class SGDConfig(OptimizerConfig):
 class AdamConfig(OptimizerConfig):
     """Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019)."""
 
-    beta1: float
-    beta2: float
-    eps: float
+    beta1: float = _by(checks.real, least=0, below=1, example=0.9)
+    beta2: float = _by(checks.real, least=0, below=1, example=0.999)
+    eps: float = _by(checks.real, above=0, example=1e-8)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        real("optimizer.beta1", self.beta1, least=0, below=1, example=0.9)
-        real("optimizer.beta2", self.beta2, least=0, below=1, example=0.999)
-        real("optimizer.eps", self.eps, above=0, example=1e-8)
+
+OPTIMIZERS: Mapping[str, type[OptimizerConfig]] = {"sgd": SGDConfig, "adam": AdamConfig, "adamw": AdamConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
+class ScheduleConfig(Section):
     """How the learning rate moves: linear warm-up over ``warmup_steps``, then the shape ``name``.
 
     ``final_factor`` is the factor at the last step (exponential, cosine); ``drops`` are fractions of training at which ``step``
     multiplies by ``drop_factor``.
     """
 
+    group = "schedule"
     name: str
-    warmup_steps: int
-    final_factor: float = 1.0
-    drops: tuple[float, ...] = ()
-    drop_factor: float = 1.0
+    warmup_steps: int = _by(checks.whole, least=0, example=100)
+    final_factor: float = _by(checks.real, 1.0, least=0, most=1, example=0.01)
+    drops: tuple[float, ...] = _each(checks.real, "[0.5,0.75]", (), above=0, below=1, example=0.5, listed=True)
+    drop_factor: float = _by(checks.real, 1.0, above=0, most=1, example=0.1)
 
     def __post_init__(self) -> None:
-        whole("schedule.warmup_steps", self.warmup_steps, least=0, example=100)
+        super().__post_init__()
+        if self.name not in SCHEDULES:
+            raise unknown_name("schedule", self.name, SCHEDULES)
         if self.name == "exponential":
-            real("schedule.final_factor", self.final_factor, above=0, most=1, example=0.01)
-        real("schedule.final_factor", self.final_factor, least=0, most=1, example=0.01)
-        for drop in several("schedule.drops", self.drops, example="[0.5,0.75]"):
-            real("schedule.drops", drop, above=0, below=1, example=0.5, listed=True)
-        real("schedule.drop_factor", self.drop_factor, above=0, most=1, example=0.1)
+            checks.real("schedule.final_factor", self.final_factor, above=0, most=1, example=0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Length of a run in optimiser steps, and when it is looked at.
 
     ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
     in (0, 1) whose steps-to-target are reported.
     """
 
-    steps: int
-    batch_size: int
-    eval_every: int
-    log_every: int
-    targets: tuple[float, ...]
+    group = "train"
+    steps: int = _by(checks.whole, least=1, example=3000)
+    batch_size: int = _by(checks.whole, least=1, example=60)
+    eval_every: int = _by(checks.whole, least=1, example=100)
+    log_every: int = _by(checks.whole, least=1, example=50)
+    targets: tuple[float, ...] = _each(checks.real, "[0.9,0.95]", above=0, below=1, example=0.95, listed=True)
 
     def __post_init__(self) -> None:
-        whole("train.steps", self.steps, least=1, example=3000)
-        whole("train.batch_size", self.batch_size, least=1, example=60)
-        whole("train.eval_every", self.eval_every, least=1, example=100)
-        whole("train.log_every", self.log_every, least=1, example=50)
-        for target in several("train.targets", self.targets, example="[0.9,0.95]"):
-            real("train.targets", target, above=0, below=1, example=0.95, listed=True)
+        super().__post_init__()
         if len(set(self.targets)) != len(self.targets):
             raise UserError(
                 "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"
             )
 
 
+def _auto_or_whole(key: str, value: Any) -> str | int:
+    if value == "auto":
+        return "auto"
+    try:
+        return checks.whole(key, value, least=1)
+    except UserError as error:
+        raise UserError(
+            f"{key} must be auto or a whole number of at least 1", got=error.got, todo=f"{key}=auto"
+        ) from error
+
+
 @dataclass(frozen=True, kw_only=True)
-class ExecutionConfig:
+class ExecutionConfig(Section):
     """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed, bf16 apart.
 
     ``compile``: the training step as one compiled graph; ``auto`` only where a run is long enough to pay for compiling.
@@ -191,31 +223,41 @@ class ExecutionConfig:
     ``jobs``: processes of a sweep; None is one a core.
     """
 
-    compile: str
-    precision: str
-    stack: str | int
-    jobs: int | None
+    group = "execution"
+    compile: str = _by(checks.choice, options=("auto", "on", "off"))
+    precision: str = _by(checks.choice, options=("fp32", "bf16", "auto"))
+    stack: str | int = _by(_auto_or_whole)
+    jobs: int | None = _by(checks.whole, least=1, example=2)
 
-    def __post_init__(self) -> None:
-        if self.stack != "auto" and (not isinstance(self.stack, int) or isinstance(self.stack, bool) or self.stack < 1):
-            raise UserError(
-                "execution.stack must be auto or a whole number of at least 1",
-                got=repr(self.stack),
-                todo="execution.stack=auto",
-            )
-        if self.jobs is not None:
-            whole("execution.jobs", self.jobs, least=1, example=2)
-        choice("execution.compile", self.compile, ("auto", "on", "off"))
-        choice("execution.precision", self.precision, ("fp32", "bf16", "auto"))
+
+def _device(key: str, value: Any) -> str:
+    if value == "gpu":
+        raise UserError("device must be one of auto, cpu, cuda", got="'gpu'", todo="device=cuda")
+    checks.choice(key, re.sub(r"^cuda:\d+$", "cuda", value) if isinstance(value, str) else value, ("auto", "cpu", "cuda"))
+    return str(value)
+
+
+def _plugin(key: str, value: Any) -> str:
+    """A module's name; a file of it, as people write, is told the name."""
+    name = checks.text(key, value, example="[my_norm]")
+    if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+        module = name.removeprefix("./").removesuffix(".py").strip("/").replace("/", ".")
+        known = all(part.isidentifier() for part in module.split("."))
+        raise UserError(
+            "plugins are names of Python modules, not of files",
+            got=f"plugins=[{name}]",
+            todo=f"plugins=[{module if known else 'my_norm'}]   from the folder that holds it",
+        )
+    return name
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig:
+class ExperimentConfig(Section):
     """One run, completely. Two equal values of this class (less the fields in ``COSMETIC``) compute the same thing."""
 
-    seed: int
-    device: str
-    threads: int | None
+    seed: int = _by(checks.whole, least=0, example=0)
+    device: str = _by(_device)
+    threads: int | None = _by(checks.whole, least=1, example=1)
     execution: ExecutionConfig
     train: TrainConfig
     model: ModelConfig
@@ -224,26 +266,13 @@ class ExperimentConfig:
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     probes: Mapping[str, Options]
-    plugins: tuple[str, ...]
-    runs_dir: str
-    data_dir: str | None
-    force: bool
+    plugins: tuple[str, ...] = _each(_plugin, "[my_norm]")
+    runs_dir: str = _by(checks.path, example="runs")
+    data_dir: str | None = _by(checks.path, example="data")
+    force: bool = _by(checks.flag)
 
     def __post_init__(self) -> None:
-        whole("seed", self.seed, least=0, example=0)
-        choice(
-            "device",
-            self.device.split(":")[0] if isinstance(self.device, str) else self.device,
-            ("auto", "cpu", "cuda"),
-        )
-        if self.threads is not None:
-            whole("threads", self.threads, least=1, example=1)
-        flag("force", self.force)
-        for plugin in several("plugins", self.plugins, example="[my_norm]"):
-            text("plugins", plugin, example="[my_norm]")
-        text("runs_dir", self.runs_dir, example="runs")
-        if self.data_dir is not None:
-            text("data_dir", self.data_dir, example="data")
+        super().__post_init__()
         for name, options in self.probes.items():
             if not isinstance(options, Mapping):
                 raise UserError(
@@ -259,8 +288,86 @@ class ExperimentConfig:
             )
 
 
-#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
-COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
+def structure(values: Mapping[str, Any]) -> ExperimentConfig:
+    """Nested mappings, as Hydra composes them, as a config; unknown, missing and wrong values are UserErrors."""
+    kinds: dict[str, Any] = {
+        kind.group: kind for kind in (ExecutionConfig, TrainConfig, ModelConfig, NormConfig, DatasetConfig, ScheduleConfig)
+    }
+    sections: dict[str, Any] = {"probes": values.get("probes") or {}, "plugins": values.get("plugins") or ()}
+    for name in (*kinds, "optimizer"):
+        inner = values.get(name)
+        if not isinstance(inner, Mapping):
+            got = f"{name}={inner}" if name in values else f"no {name}"
+            raise UserError(f"{name} must be a group of options", got=got, todo="bnexp train --help   shows the groups")
+        if name == "optimizer":
+            if inner.get("name") not in OPTIMIZERS:
+                raise unknown_name(name, str(inner.get("name")), OPTIMIZERS)
+            kinds[name] = OPTIMIZERS[inner["name"]]
+        sections[name] = _built(kinds[name], {"placement": "before", **inner} if name == "norm" else inner)
+    config: ExperimentConfig = _built(ExperimentConfig, {**values, **sections})
+    return config
 
-OPTIMIZERS: Mapping[str, type[OptimizerConfig]] = {"sgd": SGDConfig, "adam": AdamConfig, "adamw": AdamConfig}
-SCHEDULES = ("constant", "step", "exponential", "cosine")
+
+def _built(kind: Any, values: Mapping[str, Any]) -> Any:
+    """Dataclass ``kind`` with every field present; what is no field is an option of the component, or an error."""
+    names = [one.name for one in fields(kind)]
+    prefix = f"{kind.group}." if kind.group else ""
+    given = {name: value for name, value in values.items() if name in names and name != "options"}
+    others = {name: value for name, value in values.items() if name not in given}
+    if "options" in names:
+        given["options"] = others
+    elif others:
+        name = next(iter(others))
+        if name in ("experiment", "debug"):
+            raise UserError(
+                f"the YAML of {name} puts its values below {name!r}, where nothing reads them",
+                todo="# @package _global_   as its first line",
+            )
+        raise checks.unknown_key(f"{prefix}{name}", [prefix + n for n in names], kind.group or "the configuration")
+    for one in fields(kind):
+        if one.name not in given and one.default is MISSING:
+            key = prefix + one.name
+            raise UserError(f"there is no value for {key}", todo=f"{key}=VALUE, or the line in its YAML")
+    return kind(**given)
+
+
+def with_values(config: Any, changes: Mapping[str, Any]) -> Any:
+    """``config`` with the values at dotted keys replaced, all at once; every check of the schema runs again.
+
+    What Hydra overrides would give, a thousand times as fast.
+
+    Example:
+        >>> norm = NormConfig(name="ghost", placement="before", options={"ghost_size": 20})
+        >>> with_values(norm, {"ghost_size": 10}).options
+        {'ghost_size': 10}
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    by_head: dict[str, dict[str, Any]] = {}
+    new: dict[str, Any] = {}
+    for key, value in changes.items():
+        head, _, rest = key.partition(".")
+        if rest:
+            by_head.setdefault(head, {})[rest] = value
+        else:
+            new[head] = value
+    known = [one.name for one in fields(config)] if is_dataclass(config) else list(config)
+    options = getattr(config, "options", {})
+    for head in (*new, *by_head):
+        if head not in known and head not in options:
+            raise KeyError(head)
+    for head, inner in by_head.items():
+        before = getattr(config, head, None) if is_dataclass(config) else config[head]
+        new[head] = with_values(options[head] if head not in known else before, inner)
+    if not is_dataclass(config):
+        return {**config, **new}
+    own = {head: value for head, value in new.items() if head not in known}
+    if own:
+        new = {head: value for head, value in new.items() if head in known} | {"options": {**options, **own}}
+    return replace(config, **new)  # type: ignore[type-var]
+
+
+def with_value(config: Any, key: str, value: Any) -> Any:
+    """:func:`with_values` for one key."""
+    return with_values(config, {key: value})

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.config.schema import DatasetConfig
 from bnexp.registry import Registry
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
 from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
@@ -22,7 +20,6 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import memory_format, pick_device, use_threads
 from bnexp.engine.optimizer import build_optimizer
 from bnexp.engine.precision import set_precision
-from bnexp.errors import UserError
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
 from bnexp.probes.base import Probe, View, build_probes
@@ -135,24 +132,6 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
         probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
         noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
-
-
-def import_plugins(names: tuple[str, ...]) -> None:
-    """Import a user's modules, which register what they bring; the current folder counts as a place to find them.
-
-    Raises:
-        UserError: a module that is not found.
-    """
-    if names and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"the plugin module {error.name!r} is not found", got=f"plugins=[{name}]",
-                todo=f"run from the folder that holds {name.replace('.', '/')}.py, or install it",
-            ) from error  # fmt: skip
 
 
 def order_hash(experiment: Experiment) -> str:

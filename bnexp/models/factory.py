@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.config.schema import ModelConfig
 from bnexp.models.init import initialize
 from bnexp.norms.factory import NormFactory

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.config.schema import NormConfig
 from bnexp.errors import UserError
 from bnexp.registry import Registry

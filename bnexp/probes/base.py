@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.options import check_options
+from bnexp.config.checks import check_options
 from bnexp.registry import Registry
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
-from bnexp.config.edit import with_value
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.runs.parallel import Ended, attempt, count_side_by_side, in_parallel
 from bnexp.runs.plan import Job, Plan, add_reported, plan_tuning
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
 from bnexp.config import checks
-from bnexp.config import compose as composing
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.compose import compose
 from bnexp.errors import UserError, nearest, unknown_name
 
 #: Override(s), what is wrong, what we got, what to type.
@@ -18,12 +14,12 @@ REFUSALS = [
     ("seed=abc", "seed must be a whole number of at least 0", "'abc'", "seed=0"),
     ("seed=true", "seed must be a whole number of at least 0", "True", "seed=0"),
     ("threads=0", "threads must be a whole number of at least 1", "0", "threads=1"),
-    ("device=gpu", "device must be one of auto, cpu, cuda", "'gpu'", "device=cpu"),
+    ("device=gpu", "device must be one of auto, cpu, cuda", "'gpu'", "device=cuda"),
     ("device=3", "device must be one of auto, cpu, cuda", "3", "device=auto"),
     ("force=3", "force must be true or false", "3", "force=true"),
-    ("runs_dir=null", "runs_dir must be a word", "None", "runs_dir=runs"),
-    ("data_dir=3", "data_dir must be a word", "3", "data_dir=data"),
-    ("plugins=mine", "plugins must be a list", "'mine'", "plugins=[my_norm]"),
+    ("runs_dir=null", "runs_dir must be a path", "None", "runs_dir=runs"),
+    ("data_dir={a:1}", "data_dir must be a path", "{'a': 1}", "data_dir=data"),
+    ("plugins=mine", "plugins must be a list", "'mine'", "plugins=[mine]"),
     ("plugins=[3]", "plugins must be a word", "3", "plugins=[my_norm]"),
     ("train.steps=0", "train.steps must be a whole number of at least 1", "0", "train.steps=3000"),
     ("train.steps=1.5", "train.steps must be a whole number of at least 1", "1.5", "train.steps=3000"),
@@ -32,7 +28,7 @@ REFUSALS = [
     ("train.log_every=-5", "train.log_every must be a whole number of at least 1", "-5", "train.log_every=50"),
     ("train.targets=[0]", "train.targets must be a number above 0 and below 1", "0", "train.targets=[0.95]"),
     ("train.targets=[0.9,1]", "train.targets must be a number above 0 and below 1", "1", "train.targets=[0.95]"),
-    ("train.targets=0.9", "train.targets must be a list", "0.9", "train.targets=[0.9,0.95]"),
+    ("train.targets=0.9", "train.targets must be a list", "0.9", "train.targets=[0.9]"),
     (
         "train.targets=[0.9,0.9]",
         "train.targets must differ from each other",
@@ -101,7 +97,7 @@ REFUSALS = [
         "0",
         "schedule.final_factor=0.01",
     ),
-    ("schedule=step schedule.drops=0.5", "schedule.drops must be a list", "0.5", "schedule.drops=[0.5,0.75]"),
+    ("schedule=step schedule.drops=0.5", "schedule.drops must be a list", "0.5", "schedule.drops=[0.5]"),
     (
         "schedule=step schedule.drops=[1]",
         "schedule.drops must be a number above 0 and below 1",
@@ -159,30 +155,10 @@ REFUSALS = [
 ]
 
 
-@cache
-def raw(*choices: str) -> DictConfig:
-    """Hydra's answer before the checks; it takes a fifth of a second, so once for each choice of components."""
-    with composing._hydra(None):
-        return composing._compose(choices)
-
-
-def checked(words: list[str]) -> ExperimentConfig:
-    """What ``compose(words)`` returns."""
-    parsed = composing._parse(words)
-    choices = [
-        override for override in parsed if isinstance(OmegaConf.select(raw(), override.key_or_group), DictConfig)
-    ]
-    config = raw(*(choice.input_line for choice in choices)).copy()
-    for override in parsed:
-        if override not in choices:
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
-    return composing.to_experiment(config)
-
-
 @pytest.mark.parametrize(("words", "what", "got", "todo"), REFUSALS, ids=[row[0] for row in REFUSALS])
 def test_a_value_out_of_range_is_refused_in_these_words(words, what, got, todo):
     with pytest.raises(UserError) as error:
-        checked(words.split())
+        compose(words.split())
     assert (error.value.what, str(error.value.got), error.value.todo) == (what, got, todo)
 
 
@@ -191,11 +167,11 @@ def test_the_advice_is_a_setting_that_the_check_accepts(words, todo):
     key, value = todo.split("=", 1)
     advice = f"{key}=[{value}]" if key in ("train.targets", "schedule.drops") and "[" not in value else todo
     others = [word for word in words.split() if word.split("=")[0] != key]
-    assert checked([*others, advice])
+    assert compose([*others, advice])
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), True, "1", None])
-def test_a_number_is_finite_and_no_truth_value_or_text(bad):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), True, "one", None])
+def test_a_number_is_finite_and_no_truth_value_or_word(bad):
     with pytest.raises(UserError, match=r"^x must be a number\n"):
         checks.real("x", bad, example=1)
 

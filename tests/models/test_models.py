@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from bnexp.config.options import option_names
+from bnexp.config.checks import option_names
 from bnexp.errors import UserError
 from bnexp.models import MODELS, build_model
 from bnexp.models.blocks import NormAct

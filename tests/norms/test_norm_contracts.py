@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import nn
 
-from bnexp.config.options import option_names
+from bnexp.config.checks import option_names
 from bnexp.config.paths import first_comment, group_files
 from bnexp.norms import NORMS
 from bnexp.norms.base import AFFINE

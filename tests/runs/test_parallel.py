@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bnexp.claims.base import Budget
-from bnexp.config.edit import with_value
+from bnexp.config.schema import with_value
 from bnexp.engine import compiled
 from bnexp.runs import parallel
 from bnexp.runs.parallel import attempt, count_processes, count_side_by_side, in_parallel
