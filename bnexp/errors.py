@@ -31,8 +31,8 @@ class UserError(Exception):
         super().__init__("\n".join(lines))
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that looks most like ``word``, or None when nothing does; capitals and signs do not count.
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The choice that looks most like ``word``, or None when none is like it to ``cutoff``; capitals and signs do not count.
 
     Example:
         >>> nearest("bacth", ["batch", "layer"]), nearest("LayerNorm", ["batch", "layer"])
@@ -42,7 +42,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     name = _plain(word)
     starts = [one for one in plain if len(one) > 2 and name.startswith(one)]
     best = max(starts, key=len) if starts and name not in plain else name
-    matches = difflib.get_close_matches(best, list(plain), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(best, list(plain), n=1, cutoff=cutoff)
     return plain[matches[0]] if matches else None
 
 

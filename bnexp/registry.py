@@ -54,7 +54,9 @@ class Registry(Generic[Entry]):
         if self.kind not in ("norm", "model", "dataset", "probe"):
             return unknown_name(self.kind, name, self._entries)
         registers = re.compile(rf"""register\(\s*["']{re.escape(name)}["']""")
-        here = [file.stem for file in sorted(Path().glob("*.py")) if registers.search(file.read_text("utf-8", "replace"))]
+        here = [
+            file.stem for file in sorted(Path().glob("*.py")) if registers.search(file.read_text("utf-8", "replace"))
+        ]
         todo = f"plugins=[{here[0]}]" if here else f'plugins=[MODULE], the one with @register("{name}")'
         guess = None if here else nearest(name, self._entries)
         return UserError(

@@ -28,7 +28,7 @@ def test_a_name_is_taken_once(norms):
     assert norms["batch"] == 1
 
 
-def test_a_misspelt_name_is_a_user_error_with_the_nearest_one(norms):
+def test_a_misspelt_name_is_a_user_error_with_the_nearest_one():
     claims: Registry[int] = Registry("claim")
     claims.add("fig1_speed", 1)
     with pytest.raises(UserError) as error:

@@ -31,10 +31,14 @@ COMMANDS = {
 
 #: What processes that we start find set before they import anything, unless the user has set it; ours too, as far as torch and
 #: others read it when they are imported.
-ENVIRONMENT = {"PYTHONSAFEPATH": "1"}  # a joblib.py or tensorboard/ in the working folder is not the package (Python 3.11 on)
+ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1"
+}  # a joblib.py or tensorboard/ in the working folder is not the package (Python 3.11 on)
 
 #: What stands for a sign that the terminal's encoding lacks.
-_ASCII = {"×": "x", "✓": "+", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "→": "->", "·": "."} | dict.fromkeys("✗–—−", "-")
+_ASCII = {"×": "x", "✓": "+", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "→": "->", "·": "."} | dict.fromkeys(
+    "✗–—−", "-"
+)
 
 
 def usage() -> str:
@@ -80,7 +84,9 @@ def _check_surroundings() -> None:
     threads = os.environ.get("BNEXP_THREADS", "1")
     if not (threads.isascii() and threads.isdigit() and int(threads) > 0):
         raise UserError(
-            "BNEXP_THREADS must be a whole number of at least 1", got=f"BNEXP_THREADS={threads}", todo="unset BNEXP_THREADS"
+            "BNEXP_THREADS must be a whole number of at least 1",
+            got=f"BNEXP_THREADS={threads}",
+            todo="unset BNEXP_THREADS",
         )
 
 
@@ -165,6 +171,9 @@ def entry() -> None:
         out.flush()
         err.flush()
     if out.error and not isinstance(out.error, BrokenPipeError):
-        print(f"error: standard output cannot be written ({out.error.strerror})\n  try: another place for it", file=sys.stderr)
+        print(
+            f"error: standard output cannot be written ({out.error.strerror})\n  try: another place for it",
+            file=sys.stderr,
+        )
         code = code or USER_ERROR
     sys.exit(code)

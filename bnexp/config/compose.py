@@ -175,7 +175,9 @@ class _Arm:
             raise self._unknown(word, values)
         if word.kind == "delete":
             if last not in inner:
-                raise UserError(f"there is no {word.key} to leave out", got=word.texts[0], todo=f"leave {word.texts[0]} out")
+                raise UserError(
+                    f"there is no {word.key} to leave out", got=word.texts[0], todo=f"leave {word.texts[0]} out"
+                )
             del inner[last]
         elif isinstance(value, dict) and isinstance(inner.get(last), dict):
             inner[last] = _merged(inner[last], value)
@@ -243,7 +245,9 @@ def _resolved(raw: Any) -> dict[str, Any]:
                 todo=f"export {variable[1]}=VALUE",
             ) from error
         where = f" (in {error.full_key})" if getattr(error, "full_key", "") else ""
-        raise UserError(f"a ${{...}} of the configuration has no value{where}: {_first_line(error)}", todo=HELP) from error
+        raise UserError(
+            f"a ${{...}} of the configuration has no value{where}: {_first_line(error)}", todo=HELP
+        ) from error
     return _complete(values)
 
 
@@ -259,7 +263,9 @@ def _complete(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(old[key], new[key]) for key in old if isinstance(old[key], dict) and isinstance(new.get(key), dict)}
+    both = {
+        key: _merged(old[key], new[key]) for key in old if isinstance(old[key], dict) and isinstance(new.get(key), dict)
+    }
     return {**old, **new, **both}
 
 

@@ -94,8 +94,10 @@ def _digest(values: dict[str, Any]) -> str:
 
 
 def _source_digest(module: str) -> str:
-    """Hash of a plugin's source file, so that an edited plugin makes a new run."""
+    """Hash of a plugin's source, so that an edited plugin makes a new run."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return ""
-    return hashlib.blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()
+    file = Path(spec.origin)
+    sources = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]  # of a package, all of it
+    return hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()

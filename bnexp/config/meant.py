@@ -67,8 +67,9 @@ def keys_meant(key: str, here: Iterable[str]) -> list[str]:
     same = [one for one in known if one.split(".")[-1] == last and "." in one and not one.endswith(".name")]
     order = ("train", "optimizer", "model", "dataset", "schedule", "norm")
     same.sort(key=lambda one: order.index(one.split(".")[0]) if one.split(".")[0] in order else len(order))
-    beside = [one for one in known if one.startswith(f"{head}.")] if "." in name else known
-    guess = nearest(name, beside) if beside else None
+    beside = {one.split(".")[-1]: one for one in known if "." not in name or one.startswith(f"{head}.")}
+    swapped = next((one for one in beside if sorted(one) == sorted(last)), "")
+    guess = beside.get(swapped or nearest(last, beside, 0.6) or "")
     if not same and last in KEYS:
         return [KEYS[last]]
     return same or ([guess] if guess else [])
@@ -93,7 +94,11 @@ def unknown_option(key: str, value: str, here: Iterable[str], chosen: Callable[[
         todo = as_typed(f"{section}={owner_of_it}", f"{key}={value}")
     else:
         meant = keys_meant(key, here)
-        todo = f"{as_typed(f'{meant[0]}={value}')}" + (f"   or {', '.join(meant[1:])}" if meant[1:] else "") if meant else HELP
+        todo = (
+            f"{as_typed(f'{meant[0]}={value}')}" + (f"   or {', '.join(meant[1:])}" if meant[1:] else "")
+            if meant
+            else HELP
+        )
         options = [one for one in beside if one != section and not one.endswith(".name")]
         todo += f" (options: {', '.join(options)})" if options else ""
     return UserError(f"{owner} has no option {key}", got=f"{key}={value}", todo=todo)

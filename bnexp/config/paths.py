@@ -87,7 +87,9 @@ def check_own(group: str, name: str, extra: Path) -> None:
     has_package = re.search(r"(?m)^#\s*@package\s+_global_\s*$", text) is not None
     if whole != has_package:
         wanted = "# @package _global_   as its first line" if whole else "leave the line '# @package _global_' out"
-        raise UserError(f"a YAML of {group} {'needs' if whole else 'must not have'} a package line", got=file, todo=wanted)
+        raise UserError(
+            f"a YAML of {group} {'needs' if whole else 'must not have'} a package line", got=file, todo=wanted
+        )
     if re.search(r"(?m)^['\"]?hydra['\"]?\s*:", text):
         raise UserError(
             "settings of Hydra's (hydra: ...) in a YAML are not read; a sweep is typed",

@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import Any, ClassVar
 
 from bnexp.config import checks
+from bnexp.config.meant import unknown_option
 from bnexp.errors import UserError, unknown_name
 
 Options = Mapping[str, Any]
@@ -61,7 +62,9 @@ def _fields(kind: Any) -> list[tuple[str, str, Callable[[str, Any], Any], bool]]
     found = []
     for one in fields(kind):
         key = f"{kind.group}.{one.name}" if kind.group else one.name
-        check = one.metadata.get("check") or partial(checks.typed, hint=hints[one.name], todo=f"bnexp train --help   shows {key}")
+        check = one.metadata.get("check") or partial(
+            checks.typed, hint=hints[one.name], todo=f"bnexp train --help   shows {key}"
+        )
         found.append((one.name, key, check, type(None) in typing.get_args(hints[one.name])))
     return found
 
@@ -233,7 +236,9 @@ class ExecutionConfig(Section):
 def _device(key: str, value: Any) -> str:
     if value == "gpu":
         raise UserError("device must be one of auto, cpu, cuda", got="'gpu'", todo="device=cuda")
-    checks.choice(key, re.sub(r"^cuda:\d+$", "cuda", value) if isinstance(value, str) else value, ("auto", "cpu", "cuda"))
+    checks.choice(
+        key, re.sub(r"^cuda:\d+$", "cuda", value) if isinstance(value, str) else value, ("auto", "cpu", "cuda")
+    )
     return str(value)
 
 
@@ -251,6 +256,12 @@ def _plugin(key: str, value: Any) -> str:
     return name
 
 
+def _plugins(key: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) and value.endswith(".py"):
+        _plugin(key, value)
+    return tuple(_plugin(key, entry) for entry in checks.several(key, value, example="[my_norm]"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig(Section):
     """One run, completely. Two equal values of this class (less the fields in ``COSMETIC``) compute the same thing."""
@@ -266,7 +277,7 @@ class ExperimentConfig(Section):
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     probes: Mapping[str, Options]
-    plugins: tuple[str, ...] = _each(_plugin, "[my_norm]")
+    plugins: tuple[str, ...] = _by(_plugins)
     runs_dir: str = _by(checks.path, example="runs")
     data_dir: str | None = _by(checks.path, example="data")
     force: bool = _by(checks.flag)
@@ -291,7 +302,8 @@ class ExperimentConfig(Section):
 def structure(values: Mapping[str, Any]) -> ExperimentConfig:
     """Nested mappings, as Hydra composes them, as a config; unknown, missing and wrong values are UserErrors."""
     kinds: dict[str, Any] = {
-        kind.group: kind for kind in (ExecutionConfig, TrainConfig, ModelConfig, NormConfig, DatasetConfig, ScheduleConfig)
+        kind.group: kind
+        for kind in (ExecutionConfig, TrainConfig, ModelConfig, NormConfig, DatasetConfig, ScheduleConfig)
     }
     sections: dict[str, Any] = {"probes": values.get("probes") or {}, "plugins": values.get("plugins") or ()}
     for name in (*kinds, "optimizer"):
@@ -323,7 +335,9 @@ def _built(kind: Any, values: Mapping[str, Any]) -> Any:
                 f"the YAML of {name} puts its values below {name!r}, where nothing reads them",
                 todo="# @package _global_   as its first line",
             )
-        raise checks.unknown_key(f"{prefix}{name}", [prefix + n for n in names], kind.group or "the configuration")
+        value = others[name] if isinstance(others[name], str | int | float) else "..."
+        known = [prefix + one for one in names]
+        raise unknown_option(f"{prefix}{name}", str(value), known, lambda _: str(given.get("name", "...")))
     for one in fields(kind):
         if one.name not in given and one.default is MISSING:
             key = prefix + one.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PATHS = ("runs_dir", "data_dir", "dataset.path")
 
 #: Settings of Hydra's that mean something here: which launcher carries out a sweep, and how.
 _HYDRA = re.compile(r"hydra[/.](launcher|sweeper)(\.|$)(?!params)")
+
 
 @dataclass(frozen=True)
 class Word:
@@ -84,7 +86,9 @@ def named(word: Word, extra: Path | None) -> Word:
     known = list(group_files(word.key, extra))
     names = word.glob.filter(known) if word.glob else list(word.values)
     if not names:
-        raise UserError("no name fits this pattern", got=word.texts[0], todo=f"{word.key}=glob(*)   or one of {', '.join(known)}")
+        raise UserError(
+            "no name fits this pattern", got=word.texts[0], todo=f"{word.key}=glob(*)   or one of {', '.join(known)}"
+        )
     if any(name not in known for name in names):
         raise unknown_choice(word.key, names, known, extra)
     return Word(word.key, "choice", tuple(f"{word.key}={name}" for name in names), tuple(names), word.sweeps)
@@ -119,11 +123,14 @@ def _value(key: str, value: str) -> Word:
         override = _parsed(key, value := _quoted(value))
     if override is None:
         raise _unreadable(key, value)
-    if key in PATHS and isinstance(override.value(), bool | int | float):
-        override = _parsed(key, value := _quoted(value))  # a folder named 2026
+    is_there = "," in value and os.path.exists(os.path.expanduser(value))
+    if key in PATHS and (isinstance(override.value(), bool | int | float) or is_there):
+        override = _parsed(key, value := _quoted(value))  # a folder named 2026, a file named a,b.npz
     assert override is not None
     if re.fullmatch(r"\d{1,3}(,\d{3})+", value) and ",0" in value:
-        raise UserError("a comma makes a sweep of two values", got=f"{key}={value}", todo=f"{key}={value.replace(',', '')}")
+        raise UserError(
+            "a comma makes a sweep of two values", got=f"{key}={value}", todo=f"{key}={value.replace(',', '')}"
+        )
     if not override.is_sweep_override():
         return Word(key, "value", (f"{key}={value}",), (_as_is(override.value()),), False)
     texts, values = _swept(override, f"{key}={value}")
@@ -148,7 +155,9 @@ def _choice(key: str, value: str, text: str) -> Word | None:
     sweeps = override.is_sweep_override()
     values: tuple[Any, ...] = _swept(override, text)[1] if sweeps else (got,)
     if any(isinstance(one, list | dict) for one in values):
-        raise UserError(f"{key} takes names", got=text, todo=as_typed(f"{key}={value.translate(str.maketrans('', '', '[]{} '))}"))
+        raise UserError(
+            f"{key} takes names", got=text, todo=as_typed(f"{key}={value.translate(str.maketrans('', '', '[]{} '))}")
+        )
     names = tuple("none" if one is None and key in NO_CHOICE else str(one) for one in values)
     return Word(key, "choice", tuple(f"{key}={name}" for name in names), names, sweeps)
 
@@ -159,14 +168,20 @@ def _deleted(key: str, text: str) -> Word | None:
     if key in groups():
         raise no_choice(key, text)
     if not re.fullmatch(r"probes\.\w+|plugins", key) or "=" in text:
-        raise UserError("only a probe can be left out, every other key needs a value", got=text, todo=f"leave {text} out")
+        raise UserError(
+            "only a probe can be left out, every other key needs a value", got=text, todo=f"leave {text} out"
+        )
     return Word(key, "delete", (text,), (None,), False)
 
 
 def _of_hydra(key: str, text: str) -> Word:
     if not _HYDRA.match(key):
         advice = {"hydra.searchpath": "--config-dir FOLDER", "hydra.mode": "seed=0,1,2   (a comma list is a sweep)"}
-        todo = "runs_dir=FOLDER, which is where records go" if key in ("hydra.run.dir", "hydra.sweep.dir") else f"leave {text} out"
+        todo = (
+            "runs_dir=FOLDER, which is where records go"
+            if key in ("hydra.run.dir", "hydra.sweep.dir")
+            else f"leave {text} out"
+        )
         raise UserError(
             "Hydra's own folders, logs and modes have no part here; only hydra/launcher and hydra.launcher do",
             got=text,
@@ -186,7 +201,9 @@ def _stray(text: str, following: Sequence[str]) -> UserError:
         close = meant and (name in (meant[0], meant[0].split(".")[-1]) or name in KEYS)
         value = (value or rest).strip("\"'")
         if close and value:
-            return UserError("settings are typed without dashes, key=value", got=text, todo=as_typed(_mended(meant[0], value)))
+            return UserError(
+                "settings are typed without dashes, key=value", got=text, todo=as_typed(_mended(meant[0], value))
+            )
         todo = f"--{plain.lstrip('-')}" if plain != text else "bnexp train --help"
         return UserError("bnexp train does not know this flag", got=text, todo=todo)
     key, colon, value = re.sub(r"^(\w+)-(?=\w+$)", r"\1:", plain).partition(":")
@@ -221,7 +238,9 @@ def _refuse_split_words(words: Sequence[str]) -> None:
                 break
             pieces.append(text)
         if len(pieces) > 1:
-            is_path = first.partition("=")[0] in PATHS and not any(piece[:1] in "=," or piece[-1:] in "=," for piece in pieces)
+            is_path = first.partition("=")[0] in PATHS and not any(
+                piece[:1] in "=," or piece[-1:] in "=," for piece in pieces
+            )
             whole = (" " if is_path else "").join(pieces)
             key, _, value = whole.partition("=")
             todo = whole if is_path else _mended((keys_meant(key, ()) or [key])[0], value.translate(PRINTED))
@@ -288,7 +307,9 @@ def _swept(override: Override, text: str) -> tuple[list[str], tuple[Any, ...]]:
         entries, texts = list(sweep.list), list(override.sweep_string_iterator())
     else:
         assert isinstance(sweep, Sweep | Glob)
-        raise UserError("this sweep has no list of values", got=text, todo=f"{override.key_or_group}=range(0,5)   or a list, a,b,c")
+        raise UserError(
+            "this sweep has no list of values", got=text, todo=f"{override.key_or_group}=range(0,5)   or a list, a,b,c"
+        )
     if not entries:
         raise UserError("this sweep has no values", got=text, todo=f"{override.key_or_group}=range(0,5)")
     return texts, tuple(_as_is(entry) for entry in entries)

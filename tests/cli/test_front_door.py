@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,10 +115,124 @@ def test_the_script_for_the_shell_is_printed(bnexp, monkeypatch):
     assert "complete" in bnexp("-sc", "install=bash").out
 
 
-def test_a_reader_that_closes_the_pipe_early_is_no_error():
-    lines = "import sys; from bnexp.cli import main; main.usage = lambda: 'x\\n' * 100_000; sys.argv = ['bnexp']; main.entry()"
-    process = subprocess.Popen([sys.executable, "-c", lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.readline()
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A line for the shell, in which ``bnexp`` is the program."""
+    line = f'bnexp() {{ "{sys.executable}" -m bnexp "$@"; }}; {command}'
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("streams", ["1>&-", "2>&-", "0<&- 1>&- 2>&-", "| true", "2>&1 | head -1"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path, streams):
+    done = shell(f"set -o pipefail; bnexp list norms {streams}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_stream_is_not_the_next_file_that_is_opened(tmp_path):
+    code = "from bnexp.cli.main import prepare_process as p; p(); print('said'); open('file','w').write('kept')"
+    done = shell(f'"{sys.executable}" -c "{code}; print(1)" 1>&-', tmp_path)
+    assert (done.returncode, (tmp_path / "file").read_text()) == (0, "kept")
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(tmp_path):
+    code = (
+        "import os, sys; from bnexp.cli.main import prepare_process; out, err = prepare_process(); sys.stdin.read();"
+        " print('x' * 100_000, file=sys.stderr); print('x' * 100_000); open('done', 'w').write(str(err.error))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.close()
-    assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
     process.stderr.close()
+    process.communicate(b"go")
+    assert (process.returncode, (tmp_path / "done").read_text()) == (0, "[Errno 32] Broken pipe")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_is_told(tmp_path):
+    done = shell("bnexp list norms > /dev/full", tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert done.stderr.startswith("error: standard output cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_signs_that_an_encoding_lacks_are_written_in_ascii(encoding):
+    code = "from bnexp.cli.main import prepare_process; prepare_process(); print('1.2 × ✓ ≥ ß 日')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+    )
+    said = {"ascii": "1.2 x + >= ? ?", "cp1252": "1.2 × + >= ß ?", "utf-8": "1.2 × ✓ ≥ ß 日"}[encoding]
+    assert done.stdout.decode(encoding).strip() == said
+
+
+def test_a_package_is_not_taken_from_the_working_folder(tmp_path):
+    for name in ("joblib", "yaml", "numpy", "hydra"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n", encoding="utf-8")
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "main.py").write_text("print('the wrong module')\n", encoding="utf-8")
+    done = shell("bnexp train norm=none --cfg job", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    code = "import os, subprocess, sys; from bnexp.cli.main import prepare_process; prepare_process();"
+    code += "sys.exit(subprocess.run([sys.executable, '-m', 'tensorboard.main', '--version']).returncode)"
+    if sys.version_info >= (3, 11):  # older ones have no such setting for the processes they start
+        assert "wrong" not in shell(f'"{sys.executable}" -c "{code}"', tmp_path).stdout
+
+
+def test_a_working_folder_that_was_deleted_is_told(tmp_path):
+    done = shell("mkdir gone; cd gone; rmdir ../gone; bnexp list norms", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2:] == [
+        "error: the working folder is not there any more",
+        "  try: cd to a folder that is",
+    ]
+
+
+@pytest.mark.parametrize("threads", ["x", "0", "-1", "1.5", ""])
+def test_a_number_of_threads_that_is_none_is_refused(bnexp, monkeypatch, threads):
+    monkeypatch.setenv("BNEXP_THREADS", threads)
+    answer = bnexp("list", "norms")
+    assert (answer.code, answer.err.splitlines()[1:]) == (
+        2,
+        [f"  got: BNEXP_THREADS={threads}", "  try: unset BNEXP_THREADS"],
+    )
+
+
+@pytest.mark.parametrize("words", [["--runs-dir", "~/mine"], ["--runs-dir=~/mine"]])
+def test_the_home_folder_is_meant_by_a_tilde_in_every_command(bnexp, monkeypatch, words):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert "/home/me/mine" in bnexp("list", "runs", *words).out
+
+
+#: A question about a configuration, its exit code, and what is said.
+QUESTIONS = [
+    ("--cfg job seed=3", 0, "seed: 3"),
+    ("norm=none,batch seed=4,5 --cfg job", 0, "# the first of 4 runs: norm=none seed=4"),
+    ("--cfg job dataset=npz dataset.path=run=1/d.npz", 0, "path: run=1/d.npz"),
+    ("--info defaults-tree", 0, "train:"),
+    ("--cfg", 2, "try: --cfg job (or hydra, all)"),
+    ("--cfg jbo", 2, "try: --cfg job (or hydra, all)"),
+    ("--cfg job --json", 2, "--cfg prints YAML"),
+    ("--cfg job --frobnicate", 2, "does not know this flag"),
+    ("--cfg job lr=3", 2, "try: optimizer.lr=3"),
+    ("--cfg job norm=bn", 2, "try: norm=batch"),
+]
+
+
+@pytest.mark.parametrize(("typed", "code", "said"), QUESTIONS, ids=[typed for typed, _, _ in QUESTIONS])
+def test_a_question_about_a_configuration_is_answered_or_told(bnexp, typed, code, said):
+    answer = bnexp("train", *typed.split())
+    assert answer.code == code
+    assert said in answer.out + answer.err
+    assert "usage:" not in answer.err

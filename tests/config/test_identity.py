@@ -113,9 +113,13 @@ def test_a_new_schema_version_makes_all_runs_new(config, monkeypatch):
     assert run_id(config) != before
 
 
-def test_an_edited_plugin_makes_another_run(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", ["plugin_of_identity_test.py", "plugin_of_identity_test/inner.py"])
+def test_an_edited_plugin_makes_another_run(config, tmp_path, monkeypatch, file):
     monkeypatch.syspath_prepend(tmp_path)
-    plugin = tmp_path / "plugin_of_identity_test.py"
+    plugin = tmp_path / file
+    plugin.parent.mkdir(exist_ok=True)
+    if plugin.name == "inner.py":
+        (plugin.parent / "__init__.py").write_text("", encoding="utf-8")
     with_plugin = replace(config, plugins=("plugin_of_identity_test",))
     plugin.write_text("VALUE = 1\n", encoding="utf-8")
     first = run_id(with_plugin)

@@ -41,7 +41,7 @@ def test_a_number_in_a_yaml_may_be_written_as_people_write_it(tmp_path, number):
 WRONG = {
     "a tab": ("experiment/x.yaml", GLOBAL + "train:\n\tsteps: 3\n", ["x.yaml, line 4", "blanks instead of the tab"]),
     "a wrong indent": ("experiment/x.yaml", GLOBAL + "train:\n   steps: 3\n  batch_size: 2\n", ["x.yaml, line 5"]),
-    "a key twice": ("experiment/x.yaml", GLOBAL + "train: {steps: 3}\ntrain: {batch_size: 2}\n", ["x.yaml, line 4", "duplicate key"]),
+    "a key twice": ("experiment/x.yaml", GLOBAL + "seed: 3\nseed: 2\n", ["x.yaml, line 4", "duplicate key"]),
     "no package line": ("experiment/x.yaml", "train: {steps: 3}\n", ["x.yaml", "# @package _global_   as its first line"]),
     "a package line that is none": ("experiment/x.yaml", "# @package global\ntrain: {steps: 3}\n", ["# @package _global_"]),
     "a package line too many": ("norm/x.yaml", GLOBAL + "name: x\n", ["must not have a package line"]),
@@ -56,7 +56,7 @@ WRONG = {
     "latin-1": ("norm/x.yaml", "# größe\nname: x\n".encode("latin-1"), ["not UTF-8", "x.yaml, byte 4", "iconv"]),
     "a list for a number": ("experiment/x.yaml", GLOBAL + "optimizer: {lr: [0.1, 0.3]}\n", ["optimizer.lr=0.1,0.3"]),
     "a word for a number": ("experiment/x.yaml", GLOBAL + "train: {steps: ten}\n", ["train.steps must be a whole number"]),
-    "an unknown choice": ("experiment/x.yaml", GLOBAL + "defaults: [{override /norm: bacth}]\n", ["no norm named 'bacth'", "norm=batch"]),
+    "an unknown choice": ("experiment/x.yaml", GLOBAL + "defaults: [{override /norm: bacth}]\n", ["norm named 'bacth'", "norm=batch"]),
     "a sweep of Hydra's": (
         "experiment/x.yaml",
         GLOBAL + "hydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1,2'}}\n",
@@ -89,7 +89,11 @@ def test_a_file_that_is_not_where_it_is_looked_for_is_told(tmp_path, monkeypatch
     for extra, choice, todo in [
         (None, "norm=mine", "bnexp train --config-dir my_configs norm=mine"),
         (tmp_path / "my_configs/norm", "norm=mine", f"bnexp train --config-dir {tmp_path}/my_configs norm=mine"),
-        (tmp_path / "my_configs", "norm=other", f"mv '{tmp_path}/my_configs/norm/other.yml' '{tmp_path}/my_configs/norm/other.yaml'"),
+        (
+            tmp_path / "my_configs",
+            "norm=other",
+            f"mv '{tmp_path}/my_configs/norm/other.yml' '{tmp_path}/my_configs/norm/other.yaml'",
+        ),
     ]:
         with pytest.raises(UserError) as error:
             expand([choice], extra)

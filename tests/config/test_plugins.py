@@ -25,7 +25,11 @@ def _folder(tmp_path, monkeypatch):
 
 #: Name, content, and words that the message has.
 BROKEN = {
-    "a missing package": ("needs", "x = 1\nimport not_installed_thing.sub\n", ["'not_installed_thing', which is not", "needs.py, line 2", "pip install"]),
+    "a missing package": (
+        "needs",
+        "x = 1\nimport not_installed_thing.sub\n",
+        ["'not_installed_thing', which is not", "needs.py, line 2", "pip install not_installed_thing"],
+    ),
     "no Python": ("syntax", "def broken(:\n", ["is not Python", "syntax.py, line 1"]),
     "an exception": ("fails", "def f():\n    return 1 / 0\n\nf()\n", ["ZeroDivisionError: division by zero", "fails.py, line 2"]),
     "a taken name": (
@@ -66,7 +70,9 @@ def test_a_plugin_that_registers_nothing_is_told_and_one_in_a_folder_is_found(tm
     before = Registry.num_entries
     import_plugins(["idle_plugin", "layers_of_mine.busy"])
     assert Registry.num_entries == before + 1
-    assert capsys.readouterr().err == "note: the plugin idle_plugin registers nothing; @register(...) is missing in it\n"
+    assert (
+        capsys.readouterr().err == "note: the plugin idle_plugin registers nothing; @register(...) is missing in it\n"
+    )
 
 
 def test_a_file_of_the_working_folder_does_not_take_the_place_of_a_package(tmp_path):
