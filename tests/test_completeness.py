@@ -14,8 +14,8 @@ import bnexp.models
 import bnexp.norms
 import bnexp.probes
 from bnexp.cli.list import GROUPS
-from bnexp.config.compose import compose, expand
 from bnexp.config.checks import option_names
+from bnexp.config.compose import compose, expand
 from bnexp.config.paths import config_dir, first_comment, group_files
 from bnexp.config.schema import OPTIMIZERS, SCHEDULES, DatasetConfig, ModelConfig, NormConfig
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from bnexp.claims.base import Budget, Claim, Grid
 from bnexp.claims.runs import Cell, Runs, select
 from bnexp.config.compose import compose
-from bnexp.config.schema import with_value
 from bnexp.config.identity import measurement_id, run_id
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 

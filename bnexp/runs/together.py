@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from bnexp.config.schema import with_value
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.engine.build import Experiment, build, import_plugins, load_data
 from bnexp.engine.compiled import reason_for_eager
 from bnexp.engine.stopwatch import ShareOfStopwatch, Stopwatch
