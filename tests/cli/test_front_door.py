@@ -220,7 +220,6 @@ QUESTIONS = [
     ("--cfg job seed=3", 0, "seed: 3"),
     ("norm=none,batch seed=4,5 --cfg job", 0, "# the first of 4 runs: norm=none seed=4"),
     ("--cfg job dataset=npz dataset.path=run=1/d.npz", 0, "path: run=1/d.npz"),
-    ("--info defaults-tree", 0, "train:"),
     ("--cfg", 2, "try: --cfg job (or hydra, all)"),
     ("--cfg jbo", 2, "try: --cfg job (or hydra, all)"),
     ("--cfg job --json", 2, "--cfg prints YAML"),
