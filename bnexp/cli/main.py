@@ -98,6 +98,8 @@ def _at_home(word: str) -> str:
 
 def _unknown_command(argv: Sequence[str]) -> UserError:
     name = argv[0]
+    if name not in COMMANDS and name.partition(" ")[0] in COMMANDS:
+        return UserError("the command and its words reached us as one word", got=repr(name), todo=f"bnexp {name}")
     if "=" in name:
         return UserError("an override needs a command before it", got=name, todo=f"bnexp train {name}")
     error = unknown_name("command", name, COMMANDS)

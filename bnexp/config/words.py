@@ -131,6 +131,12 @@ def _value(key: str, value: str) -> Word:
         raise UserError(
             "a comma makes a sweep of two values", got=f"{key}={value}", todo=f"{key}={value.replace(',', '')}"
         )
+    span = re.fullmatch(r"(\d+)(?:\.\.+|-|:)(\d+)", value)
+    if span and key not in PATHS:
+        todo = f"{key}=range({span[1]},{int(span[2]) + 1})"
+        raise UserError(
+            "a range of whole numbers is written range(first,last + 1)", got=f"{key}={value}", todo=as_typed(todo)
+        )
     if not override.is_sweep_override():
         return Word(key, "value", (f"{key}={value}",), (_as_is(override.value()),), False)
     texts, values = _swept(override, f"{key}={value}")
@@ -223,28 +229,40 @@ def _owner(name: str) -> str | None:
 
 
 def _refuse_split_words(words: Sequence[str]) -> None:
-    """``norm = batch``, ``norm=none, batch`` and ``train.targets=[0.5, 0.6]`` reach us as several words: told as one."""
+    """``norm = batch``, ``norm=none, batch`` and ``seed=0 1`` reach us as several words: told as one."""
     for place, first in enumerate(words):
         pieces = [first]
         for text in words[place + 1 :]:
-            so_far = " ".join(pieces)
-            if re.match(r"[+~]{0,2}[A-Za-z_][\w./]*=", text) or text.startswith("-") or first.startswith("-"):
+            if (
+                re.match(r"[+~]{0,2}[A-Za-z_][\w./]*=", text)
+                or (first + text).startswith(("-", "~"))
+                or text[:1] in "-~"
+            ):
                 break
-            is_open = any(so_far.count(left) > so_far.count(right) for left, right in ("[]", "{}", "()"))
-            is_split = so_far.endswith(("=", ",")) or text.startswith(("=", ",")) or (is_open and "=" in so_far)
-            number = re.fullmatch(r"[\w.]+=\d{1,3}( \d{3})*", so_far) and re.fullmatch(r"\d{3}", text)
-            path = first.partition("=")[0] in PATHS and "=" in first and text[:1] != "~" and not _owner(text)
-            if not (is_split or number or path):
+            if _joined(pieces, text) is None:
                 break
             pieces.append(text)
         if len(pieces) > 1:
-            is_path = first.partition("=")[0] in PATHS and not any(
-                piece[:1] in "=," or piece[-1:] in "=," for piece in pieces
-            )
-            whole = (" " if is_path else "").join(pieces)
+            mark = _joined(pieces[:-1], pieces[-1])
+            whole = str(mark).join(pieces)
             key, _, value = whole.partition("=")
-            todo = whole if is_path else _mended((keys_meant(key, ()) or [key])[0], value.translate(PRINTED))
+            todo = whole if mark == " " else _mended((keys_meant(key, ()) or [key])[0], value.translate(PRINTED))
             raise UserError("blanks split this override into several words", got=" ".join(pieces), todo=as_typed(todo))
+
+
+def _joined(pieces: Sequence[str], text: str) -> str | None:
+    """What has been between a word and the one before it in one override, a comma or nothing; None if it is another one."""
+    so_far = " ".join(pieces)
+    key, equals, value = so_far.partition("=")
+    is_open = any(so_far.count(left) > so_far.count(right) for left, right in ("[]", "{}", "()"))
+    if so_far.endswith(("=", ",")) or text.startswith(("=", ",")) or (is_open and equals):
+        return ""
+    if re.fullmatch(r"\d{1,3}( \d{3})*", value) and re.fullmatch(r"0\d\d", text):
+        return ""
+    numbers = re.fullmatch(r"[-+.\de ]+", value) and re.fullmatch(r"[-+.\de]+", text)
+    if numbers or (key in groups() and value and text in group_files(key)):
+        return ","
+    return " " if key in PATHS and equals and not _owner(text) else None
 
 
 def _unreadable(key: str, value: str) -> UserError:

@@ -56,7 +56,7 @@ WRONG = {
     "latin-1": ("norm/x.yaml", "# größe\nname: x\n".encode("latin-1"), ["not UTF-8", "x.yaml, byte 4", "iconv"]),
     "a list for a number": ("experiment/x.yaml", GLOBAL + "optimizer: {lr: [0.1, 0.3]}\n", ["optimizer.lr=0.1,0.3"]),
     "a word for a number": ("experiment/x.yaml", GLOBAL + "train: {steps: ten}\n", ["train.steps must be a whole number"]),
-    "an unknown choice": ("experiment/x.yaml", GLOBAL + "defaults: [{override /norm: bacth}]\n", ["norm named 'bacth'", "norm=batch"]),
+    "an unknown choice": ("experiment/x.yaml", GLOBAL + "defaults: [{override /norm: bacth}]\n", ["norm=batch"]),
     "a sweep of Hydra's": (
         "experiment/x.yaml",
         GLOBAL + "hydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1,2'}}\n",

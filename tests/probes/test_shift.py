@@ -162,7 +162,7 @@ def test_only_three_channels_can_be_recoloured():
             "  got: probes.shift.sizes=[...,512]\n  try: dataset.validation_examples=512, or probes.shift.sizes=[47]",
         ),
         ({"sizes": []}, "{}.sizes must not be empty\n  got: []\n  try: {}.sizes=[1,16,512]"),
-        ({"sizes": 4}, "{}.sizes must be a list\n  got: 4\n  try: {}.sizes=[1,16,512]"),
+        ({"sizes": 4}, "{}.sizes must be a list\n  got: 4\n  try: {}.sizes=[4]"),
         ({"sizes": [0]}, "{}.sizes must be a whole number of at least 1\n  got: 0\n  try: {}.sizes=1"),
         ({"priors": [-1]}, "{}.priors must be a whole number of at least 0\n  got: -1\n  try: {}.priors=1"),
         ({"class_size": 0}, "{}.class_size must be a whole number of at least 1\n  got: 0\n  try: {}.class_size=64"),
