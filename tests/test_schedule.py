@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnexp.config.schema import ScheduleConfig
-from bnexp.schedule import evaluation_steps, lr_factor, observation_steps
+from bnexp.claims import CLAIMS
+from bnexp.config.compose import compose
+from bnexp.config.paths import group_files
+from bnexp.config.schema import ExperimentConfig, ScheduleConfig
+from bnexp.schedule import (
+    EVALUATED_PER_TRAINED,
+    LEAST_EVALUATED,
+    LEAST_EVALUATIONS,
+    evaluation_steps,
+    lr_factor,
+    most_evaluations,
+    observation_steps,
+)
 
 STEPS = st.integers(1, 20_000)
 
@@ -87,6 +99,35 @@ def test_late_evaluations_fall_on_multiples_of_every_where_it_is_round(steps):
 def test_a_longer_run_is_evaluated_at_the_steps_of_a_shorter_one(first, second):
     shorter, longer = sorted((first, second))
     assert set(evaluation_steps(shorter, 100)[:-1]) <= set(evaluation_steps(longer, 100))
+
+
+@given(steps=STEPS, batch_size=st.integers(1, 512), examples=st.integers(1, 60_000))
+def test_a_run_is_evaluated_a_dozen_times_or_on_a_bounded_number_of_examples(steps, batch_size, examples):
+    grid = evaluation_steps(steps, 100, most_evaluations(steps, batch_size, examples))
+    assert (grid[0], grid[-1], grid) == (0, steps, sorted(set(grid)))
+    allowed = max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size)
+    assert len(grid) <= LEAST_EVALUATIONS or len(grid) * examples <= allowed
+
+
+def configs_that_keep_their_grid() -> Iterator[ExperimentConfig]:
+    """The default run, every experiment, and every claim's runs at the budgets that are published."""
+    yield compose(())
+    yield from (compose((f"experiment={name}",)) for name in group_files("experiment"))
+    for name in CLAIMS:
+        for grid in CLAIMS[name].grids:
+            for budget in ("quick", "full"):
+                if budget in grid.budgets:
+                    arm = (f"{key}={values[0]}" for key, values in grid.vary.items())
+                    yield compose((*grid.overrides, *grid.budgets[budget], *arm))
+
+
+def test_no_published_run_is_evaluated_less_often_than_its_config_says():
+    configs = list(configs_that_keep_their_grid())
+    assert len(configs) > 15
+    for config in configs:
+        train = config.train
+        most = most_evaluations(train.steps, train.batch_size, config.dataset.validation_examples)
+        assert len(evaluation_steps(train.steps, train.eval_every)) <= most, config
 
 
 @given(steps=STEPS, count=st.integers(2, 300))

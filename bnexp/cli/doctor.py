@@ -182,9 +182,10 @@ def device() -> Iterator[Item]:
     """Processor, threads, GPU, and whether bfloat16 has instructions of its own."""
     import torch
 
+    from bnexp.engine.device import count_cores
     from bnexp.records.header import processor
 
-    cores = os.cpu_count()
+    cores = count_cores()
     yield Item("processor", f"{processor()}, {cores} cores")
     by_model = f"1 for fully connected nets, {cores} for convolutional ones"
     words = os.environ.get("BNEXP_THREADS", by_model)
@@ -200,7 +201,7 @@ def device() -> Iterator[Item]:
 
 
 def _bfloat16(where: Any) -> Item:
-    from bnexp.engine.precision import has_native_bf16
+    from bnexp.engine.device import has_native_bf16
 
     words = "in hardware" if has_native_bf16(where) else "emulated, as far as torch knows"
     return Item("bfloat16", f"{words} (runs compute in float32 unless execution.precision says otherwise)")

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bnexp.records.reader import RunRecord
+from bnexp.schedule import evaluation_steps, most_evaluations
 
 if TYPE_CHECKING:
     from bnexp.runs.sweep import Row
@@ -46,6 +47,7 @@ def run_report(record: RunRecord) -> str:
         *([f"steps to {row['target']:g}", _target(row)] for row in end["targets"]),
         *_drift_rows(end),
         ["time", _time(end)],
+        *_evaluation_rows(config, end),
         ["run folder", str(record.folder)],
         ["look at it", f"{program()} tensorboard {record.folder.parent}"],
     ]
@@ -91,6 +93,23 @@ def _drift_rows(end: dict[str, Any]) -> list[list[str]]:
         return []
     words = f"mean moves {drift['drift_mean']:.3f} sd, sd moves {100 * drift['drift_sd']:.1f} % between looks (median of all units)"
     return [["layer inputs", words]]
+
+
+def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:
+    """What evaluation was spared, and what it took where that is more than half of the training time."""
+    train, examples, count = config["train"], config["dataset"]["validation_examples"], end.get("evaluations")
+    most = most_evaluations(train["steps"], train["batch_size"], examples)
+    wanted = len(evaluation_steps(train["steps"], train["eval_every"]))
+    words = []
+    if count is not None and wanted > most:
+        words.append(
+            f"{count} times instead of {wanted}, because {examples:,} validation examples are many beside "
+            f"{train['steps'] * train['batch_size']:,} training examples seen"
+        )
+    share = end["seconds"]["eval"] / end["seconds"]["train"] if end["seconds"]["train"] else 0.0
+    if share > 0.5 and end["seconds"]["eval"] >= 1:
+        words.append(f"took {100 * share:.0f} % of the training time; dataset.validation_examples={examples // 4 or 1} takes less")
+    return [["evaluation", "; ".join(words)]] if words else []
 
 
 def _time(end: dict[str, Any]) -> str:

@@ -118,10 +118,10 @@ def several(key: str, value: Any, *, example: str) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def divides(key: str, value: int, total_key: str, total: int) -> None:
-    """Require that ``value`` divides ``total``; the message names the nearest divisor."""
+def divides(key: str, value: int, total_key: str, total: int, *, least: int = 1, most: int | None = None) -> None:
+    """Require that ``value`` divides ``total``; the message names the nearest divisor that is allowed."""
     if total % value:
-        divisors = [d for d in range(1, total + 1) if total % d == 0]
+        divisors = [d for d in range(least, (most or total) + 1) if total % d == 0]
         best = min(divisors, key=lambda d: (abs(d - value), -d))
         raise UserError(
             f"{key} must divide {total_key} ({total})", got=value, todo=f"{key}={best} (divisors: {divisors[:12]})"

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.plugins import import_plugins
-from bnexp.config.schema import ExperimentConfig
+from bnexp.config.schema import AdamConfig, ExperimentConfig, OptimizerConfig, SGDConfig
 from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.dataset import Part, load_splits
 from bnexp.data.standardize import Standardizer
-from bnexp.engine.device import memory_format, pick_device, use_threads
-from bnexp.engine.optimizer import build_optimizer
-from bnexp.engine.precision import set_precision
+from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
+from bnexp.engine.kernels import quick_to_import
+from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
 from bnexp.probes.base import Probe, View, build_probes
@@ -132,6 +132,31 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
         probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
         noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of ``torch.optim`` over all trainable parameters of ``model``."""
+    groups = _groups(model, config)
+    kind: Any = quick_to_import(getattr(torch.optim, _OPTIMIZERS[config.name]))
+    if isinstance(config, SGDConfig):
+        return kind(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+    assert isinstance(config, AdamConfig)
+    return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+
+
+_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """One group of weights with decay and, when the norms' parameters have none, a second one without."""
+    in_norms = {id(p) for site in model.modules() if isinstance(site, NormAct) for p in site.norm.parameters()}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if config.decay_norm or not in_norms:
+        return [{"params": trainable, "weight_decay": config.weight_decay}]
+    return [
+        {"params": [p for p in trainable if id(p) not in in_norms], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if id(p) in in_norms], "weight_decay": 0.0},
+    ]
 
 
 def order_hash(experiment: Experiment) -> str:

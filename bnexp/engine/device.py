@@ -1,13 +1,25 @@
-"""Where tensors live and how many threads work on them."""
+"""Where and how a network is computed: device, layout in memory, threads, precision.
+
+bf16 is what torch calls autocast: convolutions and matrix products round their inputs to bfloat16 (8 bits of mantissa instead of
+24); weights, gradients of weights, the optimiser and the loss stay float32, and so do the statistics of every norm.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
+from bnexp.models.blocks import NormAct
+
+#: Words of ``torch.cpu.get_capabilities`` that stand for bfloat16 arithmetic: x86 with and without tiles, ARM with and without SVE.
+_NATIVE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 
 
 def pick_device(name: str) -> torch.device:
@@ -54,6 +66,70 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     """
     if threads is None:
         inherited = os.environ.get("BNEXP_THREADS")
-        threads = int(inherited) if inherited else (os.cpu_count() or 1 if is_convolutional(model) else 1)
+        threads = int(inherited) if inherited else (count_cores() if is_convolutional(model) else 1)
     torch.set_num_threads(threads)
     return threads
+
+
+def count_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under ``taskset``, a batch system or a container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # another system, or "max": no quota
+        return cores
+
+
+def set_precision(config: ExperimentConfig, model: nn.Module, device: torch.device) -> ExperimentConfig:
+    """Let ``model`` compute as ``execution.precision`` says; returns the config with fp32 or bf16 in place of ``auto``."""
+    precision = settle_precision(config.execution.precision, model, device)
+    if precision == "bf16":
+        compute_in_bf16(model, device)
+    return replace(config, execution=replace(config.execution, precision=precision))
+
+
+def settle_precision(wanted: str, model: nn.Module, device: torch.device) -> str:
+    """``fp32`` or ``bf16``: what was asked for; for ``auto`` bf16 where the net has convolutions and the processor bfloat16.
+
+    bf16 asked for where it is only emulated is used all the same, with a line of warning.
+    """
+    native = has_native_bf16(device)
+    if wanted == "auto":
+        return "bf16" if native and is_convolutional(model) else "fp32"
+    if wanted == "bf16" and not native:
+        reason = "this processor has no bfloat16 arithmetic that torch knows of and emulates it"
+        print(f"execution.precision=bf16 may be slower than fp32: {reason}", file=sys.stderr)
+    return wanted
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether ``device`` has instructions for bfloat16; False where this torch cannot tell."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(word) for word in _NATIVE)
+
+
+def compute_in_bf16(model: nn.Module, device: torch.device) -> None:
+    """From now on ``model(x)`` is computed under autocast and gives float32 logits, whoever calls it, a copy of it included.
+
+    torch's own norms keep their statistics in float32 whatever they are given. Every other norm, ours and those of plugins, is
+    computed in float32 as a whole: autocast would hand it bfloat16, and it would round its statistics to that.
+    """
+    for site in model.modules():
+        if isinstance(site, NormAct) and not type(site.norm).__module__.startswith("torch."):
+            _override_forward(site.norm, device, bf16=False)
+    _override_forward(model, device, bf16=True)
+
+
+def _override_forward(module: nn.Module, device: torch.device, *, bf16: bool) -> None:
+    """Give ``module`` a class of its own, because a function put on the instance would be shared by its copies."""
+    kind = type(module)
+
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            y: Tensor = kind.forward(self, x.float())
+        return y.float()
+
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from bnexp.data.augment import augment
 from bnexp.engine.build import Experiment
-from bnexp.engine.captured import Advance
-from bnexp.engine.compiled import EAGER, example_batch, graph_kind, make_graph, structure, tell_eager
-from bnexp.engine.journal import Journal
-from bnexp.engine.ledger import Ledger
-from bnexp.engine.loop import Looks, Outcome
-from bnexp.engine.optimizer import set_lr
-from bnexp.engine.pure import PureStep, TrainingState, state_of, trainable
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.graph import PureStep, TrainingState, compiled, example_batch, state_of, structure, trainable
+from bnexp.engine.journal import Journal, Ledger, Stopwatch
+from bnexp.engine.loop import Looks, finished
+from bnexp.engine.step import Advance, graph_or, set_lr, wants_graph
+from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
 
 
@@ -37,8 +35,8 @@ class Member:
     save: Callable[[int], None]
 
 
-def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int | None = None) -> list[Outcome]:
-    """What :func:`bnexp.engine.loop.train` does, for all members at once; one outcome each, in their order.
+def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int | None = None) -> list[Ended]:
+    """What :func:`bnexp.engine.loop.train` does, for all members at once; how each ended, in their order.
 
     Args:
         members: runs that differ in nothing but seed and learning rate, all at the same step.
@@ -56,8 +54,8 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     due = set[int]().union(*(look.steps for look in looks.values()))
     for experiment in experiments:
         experiment.model.train()
-    kind, advance = pick_stacked_step(experiments, watch)
-    outcomes = [Outcome("finished", steps, kind) for _ in members]
+    execution, advance = pick_stacked_step(experiments, watch)
+    ended: dict[int, Ended] = {}
 
     for step in range(resumed_at or 0, steps + 1):
         if step in due and step != resumed_at:
@@ -65,7 +63,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             for place, look in list(looks.items()):
                 diverged_at = look.after(step)
                 if diverged_at is not None:  # its slice trains on, unseen
-                    outcomes[place] = Outcome("diverged", diverged_at, kind)
+                    ended[place] = Ended(status="diverged", step=diverged_at, execution=execution)
                     del looks[place]
         if step == steps or not looks:
             break
@@ -74,7 +72,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
         block.add(*advance(*next_batch(experiments), factor))
 
-    return outcomes
+    return [ended.get(place) or finished(member.experiment, execution) for place, member in enumerate(members)]
 
 
 class Block:
@@ -101,17 +99,17 @@ class Block:
 
 
 def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tuple[str, StackedStep]:
-    """The vectorised step and its kind: one graph where that is asked for or pays for all runs together."""
-    first, words = experiments[0], f"{len(experiments)} side by side"
-    kind = graph_kind(first, first.config.train.steps * len(experiments))
-    with watch.aside("compile"):
-        try:
-            return f"{words}, {kind}", StackedStep(experiments, kind)
-        except Exception as error:  # whatever stops a compiler on this machine must not stop the runs
-            if kind == EAGER:
-                raise
-            tell_eager(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
-            return f"{words}, {EAGER}", StackedStep(experiments, EAGER)
+    """The vectorised step and its name: one graph where that is asked for or pays for all runs together."""
+    config, words = experiments[0].config, f"{len(experiments)} side by side"
+    if not wants_graph(config, config.train.steps * len(experiments)):
+        return f"{words}, eager", StackedStep(experiments, None)
+
+    def graph() -> tuple[StackedStep, str]:
+        step = StackedStep(experiments)
+        return step, step.products
+
+    name, step = graph_or(lambda: StackedStep(experiments, None), graph, config, watch)
+    return f"{words}, {name}", step
 
 
 class StackedStep:
@@ -121,27 +119,32 @@ class StackedStep:
 
     Args:
         experiments: the runs.
-        kind: as :func:`bnexp.engine.compiled.graph_kind` says.
-        backend: ``inductor``, or ``traced`` for the graph as it was traced.
+        backend: ``inductor``, ``traced`` for the graph as it was traced, or None: no graph, one operation after the other.
+
+    Attributes:
+        products: as of :class:`~bnexp.engine.graph.GraphStep`.
 
     Source: ``torch.func.stack_module_state`` and ``vmap``. Deviation: the stacks are made here, so that runs stay views of them.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], kind: str, backend: str = "inductor") -> None:
+    def __init__(self, experiments: Sequence[Experiment], backend: str | None = "inductor") -> None:
         first = experiments[0]
         device = first.train.labels.device
         self._base_lr = torch.tensor([experiment.config.optimizer.lr for experiment in experiments], device=device)
         self._lr = torch.zeros_like(self._base_lr)
         step = PureStep(first.model, first.optimizer, side_by_side=True)
-        images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))
-        key = (len(experiments), *structure(first), backend)
         state = stack(experiments)
-        self._graph: Advance = make_graph(step, key, kind, state, first.prepare, self._lr, (images, labels))
+        self.products = ""
+        self._advance: Advance = partial(step, state, first.prepare, self._lr)
+        if backend:
+            key = (len(experiments), *structure(first), backend)
+            images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))
+            self._advance, self.products = compiled(step, key, state, first.prepare, self._lr, (images, labels))
 
     def __call__(self, images: Tensor, labels: Tensor, factor: float) -> tuple[Tensor, Tensor]:
         """Shape: images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""
         torch.mul(self._base_lr, factor, out=self._lr)
-        return self._graph(images, labels)
+        return self._advance(images, labels)
 
 
 def stack(experiments: Sequence[Experiment]) -> TrainingState:

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from bnexp.data.batches import Batches
 from bnexp.engine.build import Experiment, Set
 from bnexp.engine.device import is_convolutional
-from bnexp.engine.products import WidestByOneDNN
+from bnexp.engine.kernels import fast_inference
 from bnexp.norms.population import has_running_statistics, recompute_statistics
 from bnexp.probes.base import guest
 from bnexp.rng import torch_stream
@@ -42,7 +42,7 @@ def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     size = evaluation_batch(model, split.labels.device)
-    with torch.inference_mode(), WidestByOneDNN():
+    with torch.inference_mode(), fast_inference():
         for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
             logits = model(experiment.prepare(images))
             correct += (logits.argmax(1) == labels).sum()

@@ -1,13 +1,27 @@
-"""Everything a run says, to everyone who listens: the record on disk first, then its copies (TensorBoard, the bar)."""
+"""What a run says while it trains and who listens: the record on disk first, then its copies (TensorBoard, the bar).
+
+``Ledger`` keeps the losses of the steps until somebody needs them, ``Stopwatch`` knows where the time goes, ``Journal`` writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bnexp.engine.stopwatch import Stopwatch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bnexp.config.schema import ExperimentConfig
 from bnexp.probes.base import Observation
 from bnexp.records.writer import RunWriter
+
+#: Seconds between lines of progress where there is no terminal.
+LINE_SECONDS = 10.0
 
 
 class Sink(Protocol):
@@ -66,3 +80,169 @@ class Journal:
         """Let the sinks finish."""
         for sink in self._sinks:
             sink.close(summary)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The steps since the last reading.
+
+    Attributes:
+        num_steps: how many updates.
+        loss: mean of their mini-batch losses.
+        accuracy: mean of their mini-batch accuracies (train mode, before the update).
+        diverged_at: number of the first update (from 1) whose loss was not finite, or None.
+    """
+
+    num_steps: int
+    loss: float
+    accuracy: float
+    diverged_at: int | None
+
+
+class Ledger:
+    """Collects one loss and one count of correct answers a step; reading it is the only moment the device is waited for."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
+
+    def add(self, loss: Tensor, correct: Tensor) -> None:
+        """Shape: both ``[]``, or ``[K]`` for K steps at once; ``loss`` float, ``correct`` int."""
+        self._losses.append(loss.reshape(-1))
+        self._correct.append(correct.reshape(-1))
+
+    def broken(self) -> bool:
+        """Whether a loss since the last reading was not finite; waits for the device."""
+        return bool(self._losses) and not bool(torch.cat(self._losses).isfinite().all())
+
+    def read(self, step: int) -> Interval | None:
+        """The interval that ends after ``step`` updates, and start anew; None if there was no step."""
+        if not self._losses:
+            return None
+        losses = torch.cat(self._losses).double().cpu()
+        correct = torch.cat(self._correct).double().cpu()
+        self._losses.clear()
+        self._correct.clear()
+        broken = (~losses.isfinite()).nonzero()
+        diverged_at = step - len(losses) + 1 + int(broken[0]) if len(broken) else None
+        return Interval(len(losses), losses.mean().item(), correct.mean().item() / self._batch_size, diverged_at)
+
+
+class Stopwatch:
+    """Seconds spent in evaluation, probes, records and compiling, and, as the rest, in training.
+
+    Args:
+        spent: seconds by part that an interrupted run had already spent.
+    """
+
+    PARTS = ("train", "eval", "probe", "record", "compile")
+
+    def __init__(self, spent: dict[str, float] | None = None) -> None:
+        self._spent = dict.fromkeys(self.PARTS, 0.0) | (spent or {})
+        self._started = time.perf_counter()
+        self._aside = 0.0
+
+    @contextmanager
+    def aside(self, part: str) -> Iterator[None]:
+        """Time inside counts as ``part`` and not as training."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self._spent[part] += elapsed
+            self._aside += elapsed
+
+    def train_seconds(self) -> float:
+        """Seconds of training so far, interrupted parts of the run included."""
+        return self._spent["train"] + time.perf_counter() - self._started - self._aside
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by part so far."""
+        return self._spent | {"train": self.train_seconds()}
+
+
+class ShareOfStopwatch(Stopwatch):
+    """One run's part of the time of ``count`` runs that train as one program: an equal share of their training and compiling.
+
+    Its own evaluation, probes and records are its alone, and are nobody's training time.
+    """
+
+    def __init__(self, whole: Stopwatch, count: int, spent: dict[str, float] | None = None) -> None:
+        super().__init__(spent)
+        self._whole, self._count = whole, count
+
+    @contextmanager
+    def aside(self, part: str) -> Iterator[None]:
+        """Time inside counts as ``part`` of this run, and as training of none."""
+        start = time.perf_counter()
+        with self._whole.aside(part):
+            yield
+        self._spent[part] += time.perf_counter() - start
+
+    def train_seconds(self) -> float:
+        """This run's share of the training time so far."""
+        return self._spent["train"] + self._whole.train_seconds() / self._count
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by part so far."""
+        compiling = self._spent["compile"] + self._whole.spent()["compile"] / self._count
+        return self._spent | {"train": self.train_seconds(), "compile": compiling}
+
+
+def run_title(config: ExperimentConfig) -> str:
+    """A few words for a run."""
+    return f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
+
+
+class Progress:
+    """What a run shows on stderr while it trains: a tqdm bar with loss, accuracy, steps/s and time left; on no terminal, lines.
+
+    Args:
+        title: stands before the bar.
+        steps: the run's length.
+        done: steps an interrupted run had already done.
+    """
+
+    def __init__(self, title: str, steps: int, done: int = 0) -> None:
+        self._title, self._steps = title, steps
+        self._bar = tqdm(
+            total=steps, initial=done, desc=title, unit="step", disable=None, dynamic_ncols=True, leave=False
+        )
+        self._known: dict[str, float] = {}
+        self._started = self._last_line = time.monotonic()
+        self._first = done
+
+    def scalar(self, step: int, name: str, value: float) -> None:
+        """Take the newest loss and accuracy, and move on."""
+        self._known[name] = value
+        if name == "train/loss":
+            self._advance(step)
+
+    def observation(self, observation: Observation) -> None:
+        """Nothing to show."""
+
+    def close(self, summary: Mapping[str, Any]) -> None:  # noqa: ARG002 - a sink's signature
+        """Remove the bar; the table that follows says the rest."""
+        self._bar.close()
+
+    def _advance(self, step: int) -> None:
+        words = {"loss": self._known.get("train/loss"), "val acc": self._known.get("val/accuracy")}
+        shown = {name: f"{value:.3f}" for name, value in words.items() if value is not None}
+        if not self._bar.disable:
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif time.monotonic() - self._last_line >= LINE_SECONDS:
+            self._line(step, shown)
+
+    def _line(self, step: int, shown: dict[str, str]) -> None:
+        self._last_line = time.monotonic()
+        rate = (step - self._first) / (self._last_line - self._started)
+        left = (self._steps - step) / rate if rate else float("inf")
+        words = ", ".join(f"{name} {value}" for name, value in shown.items())
+        print(
+            f"{self._title}: step {step}/{self._steps}, {words}, {rate:.0f} steps/s, {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )

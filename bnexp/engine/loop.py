@@ -6,41 +6,25 @@ the validation score, the probes. Looking never changes the run: evaluation and 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bnexp.engine.build import Experiment
-from bnexp.engine.compiled import pick_step
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.journal import Journal
-from bnexp.engine.ledger import Ledger
-from bnexp.engine.optimizer import set_lr
+from bnexp.engine.journal import Journal, Ledger, run_title
+from bnexp.engine.step import pick_step, set_lr
 from bnexp.probes.base import guest
-from bnexp.schedule import evaluation_steps, lr_factor
+from bnexp.records.ended import Ended
+from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
 
 #: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
 CHECKPOINT_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How training went.
-
-    Attributes:
-        status: ``finished`` or ``diverged``.
-        step: number of the last update that belongs to the run.
-        kind: of training step: ``eager``, ``compiled``, ...
-    """
-
-    status: str
-    step: int
-    kind: str
-
-
 def train(
     experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
-) -> Outcome:
+) -> Ended:
     """Train to the last step, or to the first loss that is not a finite number.
 
     Args:
@@ -48,19 +32,23 @@ def train(
         journal: takes every measurement.
         save: called now and then with the step, to write a checkpoint.
         resumed_at: the checkpoint's step, whose looks are already on record.
+
+    Returns:
+        ``finished`` or ``diverged``, the last update that belongs to the run, and which training step it used; ``reason`` where
+        a finished net is not finite.
     """
     config = experiment.config
     steps = config.train.steps
     ledger = Ledger(config.train.batch_size)
     looks = Looks(experiment, journal, ledger, save)
     experiment.model.train()
-    kind, advance = pick_step(experiment, journal.watch)
+    execution, advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):
         if step != resumed_at:
             diverged_at = looks.after(step)
             if diverged_at is not None:
-                return Outcome("diverged", diverged_at, kind)
+                return Ended(status="diverged", step=diverged_at, execution=execution)
         if step == steps:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
@@ -68,7 +56,21 @@ def train(
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return Outcome("finished", steps, kind)
+    return finished(experiment, execution)
+
+
+def finished(experiment: Experiment, execution: str) -> Ended:
+    """The end of a run whose losses were all finite; a net that is broken all the same is told of.
+
+    Batch statistics may overflow while what they normalise does not: such a net trains, and answers at random in eval mode.
+    """
+    broken = [name for name, value in experiment.model.state_dict().items() if not bool(value.isfinite().all())]
+    reason = ""
+    if broken:
+        others = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        reason = f"not finite after the last step, so that its scores mean nothing: {', '.join(broken[:3])}{others}"
+        print(f"{run_title(experiment.config)}: {reason}; a smaller optimizer.lr or model.init_scale may help", file=sys.stderr)
+    return Ended(status="finished", step=experiment.config.train.steps, execution=execution, reason=reason)
 
 
 class Looks:
@@ -77,7 +79,8 @@ class Looks:
     def __init__(self, experiment: Experiment, journal: Journal, ledger: Ledger, save: Callable[[int], None]) -> None:
         train = experiment.config.train
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
-        self._evaluations = set(evaluation_steps(train.steps, train.eval_every))
+        most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
+        self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_save = time.monotonic()

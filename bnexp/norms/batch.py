@@ -6,6 +6,7 @@ from torch import nn
 
 from bnexp.norms.base import check_eps, check_momentum, set_affine
 from bnexp.norms.factory import register
+from bnexp.norms.reference import ReferenceBatchNorm
 
 
 @register("batch", centers=True, needs_batch=True)
@@ -26,8 +27,11 @@ def batch(num_features: int, dims: int, *, affine: str, eps: float, momentum: fl
 
     Source: Ioffe & Szegedy 2015, Algorithms 1 and 2.
     Deviation: eval mode uses an exponential average of batch statistics, as torch does, not Algorithm 2's average over
-    many batches at the final weights (``population.recompute_statistics`` gives that).
+    many batches at the final weights (``population.recompute_statistics`` gives that). With momentum None the module is
+    that of ``norm=reference``, which computes the same.
     """
+    if momentum is None:  # torch's reads its count as a Python number, which neither a graph nor runs side by side have
+        return ReferenceBatchNorm(num_features, dims, affine=affine, eps=check_eps(eps), momentum=None)
     kind = nn.BatchNorm2d if dims else nn.BatchNorm1d
     norm = kind(num_features, eps=check_eps(eps), momentum=check_momentum(momentum), affine=affine != "none")
     set_affine(norm, num_features, affine)

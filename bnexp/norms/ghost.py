@@ -24,7 +24,7 @@ def check_batch(batch_size: int, options: Mapping[str, Any]) -> None:
         UserError: ``norm.ghost_size`` is below 2 or does not divide ``train.batch_size``.
     """
     checks.whole("norm.ghost_size", options["ghost_size"], least=2, example=20)
-    checks.divides("norm.ghost_size", options["ghost_size"], "train.batch_size", batch_size)
+    checks.divides("norm.ghost_size", options["ghost_size"], "train.batch_size", batch_size, least=2)
 
 
 @register("ghost", centers=True, needs_batch=True, check_batch=check_batch)

@@ -29,7 +29,8 @@ def group(num_features: int, dims: int, *, num_groups: int, affine: str, eps: fl
     Source: Wu & He 2018, section 3.1, eq. 7.
     """
     checks.whole("norm.num_groups", num_groups, least=1, example=4)
-    checks.divides("norm.num_groups", num_groups, "the number of features", num_features)
+    most = num_features if dims else max(1, num_features // 2)  # one value alone has no spread
+    checks.divides("norm.num_groups", num_groups, "the number of features", num_features, most=most)
     if dims == 0 and num_groups == num_features:
         raise UserError(
             "norm=group with one feature in a group has no spread in a fully connected layer, where it is one value",

@@ -12,8 +12,8 @@ from types import FrameType
 
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import build
+from bnexp.engine.journal import Stopwatch
 from bnexp.engine.loop import train
-from bnexp.engine.stopwatch import Stopwatch
 from bnexp.records import paths
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import occupied, told_if_disk_refuses

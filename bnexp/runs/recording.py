@@ -17,13 +17,11 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.engine import checkpoint
 from bnexp.engine.build import Experiment, build, import_plugins, order_hash
-from bnexp.engine.journal import Journal, Sink
-from bnexp.engine.loop import Outcome
-from bnexp.engine.progress import Progress
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.tensorboard import TensorBoardSink
 from bnexp.models.init import layer_hashes
 from bnexp.records import paths
+from bnexp.records.ended import Ended
 from bnexp.records.header import header
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter
@@ -97,8 +95,7 @@ class Recording:
         config = self.experiment.config
         sinks: list[Sink] = [TensorBoardSink(self.folder / paths.TENSORBOARD, config, self.resumed_at)]
         if show:
-            title = f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
-            sinks.append(Progress(title, config.train.steps, self.resumed_at or 0))
+            sinks.append(Progress(run_title(config), config.train.steps, self.resumed_at or 0))
         self._journal = Journal(self._writer, sinks, watch)
         return self._journal
 
@@ -109,7 +106,7 @@ class Recording:
             size, spent = self._writer.size(), self._journal.watch.spent()
             checkpoint.save(self.folder, self.experiment, step=step, events_size=size, spent=spent)
 
-    def conclude(self, outcome: Outcome) -> RunRecord:
+    def conclude(self, outcome: Ended) -> RunRecord:
         """Write what is known at the end, the end itself last."""
         assert self._journal is not None
         seconds = self._journal.watch.spent()

@@ -118,7 +118,7 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
     Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
     """
     from bnexp.engine.build import import_plugins
-    from bnexp.engine.compiled import WORTH_COMPILING, reason_for_eager
+    from bnexp.engine.step import WORTH_COMPILING, reason_for_eager
 
     steps: Counter[str] = Counter()
     for job in plan.jobs.values():

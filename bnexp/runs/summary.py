@@ -10,11 +10,11 @@ from typing import Any
 from bnexp.config.schema import TrainConfig
 from bnexp.engine.build import Experiment
 from bnexp.engine.evaluate import evaluate, evaluate_recomputed
-from bnexp.engine.loop import Outcome
 from bnexp.records.curves import Curve, area_under_curve, time_to_target
+from bnexp.records.ended import Ended
 
 
-def summarize(experiment: Experiment, outcome: Outcome, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(experiment: Experiment, outcome: Ended, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
     """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run.
 
     Args:
@@ -26,11 +26,13 @@ def summarize(experiment: Experiment, outcome: Outcome, curve: Curve, seconds: d
     return {
         "status": outcome.status,
         "step": outcome.step,
-        "execution": outcome.kind,
+        "execution": outcome.execution,
+        **({"reason": outcome.reason} if outcome.reason else {}),
         "test": _test_scores(experiment) if outcome.status == "finished" else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
+        "evaluations": len(curve.steps),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
         "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
     }

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.engine.build import Experiment, build, import_plugins, load_data
-from bnexp.engine.compiled import reason_for_eager
-from bnexp.engine.stopwatch import ShareOfStopwatch, Stopwatch
+from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
+from bnexp.engine.step import reason_for_eager
 from bnexp.errors import UserError
 from bnexp.runs.execute import Result, RunFailed, execute, terminable
 from bnexp.runs.folder import occupied, told_if_disk_refuses

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.job import Job, Took
 from benchmark.loops import take_turns
-from bnexp.engine import brgemm
+from bnexp.engine import kernels
 
 Kernel = Callable[[], object]
 
@@ -70,25 +70,19 @@ def linear_products(
     """Output, weight gradient and, unless it is the first layer, input gradient."""
     x_BF, weight, grad_BF = draw(batch, inputs), draw(outputs, inputs), draw(batch, outputs)
     pairs = [(x_BF, weight.t()), (grad_BF.t(), x_BF)] + ([] if first else [(grad_BF, weight)])
-    return [(partial(torch.mm, a, b), partial(_onednn, a.contiguous(), b.t()), *_brgemm(a, b)) for a, b in pairs]
+    return [(partial(torch.mm, a, b), *_onednn(a, b), *_brgemm(a, b)) for a, b in pairs]
 
 
 def _brgemm(a: Tensor, b: Tensor) -> tuple[Kernel, ...]:
     """With everything laid out as it needs it; empty where there is none."""
-    multiply = brgemm.kernel()
-    if multiply is None:
-        return ()
-    laid_out = a.contiguous(), b.contiguous(), torch.empty(a.shape[0], b.shape[1])
-
-    def product() -> Tensor:
-        multiply(*laid_out, 1, *a.shape, b.shape[1])
-        return laid_out[2]
-
-    return (product,)
+    multiply, _ = kernels.private(kernels.brgemm)
+    return () if multiply is None else (partial(multiply, a.contiguous(), b.contiguous()),)
 
 
-def _onednn(a: Tensor, b_transposed: Tensor) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(a, b_transposed, None, "none", [], "")
+def _onednn(a: Tensor, b: Tensor) -> tuple[Kernel, ...]:
+    """By its linear layer; empty where there is none."""
+    linear, _ = kernels.private(kernels.wide_linear)
+    return () if linear is None else (partial(linear, a.contiguous(), b.t(), None),)
 
 
 def conv_products(

@@ -18,9 +18,8 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.official import OFFICIAL, inspect
 from bnexp.engine.build import build
 from bnexp.engine.ensemble import Member, train_together
-from bnexp.engine.journal import Journal
+from bnexp.engine.journal import Journal, Stopwatch
 from bnexp.engine.loop import train
-from bnexp.engine.stopwatch import Stopwatch
 from bnexp.probes.base import guest
 from bnexp.runs.execute import execute
 

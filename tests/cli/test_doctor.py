@@ -16,7 +16,7 @@ from bnexp.cli.doctor import Item
 from bnexp.config.compose import compose
 from bnexp.data import SOURCES
 from bnexp.data.cache import cache_file
-from bnexp.engine import precision
+from bnexp.engine import device as engine_device
 from bnexp.errors import UserError
 from bnexp.probes import PROBES
 
@@ -200,7 +200,7 @@ def test_the_share_of_a_preset_is_held_against_what_it_may_take(preset, probe_se
 
 @pytest.mark.parametrize(("native", "words"), [(True, "in hardware"), (False, "emulated, as far as torch knows")])
 def test_bfloat16_is_what_the_processor_has(monkeypatch, native, words):
-    monkeypatch.setattr(precision, "has_native_bf16", lambda _: native)
+    monkeypatch.setattr(engine_device, "has_native_bf16", lambda _: native)
     found = named(doctor.device())["bfloat16"].found
     assert found == f"{words} (runs compute in float32 unless execution.precision says otherwise)"
 

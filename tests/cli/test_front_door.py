@@ -11,10 +11,24 @@ from pathlib import Path
 import pytest
 
 from bnexp import __version__
-from bnexp.cli.main import COMMANDS
+from bnexp.cli.main import COMMANDS, entry
 from bnexp.cli.table import columns
 from bnexp.norms import NORMS
 from bnexp.runs.execute import execute
+
+
+@pytest.mark.parametrize(
+    ("own", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_spin_shortly_before_they_sleep_unless_the_user_says_otherwise(monkeypatch, own, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["bnexp", "--version"])
+    with pytest.raises(SystemExit):
+        entry()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])

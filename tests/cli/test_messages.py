@@ -60,11 +60,11 @@ REFUSED = [
     ("seed=-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
     (
         "norm=ghost norm.ghost_size=7",
-        "norm.ghost_size must divide train.batch_size (20)\n  got: 7\n  try: norm.ghost_size=5 (divisors: [1, 2, 4, 5, 10, 20])",
+        "norm.ghost_size must divide train.batch_size (20)\n  got: 7\n  try: norm.ghost_size=5 (divisors: [2, 4, 5, 10, 20])",
     ),
     (
         "norm=group norm.num_groups=3",
-        "norm.num_groups must divide the number of features (8)\n  got: 3\n  try: norm.num_groups=4 (divisors: [1, 2, 4, 8])",
+        "norm.num_groups must divide the number of features (8)\n  got: 3\n  try: norm.num_groups=4 (divisors: [1, 2, 4])",
     ),
     (
         "train.targets=[0.9,1]",

@@ -68,7 +68,7 @@ def test_json_is_for_machines_and_alone_on_standard_output(bnexp, small):
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(bnexp, small, monkeypatch):
-    monkeypatch.setattr("bnexp.engine.progress.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("bnexp.engine.journal.LINE_SECONDS", 0.0)
     answer = bnexp("train", *small)
     assert "\r" not in answer.err
     lines = answer.err.splitlines()

@@ -12,10 +12,10 @@ import pytest
 
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment, build
-from bnexp.engine.journal import Journal
-from bnexp.engine.loop import Outcome, train
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.journal import Journal, Stopwatch
+from bnexp.engine.loop import train
 from bnexp.records.curves import Curve
+from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import CLOCK_KEYS, RunWriter
 
@@ -25,7 +25,7 @@ class Trained:
     """An experiment after its last step, how it ended and what it recorded."""
 
     experiment: Experiment
-    outcome: Outcome
+    ended: Ended
     record: RunRecord
 
     def curve(self, name: str) -> Curve:
@@ -46,8 +46,8 @@ def trained(tmp_path: Path) -> Callable[[ExperimentConfig], Trained]:
         folder.mkdir()
         writer = RunWriter.begin(folder, {})
         experiment = build(config)
-        outcome = train(experiment, Journal(writer, [], Stopwatch()), save=lambda _: None)
+        ended = train(experiment, Journal(writer, [], Stopwatch()), save=lambda _: None)
         writer.close()
-        return Trained(experiment, outcome, RunRecord(folder))
+        return Trained(experiment, ended, RunRecord(folder))
 
     return carry_out

@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from bnexp.engine import stopwatch
-from bnexp.engine.build import build
+from bnexp.engine import device, journal
+from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
-from bnexp.engine.ledger import Interval, Ledger
-from bnexp.engine.optimizer import build_optimizer, set_lr
-from bnexp.engine.step import train_step
+from bnexp.engine.journal import Interval, Ledger
+from bnexp.engine.step import set_lr, train_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 
@@ -53,15 +52,15 @@ def test_the_first_loss_that_is_not_finite_is_named_by_its_update(ledger, bad):
 
 def test_time_aside_is_not_training(monkeypatch):
     now = iter([0.0, 10.0, 13.0, 20.0])
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(now))
-    watch = stopwatch.Stopwatch({"train": 100.0, "eval": 7.0})
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: next(now))
+    watch = journal.Stopwatch({"train": 100.0, "eval": 7.0})
     with watch.aside("eval"):
         pass
     assert watch.spent() == {"train": 117.0, "eval": 10.0, "probe": 0.0, "record": 0.0, "compile": 0.0}
 
 
 def test_a_stopwatch_runs():
-    watch = stopwatch.Stopwatch()
+    watch = journal.Stopwatch()
     time.sleep(0.01)
     assert 0.01 <= watch.train_seconds() < 5
 
@@ -144,7 +143,7 @@ def test_the_learning_rate_is_set_for_every_group(make):
 def test_threads_are_those_asked_for_then_inherited_then_what_the_net_gains_from(
     monkeypatch, asked, inherited, layer, expected
 ):
-    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setattr(device, "count_cores", lambda: 5)
     if inherited:
         monkeypatch.setenv("BNEXP_THREADS", inherited)
     assert use_threads(asked, layer) == torch.get_num_threads() == expected

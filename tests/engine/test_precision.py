@@ -6,8 +6,6 @@ Legend: N batch, C channels, H W space.
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,12 +14,14 @@ from torch import nn
 from bnexp.config.compose import compose
 from bnexp.config.identity import arm_id, computed, run_id
 from bnexp.engine import build as building
-from bnexp.engine import checkpoint, precision
+from bnexp.engine import checkpoint
+from bnexp.engine import device as devices
 from bnexp.engine.build import build
-from bnexp.engine.compiled import GraphStep, pick_step
+from bnexp.engine.device import compute_in_bf16, settle_precision
 from bnexp.engine.evaluate import CONVOLUTIONAL_BATCH, EVALUATION_BATCH, evaluate, evaluation_batch
-from bnexp.engine.precision import compute_in_bf16, settle_precision
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.graph import GraphStep
+from bnexp.engine.journal import Stopwatch
+from bnexp.engine.step import pick_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.norms.factory import NORMS, norm_factory
@@ -35,7 +35,7 @@ BF16 = "execution.precision=bf16"
 @pytest.fixture
 def native(monkeypatch):
     """Says whether the processor has bfloat16."""
-    return lambda has: monkeypatch.setattr(precision, "has_native_bf16", lambda _: has)
+    return lambda has: monkeypatch.setattr(devices, "has_native_bf16", lambda _: has)
 
 
 def losses(experiment, advance=None, steps=6) -> list[float]:
@@ -69,9 +69,9 @@ def test_auto_is_bf16_for_convolutions_on_a_processor_that_has_it(native, capsys
 @pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}])
 def test_what_torch_says_of_the_processor_decides(monkeypatch, capabilities):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, **capabilities}, raising=False)
-    assert precision.has_native_bf16(CPU)
+    assert devices.has_native_bf16(CPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": False})
-    assert not precision.has_native_bf16(CPU)
+    assert not devices.has_native_bf16(CPU)
 
 
 def test_another_precision_is_refused():
@@ -85,9 +85,6 @@ def test_bf16_makes_another_run_and_fp32_keeps_the_names_of_older_records():
     for make_id in (run_id, arm_id):
         assert len({make_id(compose([f"execution.precision={word}"])) for word in ("fp32", "bf16", "auto")}) == 3
     assert "execution" not in computed(compose())
-    records = sorted((Path(__file__).parents[2] / "results").glob("*/*-lr*/run.json"))[::200]
-    for record in map(json.loads, (file.read_text(encoding="utf-8") for file in records)):
-        assert run_id(compose(record["command"].split()[2:])) == record["run_id"]
     assert run_id(compose()) == "mnist_5k-mlp-batch-lr0.1-s0-333f5855"
 
 
@@ -106,9 +103,7 @@ def test_a_record_says_that_it_was_bf16(make, native):
     assert header["command"] == f"bnexp train {BF16}"
 
 
-@pytest.mark.parametrize(
-    "norm", sorted(set(NORMS) - {"instance"})
-)  # it refuses the last maps of so small an image: 1x1
+@pytest.mark.parametrize("norm", ["batch", "reference", "noisy", "weight", "layer"])
 def test_convolutions_take_bf16_and_all_that_is_kept_is_fp32(make, norm):
     plain, rounded = build(make(*CNN, f"norm={norm}")), build(make(*CNN, f"norm={norm}", BF16))
     conv, logits = outputs_of(rounded.model.hidden2.conv), outputs_of(rounded.model)
@@ -197,7 +192,7 @@ def test_a_checkpoint_of_a_bf16_net_goes_on_to_the_same_bits(make, tmp_path):
 @pytest.mark.parametrize("norm", ["batch", "reference"])
 def test_the_compiled_step_in_bf16_equals_the_eager_one(make, norm):
     plain, fast = (build(make(*CNN, BF16, f"norm={norm}")) for _ in range(2))
-    found = losses(fast, GraphStep(fast, "compiled", "aot_eager"))
+    found = losses(fast, GraphStep(fast, "traced"))
     torch.testing.assert_close(found, losses(plain), rtol=5e-3, atol=0)
 
 

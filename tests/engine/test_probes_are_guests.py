@@ -26,8 +26,7 @@ def pair(make, trained):
     )
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
-@pytest.mark.parametrize("norm", ["batch", "noisy", "renorm", "none"])
+@pytest.mark.parametrize(("model", "norm"), [("mlp", "batch"), ("mlp", "noisy"), ("cnn", "renorm"), ("cnn", "none")])
 def test_no_probe_changes_a_weight_a_buffer_an_event_or_a_test_score(pair, model, norm):
     # renorm corrects from its first step, so that its buffers matter to training
     fast = ["norm.warmup_steps=0", "norm.ramp_steps=1"] if norm == "renorm" else []

@@ -15,7 +15,12 @@ from bnexp.errors import UserError
             "group",
             {"num_features": 10, "num_groups": 4},
             "norm.num_groups must divide the number of features (10)\n"
-            "  got: 4\n  try: norm.num_groups=5 (divisors: [1, 2, 5, 10])",
+            "  got: 4\n  try: norm.num_groups=5 (divisors: [1, 2, 5])",
+        ),
+        (
+            "group",
+            {"num_features": 7, "num_groups": 4},
+            "norm.num_groups must divide the number of features (7)\n  got: 4\n  try: norm.num_groups=1 (divisors: [1])",
         ),
         (
             "group",
@@ -40,7 +45,7 @@ from bnexp.errors import UserError
             "ghost",
             {"ghost_size": 3},
             "norm.ghost_size must divide train.batch_size (8)\n"
-            "  got: 3\n  try: norm.ghost_size=4 (divisors: [1, 2, 4, 8])",
+            "  got: 3\n  try: norm.ghost_size=4 (divisors: [2, 4, 8])",
         ),
         (
             "ghost",

@@ -17,7 +17,7 @@ CASES = [
     (name, dims, affine)
     for name in NORMS
     for dims in SHAPES
-    for affine in ("full", "scale", "shift")
+    for affine in (("full", "scale", "shift") if name == "batch" else ("full",))
     if (name, dims) != ("instance", 0) and name not in ("none", "weight")
 ]
 
@@ -74,15 +74,3 @@ def test_weight_normalised_layers_of_stacked_seeds_compute_what_single_ones_do(s
     skeleton = copy.deepcopy(layers[0])
     stacked = vmap(lambda p, b, x: functional_call(skeleton, (p, b), (x,)))(parameters, buffers, x)
     torch.testing.assert_close(stacked, torch.stack([layer(x[i]) for i, layer in enumerate(layers)]))
-
-
-# noisy is left out: a torch.Generator breaks the graph, and such a model runs in pieces
-@pytest.mark.parametrize("name", sorted(set(NORMS) - {"noisy"}))
-def test_dynamo_traces_the_train_step_as_one_graph(build, sample, name):
-    norm, twin = (build(name, dims=2) for _ in range(2))
-    x = sample(SHAPES[2])
-    compiled = torch.compile(twin, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), norm(x))
-    torch.testing.assert_close(compiled(2 * x), norm(2 * x))
-    for mine, theirs in zip(twin.buffers(), norm.buffers(), strict=True):
-        torch.testing.assert_close(mine, theirs)

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from bnexp.engine import build as building
-from bnexp.engine import compiled, loop
+from bnexp.engine import loop
+from bnexp.engine import step as stepping
 from bnexp.engine.evaluate import evaluate
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
@@ -34,14 +35,14 @@ def breaking(monkeypatch):
     """Makes the update after ``good`` good ones raise ``error``."""
 
     def arrange(error: BaseException, good: int) -> None:
-        real, count = compiled.train_step, iter(range(10**6))
+        real, count = stepping.train_step, iter(range(10**6))
 
         def step(*arguments):
             if next(count) >= good:
                 raise error
             return real(*arguments)
 
-        monkeypatch.setattr(compiled, "train_step", step)
+        monkeypatch.setattr(stepping, "train_step", step)
 
     return arrange
 
@@ -147,7 +148,7 @@ def test_a_net_broken_by_its_last_update_has_a_valid_end(make):
 
 def test_the_test_set_is_read_after_the_last_update_and_only_then(make, monkeypatch):
     moments = []
-    real_step, real_evaluate = compiled.train_step, evaluate
+    real_step, real_evaluate = stepping.train_step, evaluate
 
     def step(*arguments):
         moments.append("step")
@@ -157,7 +158,7 @@ def test_the_test_set_is_read_after_the_last_update_and_only_then(make, monkeypa
         moments.append("test" if split is experiment.test else "validation")
         return real_evaluate(model, split, experiment)
 
-    monkeypatch.setattr(compiled, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
     for module in (loop, summary):
         monkeypatch.setattr(module, "evaluate", spy)
     execute(make("norm=none"))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from bnexp.engine import compiled, loop
+from bnexp.engine import loop
+from bnexp.engine import step as stepping
 from bnexp.records.reader import RunRecord
 from bnexp.runs.execute import execute
 
@@ -62,7 +63,7 @@ def interrupted(monkeypatch):
     """Runs a config with checkpoints at every chance, and stops it in a given update."""
 
     def carry_out(config, update: int, stop) -> None:
-        real, count = compiled.train_step, iter(range(1, 10**6))
+        real, count = stepping.train_step, iter(range(1, 10**6))
 
         def step(*arguments):
             if next(count) == update:
@@ -71,7 +72,7 @@ def interrupted(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-            patch.setattr(compiled, "train_step", step)
+            patch.setattr(stepping, "train_step", step)
             with pytest.raises(KeyboardInterrupt):
                 execute(config)
 
@@ -126,7 +127,7 @@ def test_a_finished_run_has_no_checkpoint_left(make, folder):
 
 
 def test_an_interrupted_command_says_so_and_has_its_own_exit_code(bnexp, small, monkeypatch):
-    monkeypatch.setattr(compiled, "train_step", lambda *_: sigterm())
+    monkeypatch.setattr(stepping, "train_step", lambda *_: sigterm())
     answer = bnexp("train", *small)
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.endswith("\ninterrupted; the same command continues where it left off\n")
@@ -136,11 +137,12 @@ def test_an_interrupted_command_says_so_and_has_its_own_exit_code(bnexp, small, 
 RUNNER = """
 import sys, time
 from bnexp.cli.main import run
-from bnexp.engine import compiled, loop
+from bnexp.engine import loop
+from bnexp.engine import step as stepping
 
-real = compiled.train_step
+real = stepping.train_step
 loop.CHECKPOINT_SECONDS = -1
-compiled.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
+stepping.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
 sys.exit(run(sys.argv[1:]))
 """
 

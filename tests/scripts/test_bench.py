@@ -163,12 +163,11 @@ def test_a_worker_that_breaks_down_leaves_its_last_words_and_the_others_go_on(mo
     assert result.skipped == "failed: no reason given"
 
 
-@pytest.mark.parametrize("steps", [100, 7])
-def test_our_loop_takes_its_turns_whatever_their_length(steps, small, tmp_path):
+def test_our_loop_takes_its_turns(small, tmp_path):
     from benchmark import ours
     from benchmark.plan import QUICK, base_job
 
-    job = replace(base_job(QUICK, "mlp", "batch", "cpu", str(tmp_path), ""), steps=steps, turns=3, batch_size=20)
+    job = replace(base_job(QUICK, "mlp", "batch", "cpu", str(tmp_path), ""), steps=7, turns=3, batch_size=20)
     seconds = []
     with mock.patch.object(
         ours, "config_of", lambda _, steps: compose([*small, "probes=none", f"train.steps={steps}"])

@@ -7,10 +7,11 @@ import torch
 
 from bnexp.config.compose import compose
 from bnexp.config.paths import group_files
-from bnexp.engine import compiled
+from bnexp.engine import graph, kernels, step
 from bnexp.engine.build import Experiment, build
-from bnexp.engine.compiled import GraphStep, pick_step
-from bnexp.engine.stopwatch import Stopwatch
+from bnexp.engine.graph import GraphStep
+from bnexp.engine.journal import Stopwatch
+from bnexp.engine.step import pick_step
 
 STEPS = 8
 SMALL = (
@@ -25,8 +26,9 @@ COMPILABLE = sorted(set(group_files("norm")) - {"noisy", "instance"})
 
 
 @pytest.fixture(autouse=True)
-def _told_anew():
-    compiled.tell_eager.cache_clear()
+def _everything_anew():
+    step.say_once.cache_clear()
+    graph._last.clear()
 
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own internals
@@ -49,7 +51,7 @@ def losses(built: Experiment, advance) -> list[float]:
 def assert_equal_steps(*overrides: str, backend: str = "traced") -> None:
     plain, fast = experiment(*overrides), experiment(*overrides)
     expected = losses(plain, pick_step(plain, Stopwatch())[1])
-    found = losses(fast, GraphStep(fast, "compiled", backend))
+    found = losses(fast, GraphStep(fast, backend))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert expected[0] != expected[-1]
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
@@ -64,8 +66,10 @@ def state_of(built: Experiment) -> list[dict[str, torch.Tensor]]:
     return [{name: value for name, value in state.items() if value is not None} for state in states]
 
 
-def test_the_compiled_step_equals_the_eager_one_with_batch_norm():
-    assert_equal_steps("norm=batch")
+@pytest.mark.parametrize("momentum", [0.1, "null"])
+def test_the_compiled_step_equals_the_eager_one_with_batch_norm(momentum):
+    """Without momentum a step weighs its batch by 1/n: a graph must not keep the n it was made at."""
+    assert_equal_steps("norm=batch", f"norm.momentum={momentum}")
 
 
 @pytest.mark.slow
@@ -101,12 +105,12 @@ def test_other_models_give_the_same(model):
     norm = "norm=none" if model == "linear" else "norm=batch"
     plain, fast = (build(compose([*overrides, norm])) for _ in range(2))
     expected = losses(plain, pick_step(plain, Stopwatch())[1])
-    torch.testing.assert_close(losses(fast, GraphStep(fast, "compiled", "traced")), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(losses(fast, GraphStep(fast, "traced")), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
     built = experiment("norm=none", "optimizer.momentum=0")
-    step = GraphStep(built, "compiled", "traced")
+    step = GraphStep(built, "traced")
     images, labels = built.training_examples(built.batches.next(), built.augmentation)
     step(images, labels)
     before = [p.detach().clone() for p in built.model.parameters()]
@@ -119,31 +123,31 @@ def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
 def test_warming_up_changes_nothing():
     built = experiment("norm=batch", "optimizer=adam")
     before = {name: value.clone() for name, value in built.model.state_dict().items()}
-    GraphStep(built, "compiled", "traced")
+    GraphStep(built, "traced")
     torch.testing.assert_close(built.model.state_dict(), before, rtol=0, atol=0)
     assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
 
 
 def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
     first, second = experiment("seed=1"), experiment("seed=2", "optimizer.lr=0.01")
-    torch.testing.assert_close(losses(first, GraphStep(first, "compiled", "traced")), losses(*eagerly("seed=1")))
-    graphs = dict(compiled._last)
-    found = losses(second, GraphStep(second, "compiled", "traced"))
-    assert compiled._last == graphs
+    torch.testing.assert_close(losses(first, GraphStep(first, "traced")), losses(*eagerly("seed=1")))
+    graphs = dict(graph._last)
+    found = losses(second, GraphStep(second, "traced"))
+    assert graph._last == graphs
     torch.testing.assert_close(found, losses(*eagerly("seed=2", "optimizer.lr=0.01")), rtol=1e-4, atol=1e-5)
-    GraphStep(experiment("norm=none"), "compiled", "traced")
-    assert compiled._last.keys().isdisjoint(graphs)
+    GraphStep(experiment("norm=none"), "traced")
+    assert graph._last.keys().isdisjoint(graphs)
 
 
-@pytest.mark.parametrize("how", ["standardize=per_pixel", "standardize=global", "binarize=true"])
+@pytest.mark.parametrize("how", ["standardize=per_pixel", "binarize=true"])
 def test_a_shared_graph_standardises_each_runs_images_by_its_own_constants(how):
     graphs = []
     for count in (200, 120):
         words = f"dataset.{how}", f"dataset.train_examples={count}"
         built = experiment(*words)
-        found = losses(built, GraphStep(built, "compiled", "traced"))
+        found = losses(built, GraphStep(built, "traced"))
         torch.testing.assert_close(found, losses(*eagerly(*words)), rtol=1e-4, atol=1e-5)
-        graphs.append(dict(compiled._last))
+        graphs.append(dict(graph._last))
     assert graphs[0] == graphs[1]
 
 
@@ -185,6 +189,35 @@ def test_a_compiler_that_fails_does_not_stop_the_run(monkeypatch, capsys):
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler here\nmore")
 
-    monkeypatch.setattr(compiled, "compile_once", refuse)
-    assert not isinstance(pick_step(experiment("execution.compile=on"), Stopwatch())[1], GraphStep)
+    monkeypatch.setattr(graph, "compile_once", refuse)
+    name, advance = pick_step(experiment("execution.compile=on"), Stopwatch())
+    assert (name, isinstance(advance, GraphStep)) == ("eager", False)
     assert "running eagerly: RuntimeError: no C++ compiler here" in capsys.readouterr().err
+
+
+@pytest.fixture(name="traced")
+def _traced(monkeypatch):
+    """Every graph stays as it was traced, which takes no compiler."""
+    real = GraphStep.__init__
+    monkeypatch.setattr(GraphStep, "__init__", lambda self, experiment: real(self, experiment, "traced"))
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_step_that_lacks_brgemm_is_named_so_and_who_asked_for_it_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "private", lambda find: (None, f"{find.__name__}: gone"))
+    name, _ = pick_step(experiment("execution.compile=on"), Stopwatch())
+    assert name == "compiled (torch's own products)"
+    assert "compiled with torch's own products, which are slower here (brgemm: gone)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(monkeypatch):
+    def fails(_: object, __: object) -> None:
+        raise RuntimeError("Inductor has changed")
+
+    monkeypatch.setattr(kernels, "private", lambda _: (fails, ""))
+    built = experiment("execution.compile=on")
+    name, advance = pick_step(built, Stopwatch())
+    assert name == "compiled (torch's own products)"
+    assert advance.products == "brgemm: RuntimeError: Inductor has changed"
+    torch.testing.assert_close(losses(built, advance), losses(*eagerly()), rtol=1e-4, atol=1e-5)

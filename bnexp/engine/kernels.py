@@ -1,0 +1,246 @@
+"""What we take from torch that it does not promise to keep, each behind one guard that falls back on what it does promise.
+
+torch gives every float32 product on a CPU to MKL, which leaves wide vectors unused on processors that are not Intel's. oneDNN,
+which torch brings along, is faster in two ways: its linear layer for wide products (10,000 digits evaluated on one thread of an AMD
+EPYC in 20 instead of 29 ms), and brgemm, kernels that it makes for each size, for the small products of a compiled step (a
+100 x 100 product of the paper's network in 6 us; MKL 15, oneDNN's linear layer 18). Neither has a public name in torch.
+
+Legend: S products side by side, N K M sizes of a product.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:  # takes a while to import, and most runs are eager
+    from torch.fx import GraphModule
+
+Operator = Callable[..., Any]
+
+#: Products with a side of at least this many are faster in oneDNN's linear layer than in MKL.
+WIDE = 256
+
+#: Multiplications of a product that brgemm does in one go; the blocks of larger ones leave the caches.
+LARGEST = 2**23
+
+
+@cache
+def private(find: Callable[[], Operator]) -> tuple[Operator | None, str]:
+    """The guard: an operator of torch's that may be gone tomorrow, or None and the reason why it is not used.
+
+    It is found, run and compared with the public one, once in a process; the trials are small whole numbers, whose products are
+    exact whatever the order of their sums.
+
+    Args:
+        find: returns the operator; one of :func:`wide_linear` and :func:`brgemm`.
+    """
+    try:
+        operator = find()
+        for arguments, expected in _trials(find):
+            if not torch.equal(operator(*arguments), expected):
+                return None, f"{find.__name__}: wrong answers"
+    except Exception as error:  # no such name, no compiler, another processor: whatever it is, torch's public one is right
+        return None, f"{find.__name__}: {first_line(error)}"
+    return operator, ""
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+def _trials(find: Callable[[], Operator]) -> Iterator[tuple[tuple[Tensor | None, ...], Tensor]]:
+    """Arguments of an operator, and what it must answer."""
+    a, b, bias = torch.arange(24.0).view(2, 3, 4), torch.arange(40.0).view(2, 4, 5) - 20, torch.arange(5.0)
+    if find is brgemm:
+        yield (a, b), a @ b
+        return
+    weight = b[0].t()
+    for x in (a, a[0], a[0].t().contiguous().t()):
+        for added in (bias, None):
+            yield (x, weight, added), F.linear(x, weight, added)
+
+
+def wide_linear() -> Operator:
+    """oneDNN's linear layer on a CPU as ``operator(x, weight, bias)``. Shape: as of ``F.linear``."""
+    operator = torch.ops.mkldnn._linear_pointwise.default
+    return lambda x, weight, bias: operator(x, weight, bias, "none", [], "")
+
+
+def brgemm() -> Operator:
+    """oneDNN's brgemm as ``operator(a, b)``. Shape: ``[N, K]`` and ``[K, M]`` to ``[N, M]``, or all with S in front.
+
+    torch has it in C++ only, so four lines around it are built as Inductor builds its own kernels, once on a machine, and Inductor
+    is told to call them.
+
+    Source: ``at::native::cpublas::brgemm``, which torch's own flex attention calls in the same way.
+    """
+    from torch._inductor.codecache import CppPythonBindingsCodeCache
+
+    kernel = CppPythonBindingsCodeCache.load_pybinding(_ARGUMENTS, _SOURCE)
+
+    def multiply(a: Tensor, b: Tensor) -> Tensor:
+        out = a.new_empty(*a.shape[:-1], b.shape[-1])
+        kernel(a.contiguous(), b.contiguous(), out, *_sizes(a.shape, b.shape))
+        return out
+
+    _teach_inductor(kernel)
+    return multiply
+
+
+_SOURCE = """
+#include <ATen/native/CPUBlas.h>
+#ifndef CPUBLAS_BRGEMM_F32F32F32
+#error "this torch has no float32 brgemm"
+#endif
+extern "C" void kernel(const float* a, const float* b, float* out, int64_t S, int64_t N, int64_t K, int64_t M) {
+    for (int64_t s = 0; s < S; ++s)
+        at::native::cpublas::brgemm(N, M, K, K, M, M, false, a + s * N * K, b + s * K * M, out + s * N * M, false);
+}
+"""
+_ARGUMENTS = ["const float*", "const float*", "float*", "int64_t", "int64_t", "int64_t", "int64_t"]
+
+
+def _sizes(a: Any, b: Any) -> list[int]:
+    side_by_side = int(a[0]) if len(a) > 2 else 1
+    return [side_by_side, int(a[-2]), int(a[-1]), int(b[-1])]
+
+
+def _teach_inductor(kernel: Operator) -> None:
+    """A compiled graph calls the kernel itself and not the operation, which goes through torch's dispatcher and back to Python."""
+    from torch._inductor import ir
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.select_algorithm import ExternKernelChoice
+
+    def into(a: Tensor, b: Tensor, *sizes: int, out: Tensor) -> None:
+        kernel(a, b, out, *sizes)
+
+    def lower(a: Any, b: Any) -> Any:
+        a, b = (ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(x)) for x in (a, b))
+        layout = ir.FixedLayout(a.get_device(), a.get_dtype(), [*a.get_size()[:-1], b.get_size()[-1]])
+        sizes = _sizes(a.get_size(), b.get_size())
+        return ir.TensorBox.create(ir.ExternKernelOut(layout, [a, b], sizes, python_kernel_name=known.call_name()))
+
+    known = _known.get("kernel") or ExternKernelChoice(into, name="bnexp_small_product")
+    _known["kernel"] = known
+    register_lowering(torch.ops.bnexp.small_product.default, type_promotion_kind=None)(lower)
+
+
+_known: dict[str, Any] = {}  # Inductor takes a name once
+
+
+def _product(find: Callable[[], Operator], a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` by this operator; by torch's own where it is not to be trusted."""
+    operator, _ = private(find)
+    if operator is None:
+        return a @ b
+    return operator(a, b) if find is brgemm else operator(a, b.t(), None)
+
+
+_LIBRARY = torch.library.Library("bnexp", "FRAGMENT")
+for _name, _find in {"small_product": brgemm, "wide_product": wide_linear}.items():
+    _LIBRARY.define(f"{_name}(Tensor a, Tensor b) -> Tensor")
+    _LIBRARY.impl(_name, lambda a, b, find=_find: _product(find, a, b), "CPU")
+    _LIBRARY.impl(_name, lambda a, b: a.new_empty(*a.shape[:-1], b.shape[-1]), "Meta")
+
+
+def with_fastest_products(graph: GraphModule) -> str:
+    """Let a graph's float32 products on the CPU be done by whichever library is fastest for them; equal up to rounding.
+
+    Small ones, side by side or not, go to brgemm; other wide ones to oneDNN's linear layer; the rest stays with torch.
+
+    Returns:
+        Why products that are small enough are not brgemm's; empty where they are, or where there are none.
+    """
+    aten, missing = torch.ops.aten, ""
+    for target in (aten.mm.default, aten.bmm.default, aten.addmm.default):
+        for node in graph.graph.find_nodes(op="call_function", target=target):
+            *bias, a, b = node.args
+            product, reason = (None, "") if node.kwargs else _fastest(a.meta["val"], b.meta["val"])
+            missing = missing or reason
+            if product is None:
+                continue
+            with graph.graph.inserting_before(node):
+                made = graph.graph.call_function(product, (a, b))
+                if bias:
+                    made.meta = dict(node.meta)
+                    made = graph.graph.call_function(aten.add.Tensor, (made, *bias))
+            made.meta = dict(node.meta)
+            node.replace_all_uses_with(made)
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return missing
+
+
+def _fastest(a: Tensor, b: Tensor) -> tuple[Any, str]:
+    """The operation that multiplies these, None for torch's own; and why it is not brgemm where that would fit."""
+    if a.device.type != "cpu" or (a.dtype, b.dtype) != (torch.float32, torch.float32):
+        return None, ""
+    reason = ""
+    if a.shape[-2] * a.shape[-1] * b.shape[-1] <= LARGEST:
+        operator, reason = private(brgemm)
+        if operator is not None:
+            return torch.ops.bnexp.small_product.default, ""
+    wide = a.ndim == 2 and _is_wide(a, b) and private(wide_linear)[0] is not None
+    return torch.ops.bnexp.wide_product.default if wide else None, reason
+
+
+def fast_inference() -> AbstractContextManager[Any]:
+    """While it is entered, linear layers with a wide float32 product on the CPU are computed by oneDNN; for inference only."""
+    operator, _ = private(wide_linear)
+    return _WideLayers(operator) if operator else nullcontext()
+
+
+class _WideLayers(TorchFunctionMode):
+    """Source: torch's notes, "Extending all torch API with Modes"."""
+
+    def __init__(self, operator: Operator) -> None:
+        super().__init__()
+        self._operator = operator
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """``func``, or oneDNN's linear layer in place of torch's."""
+        if func is F.linear and not kwargs:
+            x, weight, *bias = args
+            if _is_wide(x, weight) and not torch.is_autocast_enabled("cpu"):
+                return self._operator(x, weight, *(bias or [None]))
+        return func(*args, **(kwargs or {}))
+
+
+def _is_wide(a: Tensor, b: Tensor) -> bool:
+    return a.device.type == "cpu" and a.dtype == torch.float32 and max(*a.shape, *b.shape) >= WIDE
+
+
+def quick_to_import(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """An optimiser whose methods do not import torch's compiler when they are first called, which is 1 s of every start-up.
+
+    torch wraps them so; this is the same class with the wrapped functions themselves. Where torch wraps in another way it is
+    ``kind``, at the price of that second.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    try:
+        methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+        plain = type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+        weight = torch.ones(2, requires_grad=True)
+        optimizer = plain([weight], lr=0.5, fused=True)
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        optimizer.zero_grad()
+    except Exception:
+        return kind
+    return plain if weight.grad is None and bool((weight < 1).all()) else kind

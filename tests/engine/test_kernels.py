@@ -1,0 +1,213 @@
+"""Products by other libraries are torch's own up to rounding; where they are gone or answer wrongly, torch multiplies."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional as F  # noqa: N812
+
+from bnexp.engine import kernels
+from bnexp.engine.build import build, build_optimizer
+from bnexp.engine.evaluate import evaluate
+from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, with_fastest_products
+
+SMALL, WIDE = torch.ops.bnexp.small_product.default, torch.ops.bnexp.wide_product.default
+TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))
+
+
+def processor_has_avx512() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and " avx512f " in cpuinfo.read_text(encoding="utf-8")
+
+
+#: Decided without asking brgemm: on a machine that must have it, it has to work.
+needs_brgemm = pytest.mark.skipif(
+    not (processor_has_avx512() and shutil.which("g++")), reason="no AVX-512 processor or no C++ compiler"
+)
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def _guards_tried_anew():
+    private.cache_clear()
+    yield
+    private.cache_clear()
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """``without("wide_linear")``: torch has lost this operator; ``answering`` another function instead."""
+
+    def replace(name: str, answering=None) -> None:
+        def lost():
+            if answering is None:
+                raise AttributeError(f"torch has no {name}")
+            return answering
+
+        lost.__name__ = name
+        monkeypatch.setattr(kernels, name, lost)
+
+    return replace
+
+
+def used(graph) -> list[object]:
+    """The operations of a graph that multiply."""
+    return [node.target for node in graph.graph.nodes if node.target in (SMALL, WIDE, *TORCHS)]
+
+
+def assert_close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+class Calls(torch.utils._python_dispatch.TorchDispatchMode):
+    """Remembers which operations ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def onednn(self) -> bool:
+        return any("mkldnn._linear_pointwise" in name for name in self.seen)
+
+
+@needs_brgemm
+@pytest.mark.parametrize("backend", ["traced", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_small_products_are_done_by_brgemm_and_equal_torchs(backend):
+    a, b, c, bias = torch.randn(60, 784), torch.randn(100, 784), torch.randn(60, 100), torch.randn(100)
+    stacked = torch.randn(4, 60, 9), torch.randn(60, 4, 5).transpose(0, 1)
+
+    def products(a, b, c, bias, d, e):
+        return a @ b.t(), torch.addmm(bias, a, b.t()), c.t() @ a, d.transpose(1, 2) @ e, (c.relu() @ c.t()).relu()
+
+    assert private(brgemm)[1] == ""
+    graph = make_fx(products)(a, b, c, bias, *stacked)
+    assert with_fastest_products(graph) == ""
+    assert used(graph) == [SMALL] * 5
+    run = graph if backend == "traced" else torch._inductor.compile(graph, [a, b, c, bias, *stacked])
+    for _ in range(2):
+        for found, expected in zip(run(a, b, c, bias, *stacked), products(a, b, c, bias, *stacked), strict=True):
+            assert_close(found, expected)
+
+
+@needs_onednn
+def test_without_brgemm_wide_products_are_done_by_onednn_and_the_reason_is_told(without):
+    without("brgemm")
+    a, b, bias = torch.randn(60, 784), torch.randn(784, 100), torch.randn(100)
+    graph = make_fx(lambda a, b: (a @ b, (a @ b).t() @ (a @ b)))(a, b)
+    assert with_fastest_products(graph) == "brgemm: AttributeError: torch has no brgemm"
+    assert used(graph) == [WIDE, WIDE, WIDE, torch.ops.aten.mm.default]  # 100 x 60 by 60 x 100 is not wide
+    assert_close(graph(a, b)[0], a @ b)
+    with_bias = make_fx(torch.addmm)(bias, a, b)
+    with_fastest_products(with_bias)
+    assert used(with_bias) == [WIDE]
+    assert_close(with_bias(bias, a, b), torch.addmm(bias, a, b))
+
+
+def test_without_any_private_operator_a_graph_is_as_torch_made_it(without):
+    without("brgemm")
+    without("wide_linear")
+    a, b = torch.randn(60, 784), torch.randn(784, 100)
+    graph = make_fx(torch.mm)(a, b)
+    with_fastest_products(graph)
+    assert used(graph) == [torch.ops.aten.mm.default]
+    assert_close(SMALL(a, b), a @ b)
+    assert_close(WIDE(a, b), a @ b)
+
+
+def test_products_in_other_kinds_of_numbers_are_torchs_and_nothing_is_missed():
+    graph = make_fx(torch.mm)(torch.randn(6, 7).double(), torch.randn(7, 8).double())
+    assert with_fastest_products(graph) == ""
+    assert used(graph) == [torch.ops.aten.mm.default]
+
+
+@pytest.mark.parametrize("name", ["wide_linear", "brgemm"])
+def test_an_operator_that_answers_wrongly_is_not_used(without, name):
+    without(name, answering=lambda a, *_: torch.zeros(a.shape[0], 5))
+    assert private(getattr(kernels, name)) == (None, f"{name}: wrong answers")
+
+
+def test_a_processor_without_brgemm_and_a_machine_without_a_compiler_are_noticed(monkeypatch):
+    from torch._inductor.codecache import CppPythonBindingsCodeCache
+
+    def refuses(*_: object) -> None:
+        raise RuntimeError("F32 Brgemm is only supported on X64\nmore")
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no C++ compiler here")
+
+    for load, reason in (
+        (lambda *_: refuses, "RuntimeError: F32 Brgemm is only supported on X64"),
+        (fails, "RuntimeError: no C++ compiler here"),
+        (lambda *_: lambda *_: None, "wrong answers"),
+    ):
+        private.cache_clear()
+        monkeypatch.setattr(kernels, "_teach_inductor", lambda _: None)
+        monkeypatch.setattr(CppPythonBindingsCodeCache, "load_pybinding", load)
+        assert private(brgemm) == (None, f"brgemm: {reason}")
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [None, torch.randn(100)])
+@pytest.mark.parametrize("x", [torch.randn(60, 784), torch.randn(5, 12, 784), torch.randn(784, 60).t()])
+def test_wide_linear_layers_are_evaluated_by_onednn_and_equal_torchs(x, bias):
+    weight = torch.randn(100, 784)
+    by_onednn = fast_inference()
+    with torch.no_grad(), Calls() as calls, by_onednn:
+        found = F.linear(x, weight, bias)
+    assert calls.onednn
+    assert_close(found, F.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("answering", [None, lambda x, weight, _: torch.zeros(*x.shape[:-1], len(weight))])
+def test_evaluation_goes_on_when_onednns_layer_is_gone_or_answers_wrongly(make, without, answering):
+    experiment = build(make("model.width=300", "probes=none"))
+    expected = evaluate(experiment.model, experiment.validation, experiment)
+    without("wide_linear", answering)
+    with Calls() as calls:
+        found = evaluate(experiment.model, experiment.validation, experiment)
+    assert not calls.onednn
+    assert (found.accuracy, found.loss) == (expected.accuracy, pytest.approx(expected.loss, rel=1e-5))
+
+
+def test_narrow_layers_other_kinds_of_numbers_and_bf16_stay_with_torch():
+    wide = torch.randn(60, 784), torch.randn(100, 784)
+    by_onednn = fast_inference()
+    with torch.no_grad(), Calls() as calls, by_onednn:
+        F.linear(torch.randn(60, 100), torch.randn(10, 100))
+        F.linear(*(tensor.double() for tensor in wide))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert F.linear(*wide).dtype == torch.bfloat16
+    assert not calls.onednn
+
+
+@pytest.mark.parametrize("how", ["lost", "refuses", "idle"])
+def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, monkeypatch, how):
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("another signature")
+
+    kind = type("SGD", (torch.optim.SGD,), {})
+    if how == "lost":
+        monkeypatch.setattr(kernels, "inspect", SimpleNamespace(unwrap=refuse))
+    else:
+        kind.step = refuse if how == "refuses" else lambda *_: None
+    assert quick_to_import(kind) is kind
+    experiment = build(make("probes=none"))
+    assert isinstance(build_optimizer(experiment.config.optimizer, experiment.model), torch.optim.SGD)
+
+
+def test_private_names_of_torch_are_nowhere_else():
+    package = Path(kernels.__file__).parents[1]
+    private_name = re.compile(r"torch(\.\w+)*\._\w|torch\.ops\.mkldnn|from torch\S* import _")
+    found = {file.name for file in package.rglob("*.py") if private_name.search(file.read_text(encoding="utf-8"))}
+    assert found == {"kernels.py", "graph.py"}
