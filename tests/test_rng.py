@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnexp.rng import STREAMS, numpy_stream, stream_seed, torch_stream
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -35,7 +35,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "test accuracy with BN": f"{np.mean(points[1]):.2f} %",
             "baseline in the last fifth": budget,
         },
-        data={"arms": {"none": list(base.values()), "batch": list(arm.values())}},
+        data={"arms": {"without BN": list(base.values()), "with BN": list(arm.values())}},
     )
 
 

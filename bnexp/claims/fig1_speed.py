@@ -28,12 +28,18 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "target": f"{target:.4f}",
             "learning rates": f"{runs.chosen(NONE):g} without, {runs.chosen(BATCH):g} with BN",
         },
-        data={"arms": {"none": list(base.values()), "batch": list(arms["own rate"].values())}, "target": target},
+        data={
+            "arms": {
+                f"without BN, learning rate {runs.chosen(NONE):g}": list(base.values()),
+                f"with BN, learning rate {runs.chosen(BATCH):g}": list(arms["own rate"].values()),
+            },
+            "target": target,
+        },
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Validation accuracy against steps, with the target."""
+    """Validation accuracy against steps: mean over the seeds, band from the worst to the best of them, and the target."""
     draw_arms(evidence.data["arms"], figure.subplots(), target=evidence.data["target"])
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from bnexp.claims.base import BATCH, NONE, PAPER_GRID, Claim, Endpoint, Evidence, Sample, register
 from bnexp.claims.runs import Runs, probed
+from bnexp.figures.curves import draw_tracks, median_unit
 from bnexp.figures.style import COLORS
-from bnexp.figures.tracks import draw_tracks, median_unit
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
 
@@ -32,7 +32,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         name: Sample.of([_drift(arm[s], key) for s in base], base=[_drift(base[s], key) for s in base])
         for name, key in ENDPOINTS.items()
     }
-    tracks = {name: by_seed[0] for name, by_seed in (("none", base), ("batch", arm)) if _has_tracks(by_seed[0])}
+    tracks = {name: by_seed[0] for name, by_seed in (("none", base), ("batch", arm)) if "layer_inputs" in by_seed[0].probes()}
     return Evidence(
         samples=samples,
         numbers={"learning rate of both arms": f"{runs.chosen(NONE):g}"},
@@ -44,17 +44,16 @@ def _drift(record: RunRecord, key: str) -> float:
     return probed(record, "layer_inputs", "post_norm", key)
 
 
-def _has_tracks(record: RunRecord) -> bool:
-    return (record.folder / "probes" / "layer_inputs.npz").is_file()
-
-
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """15/50/85 percentile tracks of one unit of the last hidden layer, seed 0: the unit of median total variation in each arm."""
+    """15/50/85 percentile tracks of one unit of the last hidden layer, seed 0: the unit of median total variation in each arm,
+    and in grey the middle half of all units' medians.
+    """
+    words = {"none": "without BN", "batch": "with BN"}
     panels = np.atleast_1d(figure.subplots(1, max(1, len(evidence.data)), sharey=True))
     for axes, (name, arrays) in zip(panels, evidence.data.items(), strict=False):
         unit = median_unit(arrays[TRACK])
         draw_tracks(arrays["steps"], arrays[TRACK], axes, unit=unit, color=COLORS[name])
-        axes.set(xlabel="training steps", title=f"norm={name}, unit {unit} of hidden layer 3")
+        axes.set_title(f"{words[name]}: unit {unit} of layer 3")
     panels[0].set_ylabel("input to the sigmoid")
 
 

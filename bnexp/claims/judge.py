@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnexp.claims.base import Claim, Evidence
-from bnexp.claims.runs import Cell, Runs, cells_file, read_cells
+from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.rng import numpy_stream
 from bnexp.stats.verdict import Verdict
 
@@ -45,10 +45,8 @@ class Judged:
 
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
     """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``."""
-    files = {claim.id: cells_file(folder, budget, claim.id) for claim in claims}
-    return [
-        judge_claim(claim, budget, read_cells(files[claim.id]), folder) for claim in claims if files[claim.id].is_file()
-    ]
+    kept = kept_cells(folder, budget)
+    return [judge_claim(claim, budget, kept[claim.id], folder) for claim in claims if claim.id in kept]
 
 
 def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> Judged:

@@ -94,15 +94,6 @@ def _numbers(table: Mapping[tuple[str, str], list[list[float]]], shares: list[li
     return drifts | x_hat | {"units of u' whose sd changes by less than 10 %": f"{', '.join(percent)} (needed: 90 %)"}
 
 
-def kept_arrays(record: RunRecord) -> dict[str, np.ndarray]:
-    """All that this claim reads of a run's ``layer_inputs``: first and last sd of u', and with BN every sd of z."""
-    arrays = record.arrays("layer_inputs")
-    kept = {name: sd[[0, -1]] for name, sd in arrays.items() if name.endswith("/next_input/unit_sd")}
-    if record.header["config"]["norm"]["name"] == "batch":
-        kept |= {name: sd for name, sd in arrays.items() if name.endswith("/pre_norm/unit_sd")}
-    return kept
-
-
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Drift of mean and sd of all four objects, one point per seed; hollow: computed, and steady by construction."""
     figure.set_size_inches(4.6, 4.4)

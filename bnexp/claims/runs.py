@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from statistics import fmean, median
 
 import numpy as np
 
+from bnexp.records import archive, paths
+from bnexp.records.archive import open_record
 from bnexp.records.curves import Duration, time_to_target
 from bnexp.records.jsonfile import write_json
-from bnexp.records.paths import attempts
 from bnexp.records.reader import RunRecord
-
-#: Where, below a runs folder, each budget's lists of runs are.
-CELLS = "claims"
 
 #: How far below the tuned baseline's own final accuracy a target lies, so that the baseline's time does not depend on a noisy
 #: plateau (docs/claims.md, 0.4).
@@ -54,12 +51,12 @@ class Runs:
 
     Args:
         cells: every run the claim asks for.
-        folder: where run folders are.
+        folder: where the runs are, of either kind: a folder each, or an archive.
     """
 
     def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
         self.cells = tuple(cells)
-        self._records = {cell.run_id: _newest(folder, cell.run_id) for cell in cells}
+        self._records = {cell.run_id: open_record(folder, cell.run_id) for cell in cells}
 
     def missing(self) -> list[Cell]:
         """Cells whose run has no complete record."""
@@ -98,15 +95,6 @@ class Runs:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the claim's measurement."""
         return tuple(cell.seed for cell in self.cells if cell.grid == -1)
-
-
-def _newest(folder: Path, run_id: str) -> RunRecord:
-    """The first attempt at a run if it is complete, else the newest that is; the first, whatever became of it, where none is."""
-    first = RunRecord(folder / run_id)
-    if first.complete:  # looking for others means listing the whole folder, for every run
-        return first
-    done = [record for record in map(RunRecord, attempts(folder, run_id)) if record.complete]
-    return done[-1] if done else first
 
 
 def final_accuracy(record: RunRecord) -> float:
@@ -163,11 +151,11 @@ def write_cells(file: Path, cells: Sequence[Cell]) -> None:
     write_json(file, {"cells": [asdict(cell) for cell in cells]})
 
 
-def read_cells(file: Path) -> list[Cell]:
-    """What :func:`write_cells` kept."""
-    return [Cell(**row) for row in json.loads(file.read_text(encoding="utf-8"))["cells"]]
-
-
 def cells_file(folder: Path, budget: str, claim_id: str) -> Path:
     """Where a claim's list of runs is kept."""
-    return folder / CELLS / budget / f"{claim_id}.json"
+    return folder / paths.CLAIMS / budget / f"{claim_id}.json"
+
+
+def kept_cells(folder: Path, budget: str) -> dict[str, list[Cell]]:
+    """Claim to its runs, of every claim reproduced with this budget in a folder of either kind."""
+    return {claim: [Cell(**row) for row in rows] for claim, rows in archive.read_cells(folder).get(budget, {}).items()}

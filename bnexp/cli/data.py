@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
@@ -24,6 +23,7 @@ from bnexp.data.image_folder import list_pictures
 from bnexp.data.official import OFFICIAL, copy_in, find_official, inspect, look_alikes
 from bnexp.errors import UserError, unknown_name
 from bnexp.rng import numpy_stream
+from bnexp.text import columns
 
 DONE = 0
 

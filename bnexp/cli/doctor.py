@@ -282,11 +282,14 @@ def default_run(data_dir: str | None) -> Iterator[Item]:
 def _measured(preset: str, data_dir: str | None) -> Mapping[str, Any]:
     """The end of a run in a temporary folder."""
     from bnexp.config.compose import compose
-    from bnexp.runs.execute import execute
+    from bnexp.runs.run import execute
 
     with tempfile.TemporaryDirectory(prefix="bnexp-doctor-") as runs_dir:
         config = replace(compose((*MEASURED_RUN, f"probes={preset}")), runs_dir=runs_dir, data_dir=data_dir)
-        return execute(config).record.end
+        ended = execute(config)
+        if not ended.complete:
+            raise RuntimeError(ended.reason)
+        return ended.record.end
 
 
 def probe_share(preset: str, seconds: Mapping[str, Any]) -> Item:

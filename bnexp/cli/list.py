@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from bnexp.cli.main import DONE
+from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, percent
 from bnexp.config.paths import first_comment, group_files
 from bnexp.errors import UserError, nearest
@@ -28,34 +30,51 @@ GROUPS = {
 
 def main(argv: list[str]) -> int:
     """Print names with a line about each; ``runs`` reads the records of a runs folder."""
-    parser = argparse.ArgumentParser("bnexp list", description="What there is to choose from.", allow_abbrev=False)
-    parser.add_argument("kind", metavar="|".join([*GROUPS, "claims", "runs"]), help="what to list")
+    kinds = [*GROUPS, "claims", "runs"]
+    parser = argparse.ArgumentParser(
+        "bnexp list",
+        description="What there is to choose from.",
+        epilog="runs_dir=DIR is the same as --runs-dir DIR.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("kind", metavar="|".join(kinds), nargs="?", help="what to list (default: what can be listed)")
     parser.add_argument("-cd", "--config-dir", type=Path, help="also your own config folder")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
     parser.add_argument("--json", action="store_true", help="for machines")
-    arguments = parser.parse_args(argv)
-    if arguments.kind == "runs":
-        rows = [_run_row(record) for record in find_runs(arguments.runs_dir)]
-        empty = f"no runs in {arguments.runs_dir}; make one: bnexp train"
+    arguments = parser.parse_args(as_flags("list", argv, ("runs_dir", "config_dir")))
+    empty = ""
+    if arguments.kind is None:
+        rows = [{"name": name, "what": _kind_words(name)} for name in kinds]
+    elif arguments.kind == "runs":
+        runs_dir = arguments.runs_dir.expanduser()
+        if runs_dir.exists() and not runs_dir.is_dir():
+            raise UserError("runs_dir is a file, not a folder", got=runs_dir, todo="bnexp list runs runs_dir=FOLDER")
+        rows = [_run_row(record) for record in find_runs(runs_dir)]
+        empty = f"no runs in {runs_dir}; make one: bnexp train"
     elif arguments.kind in GROUPS:
         files = group_files(GROUPS[arguments.kind], arguments.config_dir)
         rows = [{"name": name, "what": first_comment(file)} for name, file in files.items()]
-        empty = ""
     elif arguments.kind == "claims":
-        rows, empty = _claim_rows(), ""
+        rows = _claim_rows()
     else:
-        known = [*GROUPS, "claims", "runs"]
-        guess = nearest(arguments.kind, known) or "norms"
+        guess = nearest(arguments.kind, kinds) or "norms"
         raise UserError(
             f"bnexp list knows no {arguments.kind!r}",
             got=arguments.kind,
-            todo=f"bnexp list {guess} (known: {', '.join(known)})",
+            todo=f"bnexp list {guess} (known: {', '.join(kinds)})",
         )
     if arguments.json:
         print(json.dumps(rows))
     else:
         print(_table(rows) if rows else empty)
     return DONE
+
+
+def _kind_words(kind: str) -> str:
+    if kind == "runs":
+        return "bnexp list runs      the runs of a folder, and what became of each"
+    names = [] if kind == "claims" else list(group_files(GROUPS[kind]))
+    return f"bnexp list {kind:<10}{', '.join(names)}".rstrip()
 
 
 def _claim_rows() -> list[dict[str, Any]]:
@@ -66,13 +85,15 @@ def _claim_rows() -> list[dict[str, Any]]:
 
 
 def _run_row(record: RunRecord) -> dict[str, Any]:
-    end = record.end
+    if record.damage:
+        print(f"{record.folder}: {record.damage}", file=sys.stderr)
+    validation, test = (record.end.get(part) for part in ("validation", "test"))
     return {
         "run": record.folder.name,
         "status": record.status,
-        "step": end.get("step"),
-        "val": (end.get("validation") or {}).get("final"),
-        "test": (end.get("test") or {}).get("accuracy"),
+        "step": record.end.get("step"),
+        "val": validation.get("final") if isinstance(validation, dict) else None,
+        "test": test.get("accuracy") if isinstance(test, dict) else None,
     }
 
 

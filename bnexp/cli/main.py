@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("train one network, or sweep", "bnexp train norm=none,batch seed=0,1,2"),
     "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
     "report": ("verdicts from records, as a page", "bnexp report"),
+    "export": ("runs as text to keep and to share", "bnexp export runs my-results"),
     "lock": ("accept a changed declaration, with the reason", 'bnexp lock CLAIM --because "..."'),
     "list": ("names of norms, models, ..., claims, runs", "bnexp list norms"),
     "data": ("data sets: list, fetch, check, import", "bnexp data list"),
@@ -70,8 +71,8 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues where it left off", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
+from bnexp.cli.settings import as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError, nearest
 
@@ -17,81 +20,136 @@ if TYPE_CHECKING:
 
 
 #: Settings that may be given with = as well.
-SETTINGS = ("budget", "runs_dir", "out")
+SETTINGS = ("budget", "runs_dir", "out", "figures")
 
 
 def main(argv: list[str]) -> int:
     """Judge from records, write ``index.html`` and ``table.md``, print the verdicts."""
-    parser = argparse.ArgumentParser(
-        "bnexp report",
-        description="Verdicts from records: a page, a Markdown table, lines here.",
-        epilog="budget=full is the same as --budget full, and so are runs_dir= and out=, as bnexp reproduce has them.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims (default: all)")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
-    parser.add_argument("--budget", default="quick", help="smoke, quick or full (default: quick)")
-    parser.add_argument("--out", type=Path, help="where to write (default: report, in the runs folder)")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    arguments = parser.parse_args([part for word in argv for part in _as_flag(word)])
-    claims = _claims(arguments.claims)
-    _require_reproduced(arguments.runs_dir, arguments.budget)
+    arguments = _parser().parse_intermixed_args(as_flags("report", argv, SETTINGS))
+    readme = arguments.write_readme
+    if readme is not None and readme.is_dir():  # the word after a bare --write-readme is the folder
+        arguments.words.insert(0, str(readme))
+        readme = Path("README.md")
+    claims, runs_dir = _claims_and_folder(arguments.words, arguments.runs_dir)
+    budget = _budget(runs_dir, arguments.budget)
 
-    from bnexp.report.build import build, gather
+    from bnexp.records.archive import is_archive
+    from bnexp.report.page import build, check_place, gather, markdown_table, replace_table
+    from bnexp.report.pictures import save_figures
     from bnexp.report.words import as_json, verdict_table
 
-    judged = gather(claims, arguments.budget, arguments.runs_dir)
-    written = build(judged, arguments.out or arguments.runs_dir / "report")
+    if readme is not None:
+        check_place(readme)
+    judged = gather(claims, budget, runs_dir)
+    out = arguments.out or (runs_dir if is_archive(runs_dir) else runs_dir / "report")
+    with told_if_unwritable(out, "out=FOLDER, one you may write to"):
+        written = build(judged, out)
+        files = [["page", str(written.page)], ["table", str(written.table)]]
+        if arguments.figures:
+            files += [[f"figure {name}", told] for name, told in save_figures(judged, arguments.figures).items()]
+        if readme is not None:
+            replace_table(readme, markdown_table(judged))
+            files.append(["table in", str(readme)])
     if arguments.json:
         print(json.dumps([as_json(one) for one in judged], allow_nan=False))
     else:
-        print(verdict_table(judged))
-        print()
-        print(columns([["page", str(written.page)], ["table", str(written.table)]]))
+        print(f"{verdict_table(judged)}\n\n{columns(files)}")
     return DONE
 
 
-def _as_flag(word: str) -> list[str]:
-    """``budget=full`` as ``--budget full``, for whoever comes from ``bnexp reproduce``; any other word as it is."""
-    key, equals, value = word.partition("=")
-    if not equals or word.startswith("-"):
-        return [word]
-    if key not in SETTINGS:
-        raise UserError("bnexp report has no such setting", got=key, todo=f"one of {', '.join(SETTINGS)}")
-    return [f"--{key.replace('_', '-')}", value]
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "bnexp report",
+        usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [--write-readme [FILE]] [--json]",
+        description="Verdicts from records: a page, a Markdown table, lines here. "
+        "FOLDER is a runs folder or what bnexp export wrote.",
+        epilog="budget=full is the same as --budget full, and so are runs_dir=, out= and figures=.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="FOLDER, CLAIM", help="where the runs are (default: runs); which claims (all)"
+    )
+    parser.add_argument("--runs-dir", type=Path, help="the folder, said another way")
+    parser.add_argument("--budget", help="smoke, quick or full (default: quick if it is there, else the one that is)")
+    parser.add_argument(
+        "--out", type=Path, help="where to write (default: report, in the runs folder; beside the export itself)"
+    )
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write every claim's figure there as SVG and PNG")
+    parser.add_argument("--write-readme", nargs="?", type=Path, const=Path("README.md"), metavar="FILE",
+                        help="put the table between the markers of this file (default: README.md)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for machines")
+    return parser
 
 
-def _claims(names: Sequence[str]) -> list[Claim]:
-    """The claims of these names, all of them for none or for ``all``; an unknown one is a UserError."""
+@contextmanager
+def told_if_unwritable(folder: Path, todo: str) -> Iterator[None]:
+    """Tell a full disk, a read-only folder and the like as UserErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"this cannot be written ({error.strerror})", got=error.filename or folder, todo=todo
+        ) from error
+
+
+def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[list[Claim], Path]:
+    """The claims that are named, all of them for none or for ``all``, and the one folder.
+
+    Raises:
+        UserError: more than one folder, or a word that is neither a claim nor a folder.
+    """
     from bnexp.claims import CLAIMS  # here, as everything heavy: --help has to answer at once
 
-    return [CLAIMS[name] for name in (CLAIMS if not names or "all" in names else dict.fromkeys(names))]
+    folders, names = [runs_dir.expanduser()] if runs_dir else [], []
+    for word in words:
+        folder = Path(word).expanduser()
+        if word not in ("all", *CLAIMS) and ("/" in word or folder.is_dir()):
+            folders.append(folder)
+        elif word in ("all", *CLAIMS):
+            names.append(word)
+        else:
+            guess = nearest(word, CLAIMS)
+            todo = f"{program()} report {guess}" if guess else f"{program()} list claims"
+            raise UserError("this is neither a claim nor a folder", got=word, todo=todo)
+    if len(folders) > 1:
+        raise UserError(
+            "bnexp report reads one folder", got=" ".join(map(str, folders)), todo=f"{program()} report {folders[0]}"
+        )
+    claims = [CLAIMS[name] for name in (CLAIMS if not names or "all" in names else dict.fromkeys(names))]
+    return claims, folders[0] if folders else Path("runs")
 
 
-def _require_reproduced(runs_dir: Path, budget: str) -> None:
-    """There is something to report.
+def _budget(runs_dir: Path, asked: str | None) -> str:
+    """The budget asked for; else quick where it is there, else the one that is.
 
     Raises:
         UserError: no such budget, or nothing was reproduced with it here.
     """
     from bnexp.claims.base import BUDGETS
-    from bnexp.claims.runs import CELLS
+    from bnexp.records.archive import is_archive, read_cells
 
-    if budget not in BUDGETS:
-        guess = nearest(budget, BUDGETS) or "quick"
+    if runs_dir.is_file():
+        todo = f"{program()} report {shlex.quote(str(runs_dir.parent))}"
+        raise UserError("bnexp report reads a folder, and this is a file", got=runs_dir, todo=todo)
+
+    if asked is not None and asked not in BUDGETS:
+        guess = nearest(asked, BUDGETS) or "quick"
         raise UserError(
-            f"there is no budget named {budget!r}",
-            got=f"--budget {budget}",
-            todo=f"--budget {guess} (known: {', '.join(BUDGETS)})",
+            f"there is no budget named {asked!r}",
+            got=f"budget={asked}",
+            todo=f"budget={guess} (known: {', '.join(BUDGETS)})",
         )
-    if (runs_dir / CELLS / budget).is_dir():
-        return
-    where = "" if runs_dir == Path("runs") else f" runs_dir={runs_dir}"
-    elsewhere = [name for name in BUDGETS if (runs_dir / CELLS / name).is_dir()]
+    kept = [name for name in BUDGETS if name in read_cells(runs_dir)]
+    if asked in kept or (asked is None and kept):
+        return asked or ("quick" if "quick" in kept else kept[-1])
+    if is_archive(runs_dir) and not kept:
+        todo = f"{program()} list runs --runs-dir {shlex.quote(str(runs_dir))}"
+        raise UserError("these runs were exported without a claim to judge", got=runs_dir, todo=todo)
+    budget, folder = asked or "quick", "" if runs_dir == Path("runs") else shlex.quote(str(runs_dir))
     raise UserError(
         f"nothing was reproduced with budget={budget} in this runs folder",
         got=runs_dir,
-        todo=f"{program()} report --budget {elsewhere[-1]}"
-        if elsewhere
-        else f"{program()} reproduce all budget={budget}{where}",
+        todo=f"{program()} report {folder and folder + ' '}budget={kept[-1]}"
+        if kept
+        else f"{program()} reproduce all budget={budget}{folder and ' runs_dir=' + folder}",
     )

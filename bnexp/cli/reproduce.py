@@ -11,24 +11,27 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
-from bnexp.claims.judge import Judged, judge_claim
+from bnexp.claims.judge import Judged
 from bnexp.claims.runs import cells_file, write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
-from bnexp.cli.table import columns, program
+from bnexp.cli.settings import as_flags
+from bnexp.cli.table import columns, duration, program
 from bnexp.config.checks import whole
+from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError, unknown_name
+from bnexp.records.ended import Ended
 from bnexp.report.words import as_json, missing_words, section_key, verdict_table
-from bnexp.runs.plan import Job, Plan, add_reported, count_reported, plan_tuning
+from bnexp.runs.folder import told_if_disk_refuses
+from bnexp.runs.plan import Job, Plan, make_plan
 from bnexp.stats.verdict import counted
 
-if TYPE_CHECKING:
-    from bnexp.runs.reproduce import Done
+#: Settings that may be given with = as well as with --.
+SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards")
 
 #: Missing runs of a claim that are named one by one; more are counted.
 MOST_NAMED = 5
@@ -46,28 +49,26 @@ class Settings:
 
 
 def main(argv: list[str]) -> int:
-    """Bare words name claims, words with = are settings; returns the exit code."""
-    arguments, words = _parser().parse_known_args(argv)
-    claims = _claims([word for word in words if "=" not in word])
-    settings = _settings([word for word in words if "=" in word])
-    plan = plan_tuning(claims, settings.budget, settings.runs_dir)
+    """Bare words name claims, words with = or -- are settings; returns the exit code."""
+    arguments = _parser().parse_args(as_flags("reproduce", argv, SETTINGS))
+    claims, settings = _claims(arguments.claims), _settings(arguments)
+    plan = make_plan(claims, settings.budget, settings.runs_dir)
     if arguments.dry_run:
-        print(_claim_lines(plan, claims))
-        print(_announcement(plan, claims, settings, dry=True))
+        print(_claim_lines(plan))
+        print(_announcement(plan, settings, dry=True))
         return DONE
-    print(_announcement(plan, claims, settings, dry=False), file=sys.stderr)
-    plan, failed = _run(claims, settings)
-    judged = _judge(plan, claims)
+    print(_announcement(plan, settings, dry=False), file=sys.stderr)
+    without = _run(plan, settings)
+    from bnexp.report.page import gather  # with jinja2, which a dry run does without
+
+    judged = gather(claims, settings.budget.name, settings.runs_dir)
     print(json.dumps([as_json(one) for one in judged], allow_nan=False) if arguments.json else verdict_table(judged))
-    _tell_failures(failed)
+    _tell_without(without)
     _tell_missing(judged, settings)
-    if not (arguments.json or any(one.missing for one in judged)):
-        _write_page(settings)
-    if (
-        failed
-        or any(one.failure for one in judged)
-        or (settings.num_shards == 1 and any(one.missing for one in judged))
-    ):
+    missing = any(one.missing for one in judged)
+    if not (arguments.json or missing):
+        _write_page(judged, settings)
+    if without or any(one.failure for one in judged) or (settings.num_shards == 1 and missing):
         return SOME_FAILED
     return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
 
@@ -77,8 +78,17 @@ def _parser() -> argparse.ArgumentParser:
         "bnexp reproduce",
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
+        epilog="--budget quick is the same as budget=quick, and so are the others.",
         allow_abbrev=False,
     )
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims, or all")
+    parser.add_argument("--budget", default="quick", help=f"{', '.join(BUDGETS)} (default: quick)")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
+    parser.add_argument(
+        "--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: one for each core)"
+    )
+    parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
+    parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its price; run and create nothing")
     parser.add_argument("--check", action="store_true", help=f"exit with {CONTRADICTED} if a claim is contradicted")
     parser.add_argument("--json", action="store_true", help="verdicts for machines")
@@ -103,124 +113,112 @@ def _claims(names: Sequence[str]) -> list[Claim]:
     return [CLAIMS[name] for name in dict.fromkeys(names)]
 
 
-def _settings(words: Sequence[str]) -> Settings:
-    values = dict(word.split("=", 1) for word in words)
-    known = ("budget", "runs_dir", "jobs", "shard", "num_shards")
-    for key in values:
-        if key not in known:
-            raise UserError("bnexp reproduce has no such setting", got=key, todo=f"one of {', '.join(known)}")
-    name = values.get("budget", "quick")
-    if name not in BUDGETS:
-        raise unknown_name("budget", name, BUDGETS)
-    num_shards = _number("num_shards", values.get("num_shards", "1"), least=1)
-    shard = _number("shard", values.get("shard", "0"), least=0)
+def _settings(arguments: argparse.Namespace) -> Settings:
+    if arguments.budget not in BUDGETS:
+        raise unknown_name("budget", arguments.budget, BUDGETS)
+    num_shards = _number("num_shards", arguments.num_shards, least=1)
+    shard = _number("shard", arguments.shard, least=0)
     if shard >= num_shards:
         raise UserError(
             "shard must be below num_shards",
             got=f"shard={shard} num_shards={num_shards}",
             todo=f"shard={num_shards - 1}",
         )
-    jobs = _number("jobs", values.get("jobs", str(os.cpu_count() or 1)), least=1)
-    return Settings(BUDGETS[name], Path(values.get("runs_dir", "runs")), jobs, shard, num_shards)
+    jobs = _number("jobs", arguments.jobs, least=1)
+    return Settings(BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), jobs, shard, num_shards)
 
 
 def _number(key: str, word: str, *, least: int) -> int:
     return whole(key, int(word) if word.lstrip("-").isdigit() else word, least=least)
 
 
-def _claim_lines(plan: Plan, claims: Sequence[Claim]) -> str:
+def _claim_lines(plan: Plan) -> str:
     """What is known of each claim's runs before anything is run; a run that several claims share stands in each line."""
     rows = [["claim", "runs known", "missing"]]
-    for claim in claims:
-        cells = plan.cells.get(claim.id, [])
-        rows.append([claim.id, str(len(cells)), str(len(plan.runs(claim).missing()))])
+    for claim in plan.claims:
+        rows.append([claim.id, str(len(plan.cells.get(claim.id, []))), str(len(plan.runs(claim).missing()))])
     return columns(rows)
 
 
-def _announcement(plan: Plan, claims: Sequence[Claim], settings: Settings, *, dry: bool) -> str:
+def _announcement(plan: Plan, settings: Settings, *, dry: bool) -> str:
     """How many runs, how many of them missing, about how long those take, and which cannot be priced."""
-    missing, unknown = _outstanding(plan, claims)
+    missing, unknown = plan.missing(), plan.undetermined()
     known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
     then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
-    lines = [f"{len(claims)} claims, budget={plan.budget.name}: {known}{then}"]
-    if any(job.config for job in missing):
-        lines += _price_lines(plan, missing, unknown, settings, dry=dry)
+    lines = [f"{len(plan.claims)} claims, budget={plan.budget.name}: {known}{then}"]
+    configs = [job.config for job in missing if job.config]
+    if configs:
+        lines += _price_lines(plan, configs, unknown, settings, dry=dry)
     return "\n".join(lines)
 
 
-def _price_lines(plan: Plan, missing: Sequence[Job], unknown: int, settings: Settings, *, dry: bool) -> list[str]:
+def _price_lines(
+    plan: Plan, missing: Sequence[ExperimentConfig], unknown: int, settings: Settings, *, dry: bool
+) -> list[str]:
     """What the missing training runs cost, and why some of them, as those whose data is not here, have no price."""
     from bnexp.runs.price import find_prices, kind
 
-    trained = [job for job in plan.jobs.values() if job.config]
+    trained = [job.config for job in plan.jobs.values() if job.config]
     prices = find_prices(trained, settings.runs_dir, dry=dry)
-    priced = [job for job in trained if prices.known(job)]
+    priced = [config for config in trained if prices.known(config)]
     lines = []
     if priced:
         share = unknown * len(priced) / len(trained)
         total = prices.total(missing, settings.jobs) + share * prices.total(priced, settings.jobs) / len(priced)
-        lines.append(f"about {_minutes(total)} on {settings.jobs} processes of one thread, and the measurements")
-    reasons = Counter(prices.reasons[kind(job.config)] for job in missing if job.config and not prices.known(job))
+        lines.append(f"about {duration(total)} on {settings.jobs} processes of one thread, and the measurements")
+    reasons = Counter(prices.reasons[kind(config)] for config in missing if not prices.known(config))
     for reason, count in reasons.items():
         lines.append(f"{counted(count, 'run')}, and what is reported after tuning, without a price: {reason}")
     return lines
 
 
-def _outstanding(plan: Plan, claims: Sequence[Claim]) -> tuple[list[Job], int]:
-    """The missing jobs, and how many more there may be once tuning is complete; reported runs join the plan where it is."""
-    add_reported(plan, [claim for claim in claims if plan.is_tuned(claim)])
-    return plan.missing(), count_reported([claim for claim in claims if not plan.is_tuned(claim)], plan.budget)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _run(claims: Sequence[Claim], settings: Settings) -> tuple[Plan, list[Done]]:
-    """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that fails."""
+def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
+    """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that has no result."""
     from bnexp.runs.reproduce import Share, reproduce
 
-    missing, unknown = _outstanding(plan_tuning(claims, settings.budget, settings.runs_dir), claims)
-    total = len(missing) + unknown
-    started, ended = time.monotonic(), 0
+    total = len(plan.missing()) + plan.undetermined()
+    started, count = time.monotonic(), 0
     with tqdm(total=total, unit="run", desc="reproduce", disable=None, dynamic_ncols=True, leave=False) as bar:
 
-        def tell(done: Done) -> None:
-            nonlocal ended
-            ended += 1
+        def tell(job: Job, ended: Ended) -> None:
+            nonlocal count
+            count += 1
             bar.update()
-            words = done.reason or f"{done.status} in {done.seconds:.1f} s"
-            left = (time.monotonic() - started) / ended * max(total - ended, 0)
-            ending = f"; at most about {_minutes(left)} left" if bar.disable else ""
-            tqdm.write(f"{done.job.run_id}: {words}{ending}", file=sys.stderr)
+            words = f"{ended.status} in {ended.seconds:.1f} s" if ended.complete else ended.reason
+            left = (time.monotonic() - started) / count * max(total - count, 0)
+            ending = f"; at most about {duration(left)} left" if bar.disable else ""
+            tqdm.write(f"{job.run_id}: {words}{ending}", file=sys.stderr)
 
         share = Share(index=settings.shard, count=settings.num_shards)
-        plan, failed = reproduce(claims, settings.budget, settings.runs_dir, settings.jobs, share, tell)
-    for claim in claims:
-        write_cells(cells_file(settings.runs_dir, plan.budget.name, claim.id), plan.cells.get(claim.id, []))
-    return plan, failed
+        without = reproduce(plan, settings.jobs, share, tell)
+    with told_if_disk_refuses(settings.runs_dir, always=True):
+        for claim in plan.claims:
+            write_cells(cells_file(settings.runs_dir, plan.budget.name, claim.id), plan.cells.get(claim.id, []))
+    return without
 
 
-def _judge(plan: Plan, claims: Sequence[Claim]) -> list[Judged]:
-    ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
-    return [judge_claim(claim, plan.budget.name, plan.cells.get(claim.id, []), plan.runs_dir) for claim in ordered]
+def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
+    """The page of everything that was ever reproduced here with this budget; each claim is judged once."""
+    from bnexp.report.page import build, gather
 
-
-def _write_page(settings: Settings) -> None:
-    """The page of everything that was ever reproduced here with this budget."""
-    from bnexp.report.build import build, gather
-
-    judged = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
-    written = build([one for one in judged if one.runs.cells], settings.runs_dir / "report")
+    asked = {one.claim.id: one for one in judged}
+    others = gather([CLAIMS[name] for name in CLAIMS if name not in asked], settings.budget.name, settings.runs_dir)
+    known = [one for one in (*judged, *others) if one.runs.cells]
+    known.sort(key=lambda one: (section_key(one.claim.section), one.claim.id))
+    with told_if_disk_refuses(settings.runs_dir / "report", always=True):
+        written = build(known, settings.runs_dir / "report")
     print(f"the page: {written.page}", file=sys.stderr)
 
 
-def _tell_failures(failed: Sequence[Done]) -> None:
+def _tell_without(without: Sequence[tuple[Job, Ended]]) -> None:
     """At the end once more, where a long log is read first."""
-    if failed:
-        print(f"{counted(len(failed), 'run')} failed; the same command tries them again:", file=sys.stderr)
-        for done in failed:
-            print(f"  {done.job.run_id}: {done.reason}", file=sys.stderr)
+    if without:
+        failed = all(ended.status in ("failed", "refused") for _, ended in without)
+        words = "failed" if failed else "failed, or did not end"
+        print(f"{counted(len(without), 'run')} {words}; the same command tries them again:", file=sys.stderr)
+        for job, ended in without:
+            see = f" (see {ended.folder})" if ended.folder else ""
+            print(f"  {job.run_id}: {ended.reason}{see}", file=sys.stderr)
 
 
 def _tell_missing(judged: Sequence[Judged], settings: Settings) -> None:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
-
-if TYPE_CHECKING:
-    from bnexp.runs.sweep import Row
+from bnexp.text import columns
 
 
 def program() -> str:
     """How the user calls bnexp: the checkout's script names itself here."""
     return os.environ.get("BNEXP_PROGRAM", "bnexp")
-
-
-def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Rows of words as aligned columns.
-
-    Example:
-        >>> print(columns([["norm", "steps"], ["batch", "120"]]))
-        norm   steps
-        batch  120
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    )
 
 
 def run_report(record: RunRecord) -> str:
@@ -49,7 +33,7 @@ def run_report(record: RunRecord) -> str:
         ["time", _time(end)],
         *_evaluation_rows(config, end),
         ["run folder", str(record.folder)],
-        ["look at it", f"{program()} tensorboard {record.folder.parent}"],
+        ["look at it", f"{program()} tensorboard {shlex.quote(str(record.folder.parent))}"],
     ]
     return f"{title}\n{columns(rows, indent='  ')}"
 
@@ -123,37 +107,50 @@ def _time(end: dict[str, Any]) -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Example:
+        >>> duration(42.4), duration(600.0), duration(36000.0)
+        ('42 s', '10 min', '10.0 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def percent(fraction: float) -> str:
     """A fraction as a percentage, e.g. ``94.60 %``."""
     return f"{100 * fraction:.2f} %"
 
 
-def sweep_report(rows: Sequence[Row]) -> str:
-    """One table of a sweep's runs: best arms first by their mean final validation accuracy, then what failed, with the reason."""
-    done = [(row, RunRecord(Path(row.folder))) for row in rows if row.folder]
-    failed = [row for row in rows if not row.folder]
-    varied = _varied(rows)
-    arms: dict[str, list[tuple[Row, RunRecord]]] = {}
-    for row, record in done:
-        arms.setdefault(record.header["arm_id"], []).append((row, record))
+def sweep_report(runs: Sequence[Ended]) -> str:
+    """One table of a sweep's runs: best arms first by their mean final validation accuracy, then what has no result, and why."""
+    done = [(one, one.record) for one in runs if one.complete]
+    varied = _varied(runs)
+    arms: dict[str, list[tuple[Ended, RunRecord]]] = {}
+    for one, record in done:
+        arms.setdefault(record.header["arm_id"], []).append((one, record))
     ordered = sorted(arms.values(), key=_merit, reverse=True)
     targets = [f"steps to {row['target']:g}" for row in done[0][1].end["targets"]] if done else []
     table = [[*varied, "val acc", "test acc", "recomputed", *targets, "train s", "ended"]]
     for arm in ordered:
-        table += [
-            _sweep_row(row, record, varied)
-            for row, record in sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
-        ]
+        by_seed = sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
+        table += [_sweep_row(one, record, varied) for one, record in by_seed]
     parts = [columns(table)] if done else []
-    parts += [f"{row.status}: {' '.join(row.overrides)}: {row.reason}" for row in failed]
+    parts += [f"{one.status}: {' '.join(one.overrides)}: {_reason(one)}" for one in runs if not one.complete]
     if done:
-        parts.append(f"look at them: {program()} tensorboard {done[0][1].folder.parent}")
+        parts.append(f"look at them: {program()} tensorboard {shlex.quote(str(done[0][1].folder.parent))}")
     return "\n".join(parts)
 
 
-def _sweep_row(row: Row, record: RunRecord, varied: Sequence[str]) -> list[str]:
+def _reason(one: Ended) -> str:
+    return f"{one.reason} (see {one.folder})" if one.folder and one.status == "failed" else one.reason
+
+
+def _sweep_row(one: Ended, record: RunRecord, varied: Sequence[str]) -> list[str]:
     end = record.end
-    values = _assignments(row)
+    values = _assignments(one)
     test = end["test"] or {}
     scores = [end["validation"]["final"], test.get("accuracy"), test.get("recomputed_accuracy")]
     return [
@@ -165,22 +162,22 @@ def _sweep_row(row: Row, record: RunRecord, varied: Sequence[str]) -> list[str]:
     ]
 
 
-def _merit(arm: list[tuple[Row, RunRecord]]) -> float:
+def _merit(arm: list[tuple[Ended, RunRecord]]) -> float:
     """Mean final validation accuracy of an arm's runs; a diverged run counts as 0."""
     return fmean(
         (record.end["validation"]["final"] or 0.0) if record.status == "finished" else 0.0 for _, record in arm
     )
 
 
-def _assignments(row: Row) -> dict[str, str]:
+def _assignments(one: Ended) -> dict[str, str]:
     """Key to value of a run's overrides; a deletion (``~key``) has none and is the same for all runs."""
-    return dict(override.split("=", 1) for override in row.overrides if "=" in override)
+    return dict(override.split("=", 1) for override in one.overrides if "=" in override)
 
 
-def _varied(rows: Sequence[Row]) -> list[str]:
+def _varied(runs: Sequence[Ended]) -> list[str]:
     """The keys whose values differ between runs, in the order they were typed."""
     seen: dict[str, set[str]] = {}
-    for row in rows:
-        for key, value in _assignments(row).items():
+    for one in runs:
+        for key, value in _assignments(one).items():
             seen.setdefault(key, set()).add(value)
     return [key for key, values in seen.items() if len(values) > 1] or list(seen)[:1]

@@ -10,11 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bnexp.cli.main import DONE, SOME_FAILED
-from bnexp.cli.table import run_json, run_report, sweep_report
-from bnexp.config.compose import combinations, expand, is_sweep, run_hydra
+from bnexp.cli.table import duration, run_json, run_report, sweep_report
+from bnexp.config.compose import combinations, count, expand, is_sweep, run_hydra
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
-from bnexp.records.reader import RunRecord
+from bnexp.records import paths
+
+#: A sweep of more runs than this takes a while to plan, so its size is told first.
+MANY = 200
 
 #: Flags that only ask Hydra for information.
 HYDRA_QUESTIONS = (
@@ -46,28 +49,38 @@ def main(argv: list[str]) -> int:
             got=arguments.config_dir,
             todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
         )
+    sweep = arguments.multirun or is_sweep(overrides)
+    if sweep and (number := count(overrides, extra_dir)) > MANY:
+        print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
     own = [f"--config-dir={extra_dir}"] if extra_dir else []
-    if arguments.multirun or is_sweep(overrides):
+    if arguments.dry_run:
+        return _preview(configs)
+    if sweep:
         words = [[*own, *one] for one in combinations(overrides, extra_dir)]
         return _train_many(configs, words, [*own, *overrides], arguments.json)
     return _train_one(configs[0], [*own, *overrides], arguments.json)
 
 
 def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
-    from bnexp.runs.execute import RunFailed, execute
+    from bnexp.runs.many import find_complete
 
-    try:
-        result = execute(config, overrides)
-    except RunFailed as error:
-        print(f"the run failed: {error}", file=sys.stderr)
-        return SOME_FAILED
-    if result.skipped:
+    (record,) = find_complete([config])
+    skipped = record is not None
+    if record is None:
+        from bnexp.runs.run import execute  # imports torch
+
+        ended = execute(config, overrides)
+        if not ended.complete:
+            print(f"the run {ended.status}: {ended.reason}\n  see: {Path(ended.folder) / paths.ERROR}", file=sys.stderr)
+            return SOME_FAILED
+        record, skipped = ended.record, ended.skipped
+    if skipped:
         print(
-            f"already complete, nothing to train (force=true runs it again beside this one): {result.record.folder}",
+            f"already complete, nothing to train (force=true runs it again beside this one): {record.folder}",
             file=sys.stderr,
         )
-    print(json.dumps(run_json(result.record)) if as_json else run_report(result.record))
+    print(json.dumps(run_json(record)) if as_json else run_report(record))
     return DONE
 
 
@@ -76,12 +89,32 @@ def _train_many(
 ) -> int:
     from bnexp.runs.sweep import sweep
 
-    rows = sweep(configs, words, typed)
+    runs = sweep(configs, words, typed)
     if as_json:
-        print(json.dumps([run_json(RunRecord(Path(row.folder))) if row.folder else asdict(row) for row in rows]))
+        print(json.dumps([run_json(one.record) if one.complete else asdict(one) for one in runs]))
     else:
-        print(sweep_report(rows))
-    return DONE if all(row.folder for row in rows) else SOME_FAILED
+        print(sweep_report(runs))
+    return DONE if all(one.complete for one in runs) else SOME_FAILED
+
+
+def _preview(configs: Sequence[ExperimentConfig]) -> int:
+    """How many runs, how many of them complete, and about how long the others take; trains and creates nothing."""
+    from bnexp.runs.many import count_processes, find_complete
+    from bnexp.runs.price import find_prices
+
+    complete = find_complete(configs)
+    rest = [config for config, record in zip(configs, complete, strict=True) if record is None]
+    words = f"{len(configs):,} run{'s' * (len(configs) != 1)}, {len(configs) - len(rest):,} complete already"
+    print(words if rest else f"{words}: nothing to train", flush=True)
+    if rest:
+        prices = find_prices(rest, Path(rest[0].runs_dir), dry=True)
+        num_processes = count_processes(rest, rest[0].execution.jobs)
+        if any(map(prices.known, rest)):
+            seconds = prices.total(rest, num_processes)
+            print(f"about {duration(seconds)} on {num_processes} process{'es' * (num_processes > 1)}")
+        for reason in dict.fromkeys(prices.reasons.values()):
+            print(f"without a price: {reason}")
+    return DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     return parser
 
 

@@ -7,7 +7,6 @@ the validation score, the probes. Looking never changes the run: evaluation and 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 from bnexp.engine.build import Experiment
@@ -18,9 +17,6 @@ from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
 from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
 
-#: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
-CHECKPOINT_SECONDS = 20.0
-
 
 def train(
     experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
@@ -30,7 +26,7 @@ def train(
     Args:
         experiment: the run, at step 0 or as a checkpoint left it.
         journal: takes every measurement.
-        save: called now and then with the step, to write a checkpoint.
+        save: called with the step wherever a checkpoint may be written, after each point of the training curve.
         resumed_at: the checkpoint's step, whose looks are already on record.
 
     Returns:
@@ -83,7 +79,6 @@ class Looks:
         self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
-        self._last_save = time.monotonic()
 
     @property
     def steps(self) -> set[int]:
@@ -101,9 +96,8 @@ class Looks:
         for name, due in self._observations.items():
             if step in due and not self._ledger.broken():
                 _observe(step, name, self._experiment, self._journal)
-        if step in self._evaluations and time.monotonic() - self._last_save > CHECKPOINT_SECONDS:
+        if step in self._logs:  # nothing is waiting in the ledger: here the run can be saved, and stopped
             self._save(step)
-            self._last_save = time.monotonic()
         return None
 
 

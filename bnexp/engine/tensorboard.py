@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,14 @@ class TensorBoardSink:
 
     def __init__(self, folder: Path, config: ExperimentConfig, resumed_at: int | None = None) -> None:
         purge = None if resumed_at is None else resumed_at + 1
+        quiet_about_the_disk()
         self._writer = SummaryWriter(str(folder), purge_step=purge, max_queue=1000, flush_secs=30)
         self._spacing = config.train.steps / MAX_POINTS
         self._last: dict[str, int] = {}
         self._charts: dict[str, list[str]] = {}
         experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
         for summary in (experiment, start):
-            self._file_writer().add_summary(summary)
+            self._add(summary)
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A scalar, unless the last one of its tag is too near."""
@@ -63,7 +66,7 @@ class TensorBoardSink:
                 "status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"]
             )
         _, _, end = hparams({}, {})
-        self._file_writer().add_summary(end)
+        self._add(end)
         self._writer.close()
 
     def _layout(self) -> None:
@@ -91,8 +94,23 @@ class TensorBoardSink:
             bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(), global_step=observation.step,
         )  # fmt: skip
 
-    def _file_writer(self) -> Any:
-        return self._writer._get_file_writer()
+    def _add(self, summary: Any) -> None:
+        """A summary that ``SummaryWriter`` has no method for."""
+        assert self._writer.file_writer is not None
+        self._writer.file_writer.add_summary(summary)
+
+
+@cache
+def quiet_about_the_disk() -> None:
+    """TensorBoard writes in a thread of its own, whose traceback about a full disk would stand before what the record says."""
+    before = threading.excepthook
+
+    def told(failure: threading.ExceptHookArgs) -> None:
+        ours = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (ours and issubclass(failure.exc_type, OSError)):
+            before(failure)
+
+    threading.excepthook = told
 
 
 #: Point of observation to the title of its page of margin charts.

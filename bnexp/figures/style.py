@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 COLORS = {"none": "#D55E00", "batch": "#0072B2", "batch_same_lr": "#56B4E9"}
 LINE_STYLES = {"none": "--", "batch": "-", "batch_same_lr": "-."}
 
-SETTINGS: Mapping[str, Any] = {
+#: Settings of matplotlib that hold for every figure.
+SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -28,7 +29,7 @@ SETTINGS: Mapping[str, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "bnexp",
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",  # outlines look the same everywhere
 }
 
 
@@ -51,8 +52,9 @@ def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def save(figure: Figure, file: Path) -> None:
-    """Write PNG and SVG beside each other, the same bytes for the same figure."""
+def save(figure: Figure, file: Path) -> Path:
+    """Write PNG and SVG beside each other, the same bytes for the same figure; returns the PNG."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file.with_suffix(".png"), dpi=160, metadata={"Software": None})
     figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(file.with_suffix(".png"), dpi=160, metadata={"Software": None})
+    return file.with_suffix(".png")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from bnexp.records.reader import COMPLETE, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,13 +13,14 @@ class Ended:
     """How a run ended, in words that can be sent from process to process and written to a file.
 
     Attributes:
-        status: ``finished``, ``diverged``, ``failed``, ``refused`` or ``interrupted``.
+        status: ``finished``, ``diverged``, ``failed``, ``refused``, ``interrupted``, or ``held``: another process is at this run.
         step: the last update that belongs to the run.
         execution: which training step was used: ``eager``, ``compiled``, ...
         skipped: it had been complete before.
-        folder: its record; empty for a refused run.
-        reason: why it failed or was refused, in one line.
+        folder: its record; empty for a run that never began.
+        reason: why it has no result, in one line.
         seconds: that it took; of runs in one program, the program's.
+        overrides: what was typed for it.
     """
 
     status: str
@@ -26,3 +30,14 @@ class Ended:
     folder: str = ""
     reason: str = ""
     seconds: float = 0.0
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a result."""
+        return self.status in COMPLETE
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record."""
+        return RunRecord(Path(self.folder))

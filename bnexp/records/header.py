@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -72,13 +73,13 @@ def _circumstances() -> dict[str, Any]:
 
 
 def command(overrides: Sequence[str]) -> str:
-    """The command that does the run again anywhere: without the overrides that only say where it ran.
+    """The command that does the run again anywhere, to be pasted into a shell: without the overrides that only say where it ran.
 
     Example:
-        >>> command(["norm=none", "runs_dir=/tmp/x"])
-        'bnexp train norm=none'
+        >>> print(command(["norm=none", "train.targets=[0.5, 0.9]", "runs_dir=/tmp/x"]))
+        bnexp train norm=none 'train.targets=[0.5, 0.9]'
     """
-    return " ".join(["bnexp train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
+    return shlex.join(["bnexp", "train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
 
 
 def processor() -> str:

@@ -6,8 +6,37 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True)
+class JsonFile:
+    """What a JSON file of a record holds, or ``problem``: why it cannot be read, in one line. A file that is absent is empty."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+def read_json(file: Path, needs: str = "") -> JsonFile:
+    """Read a file of a record, whatever became of it: torn, empty, of another encoding, somebody else's.
+
+    Args:
+        file: where it is.
+        needs: a key without which it is not ours; its value is text.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return JsonFile()
+    except OSError as error:
+        return JsonFile(problem=f"{file.name} cannot be read ({error.strerror})")
+    except (ValueError, RecursionError):  # not JSON, or not UTF-8
+        return JsonFile(problem=f"{file.name} is empty, torn or not JSON")
+    if not isinstance(content, dict) or (needs and not isinstance(content.get(needs), str)):
+        return JsonFile(problem=f"{file.name} is not a file of bnexp's")
+    return JsonFile(content)
 
 
 def finite(value: float) -> dict[str, Any]:
@@ -31,6 +60,21 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last through a loss of power, where the file system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # a folder that may be written to but not read, and Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 HEADER = "run.json"
@@ -13,16 +14,30 @@ TENSORBOARD = "tb"
 ERROR = "error.txt"
 LOCK = ".lock"
 
+#: Where, below a runs folder, each budget's lists of runs are: ``claims/<budget>/<claim>.json``.
+CLAIMS = "claims"
+
 
 def attempts(runs_dir: Path, run_id: str) -> list[Path]:
     """The folders of a run, oldest first: ``<run_id>``, then ``<run_id>.2``, ``.3``, ... from ``force=true`` or after a failure."""
-    found = [path for path in runs_dir.glob(f"{run_id}*") if path.is_dir() and attempt_number(path, run_id) is not None]
-    return sorted(found, key=lambda path: attempt_number(path, run_id) or 0)
+    return all_attempts(runs_dir, run_id).get(run_id, [])
 
 
-def attempt_number(folder: Path, run_id: str) -> int | None:
-    """1 for ``<run_id>``, k for ``<run_id>.k``, None for another run's folder."""
-    if folder.name == run_id:
-        return 1
-    prefix, _, number = folder.name.rpartition(".")
-    return int(number) if prefix == run_id and number.isdigit() else None
+def all_attempts(runs_dir: Path, prefix: str = "") -> dict[str, list[Path]]:
+    """Run's name to its folders, oldest first, of all runs whose name begins with ``prefix``: the folder is listed once."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    try:
+        entries = [e for e in os.scandir(runs_dir) if e.name.startswith(prefix) and e.is_dir()]
+    except OSError:  # whoever is to write there will say why it cannot be
+        return {}
+    for entry in entries:
+        name, dot, number = entry.name.rpartition(".")
+        if dot and number.isdecimal():
+            found.setdefault(name, []).append((int(number), runs_dir / entry.name))
+        found.setdefault(entry.name, []).append((1, runs_dir / entry.name))
+    return {name: [path for _, path in sorted(rows)] for name, rows in found.items()}
+
+
+def attempt_number(folder: Path, run_id: str) -> int:
+    """1 for ``<run_id>``, k for ``<run_id>.k``."""
+    return 1 if folder.name == run_id else int(folder.name.rpartition(".")[2])

@@ -13,6 +13,7 @@ import numpy as np
 
 from bnexp.records import paths
 from bnexp.records.curves import Curve
+from bnexp.records.jsonfile import JsonFile, read_json
 
 #: A run with one of these is done; ``diverged`` is a result, not a failure.
 COMPLETE = ("finished", "diverged")
@@ -26,7 +27,9 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """``finished``, ``diverged``, ``failed``, or ``interrupted`` where no end was written (killed, or still going)."""
+        """``finished``, ``diverged``, ``failed``; ``interrupted`` where no end was written; ``damaged``, see :attr:`damage`."""
+        if self.damage:
+            return "damaged"
         return self.end["status"] if self.end else "interrupted"
 
     @property
@@ -34,28 +37,52 @@ class RunRecord:
         """Whether the run needs no further work."""
         return self.status in COMPLETE
 
-    @cached_property
+    @property
+    def damage(self) -> str:
+        """Which file cannot be read and why, in one line; empty for a sound record. A damaged record is nobody's result."""
+        return next((file.problem for file in (self._header_file, self._end_file) if file.problem), "")
+
+    @property
     def header(self) -> dict[str, Any]:
-        """``run.json``."""
-        return json.loads((self.folder / paths.HEADER).read_text(encoding="utf-8"))
+        """``run.json``, or an empty dict where there is none that can be read."""
+        return self._header_file.content
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """``end.json``, or an empty dict where there is none that can be read."""
+        return self._end_file.content
 
     @cached_property
-    def end(self) -> dict[str, Any]:
-        """``end.json``, or an empty dict."""
-        file = self.folder / paths.END
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    def _header_file(self) -> JsonFile:
+        return read_json(self.folder / paths.HEADER)
+
+    @cached_property
+    def _end_file(self) -> JsonFile:
+        return read_json(self.folder / paths.END, needs="status")
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The lines of ``events.jsonl``; a last line cut short by a kill is left out."""
-        with (self.folder / paths.EVENTS).open(encoding="utf-8") as stream:
-            for line in stream:
+        """The lines of ``events.jsonl``; a last line cut short by a kill is left out.
+
+        Raises:
+            ValueError: a line that is not an event, as a disk that lost data leaves it.
+        """
+        file = self.folder / paths.EVENTS
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            for number, line in enumerate(stream, start=1):
                 if line.endswith("\n"):
-                    yield json.loads(line)
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise ValueError(f"line {number} of {file} is not an event") from error
 
     def curve(self, name: str) -> Curve:
         """All values recorded under ``name``, e.g. ``"val/accuracy"``."""
         rows = [event for event in self.events() if event["name"] == name]
         return Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
+
+    def probes(self) -> list[str]:
+        """Names of the probes that left arrays."""
+        return sorted(file.stem for file in (self.folder / paths.PROBES).glob("[!.]*.npz"))
 
     def arrays(self, probe: str) -> dict[str, np.ndarray]:
         """A probe's arrays by name."""
@@ -64,6 +91,13 @@ class RunRecord:
 
 
 def find_runs(runs_dir: Path) -> list[RunRecord]:
-    """Every run below ``runs_dir`` that has a header, by name."""
+    """Every run below ``runs_dir`` that has a header, by name; damaged ones too, which say so themselves.
+
+    A folder that ``bnexp export`` wrote is read as well.
+    """
+    from bnexp.records.archive import archived_runs, is_archive  # here, because archived runs are records
+
+    if is_archive(runs_dir):
+        return list(archived_runs(runs_dir).values())
     headers = sorted(runs_dir.glob(f"*/{paths.HEADER}")) if runs_dir.is_dir() else []
     return [RunRecord(file.parent) for file in headers]

@@ -17,6 +17,10 @@ from bnexp.records.jsonfile import finite, write_json
 CLOCK_KEYS = ("seconds",)
 
 
+class ShortRecord(Exception):  # noqa: N818 - a state of the record
+    """A record that lost events."""
+
+
 class RunWriter:
     """Appends one run's events and closes its record.
 
@@ -36,8 +40,15 @@ class RunWriter:
 
     @classmethod
     def resume(cls, folder: Path, events_size: int) -> RunWriter:
-        """Continue a record from a checkpoint: whatever was written after it is cut off, so no curve folds back."""
-        os.truncate(folder / paths.EVENTS, events_size)
+        """Continue a record from a checkpoint: whatever was written after it is cut off, so no curve folds back.
+
+        Raises:
+            ShortRecord: events are missing that were there at the checkpoint; nothing may stand in for them.
+        """
+        file = folder / paths.EVENTS
+        if file.is_symlink() or not file.is_file() or file.stat().st_size < events_size:
+            raise ShortRecord(f"{paths.EVENTS} is shorter than it was at the checkpoint")
+        os.truncate(file, events_size)
         return cls(folder)
 
     def event(self, step: int, name: str, value: float, seconds: float) -> None:
@@ -58,6 +69,8 @@ class RunWriter:
         temporary = folder / f".{probe}.npz"
         with temporary.open("wb") as stream:
             np.savez_compressed(stream, **dict(content))  # type: ignore[arg-type]
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(folder / f"{probe}.npz")
 
     def end(self, content: Mapping[str, Any]) -> None:

@@ -1,18 +1,19 @@
-"""The pictures of a claim: its own, and for each endpoint the interval, every seed and survival."""
+"""The pictures of a claim: its own, and for each endpoint the interval, every seed and survival. One that fails costs no other."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from bnexp.claims.base import Endpoint, Evidence
-from bnexp.claims.judge import Judged
-from bnexp.figures.intervals import draw_interval
-from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
-from bnexp.figures.survival import draw_survival
-from bnexp.report.svg import inline_svg
+from bnexp.claims.judge import Judged, in_one_line
+from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_survival, draw_values
+from bnexp.figures.style import SETTINGS, save
 from bnexp.report.words import p_words
 from bnexp.stats.survival import Times, log_rank_p_value, share_reached
 from bnexp.stats.verdict import Sample, Verdict, counted
@@ -20,31 +21,102 @@ from bnexp.stats.verdict import Sample, Verdict, counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Points of matplotlib (1/72 inch) to CSS pixels (1/96 inch).
+PIXELS_PER_POINT = 96 / 72
+
+SMALL, OWN = (4.2, 3.0), (5.2, 3.3)
+
+#: Figures made of several claims' own, side by side: name to claims with their shares of the width.
+TOGETHER = {"fig1": {"fig1_speed": 1.25, "fig1_stability": 2.0}}
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with the words under it."""
+    """A figure with the words under it.
 
-    svg: str
+    Attributes:
+        caption: the words.
+        label: what a screen reader says of it.
+        address: a data address for ``<img src='...'>``, with no single quote in it; empty where the figure could not be drawn.
+        size: width and height in CSS pixels.
+        failure: why it could not be drawn, in one line.
+    """
+
     caption: str
+    label: str
+    address: str = ""
+    size: tuple[int, int] = (0, 0)
+    failure: str = ""
+
+
+def picture(
+    draw: Callable[[Figure], object], caption: str, label: str = "", size: tuple[float, float] = SMALL
+) -> Picture:
+    """A figure as a picture of its own inside the page, with text as outlines so that it looks the same everywhere.
+
+    Args:
+        draw: draws on an empty figure; whatever it raises is told in the picture's place.
+        caption: the words under it.
+        label: what a screen reader says, where that is not the caption.
+        size: width and height in inches, which ``draw`` may change.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    stream = io.StringIO()
+    try:
+        with matplotlib.rc_context(SETTINGS):
+            figure = Figure(figsize=size)
+            draw(figure)
+            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05)
+    except Exception as error:  # a bug in one figure must not cost the others, or the page
+        return Picture(caption, label or caption, failure=in_one_line(error))
+    svg = stream.getvalue()
+    svg = " ".join(svg[svg.index("<svg") :].split())
+    _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
+    pixels = round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)
+    address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_')
+    return Picture(caption, label or caption, address, pixels)
 
 
 def own_picture(judged: Judged, evidence: Evidence) -> Picture:
     """What the claim draws of its evidence; the caption is the first paragraph of its ``draw``."""
     caption = (inspect.getdoc(judged.claim.draw) or judged.claim.formula).split("\n\n")[0].replace("\n", " ")
-    svg = inline_svg(lambda figure: judged.claim.draw(evidence, figure), name=f"{judged.claim.id}-own", label=caption)
-    return Picture(svg, caption)
+    return picture(lambda figure: judged.claim.draw(evidence, figure), caption, size=OWN)
 
 
-def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
-    """The interval against what decides, every seed, and for durations the share of runs still on the way.
+def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
+    """Write every claim's own figure, and those of ``TOGETHER``, as SVG and PNG.
 
-    Args:
-        name: unique on the page.
-        endpoint: what was asked.
-        sample: what the rule judged.
-        verdict: what it said.
+    Returns:
+        The figure's name to its PNG file, or to why it could not be drawn.
     """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    known = {one.claim.id: (one.claim.draw, one.evidence) for one in judged if one.evidence}
+    figures = {name: {name: 1.0} for name in known} | {
+        n: parts for n, parts in TOGETHER.items() if parts.keys() <= known.keys()
+    }
+    told = {}
+    for name, parts in figures.items():
+        try:
+            with matplotlib.rc_context(SETTINGS):
+                figure = Figure(figsize=OWN if len(parts) == 1 else (10.5, 3.4))
+                panels: Any = (
+                    [figure] if len(parts) == 1 else figure.subfigures(1, len(parts), width_ratios=[*parts.values()])
+                )
+                for panel, (draw, evidence) in zip(panels, map(known.__getitem__, parts), strict=True):
+                    draw(evidence, panel)
+                told[name] = str(save(figure, folder / name))
+        except Exception as error:  # a bug in one figure must not cost the others, or the page
+            told[name] = in_one_line(error)
+    return told
+
+
+def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
+    """The interval against what decides, every seed, and for durations the share of runs still on the way."""
     marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
     if effect is not None:
@@ -53,46 +125,38 @@ def endpoint_pictures(name: str, endpoint: Endpoint, sample: Sample, verdict: Ve
             "Shaded: where the estimate has to be for support."
         )
         label = f"Effect {effect.in_words()}"
-        svg = small_svg(
-            lambda figure: draw_interval(effect, marks, figure.subplots()), f"{name}-interval", label, (4.2, 1.7)
+        pictures.append(
+            picture(lambda figure: draw_interval(effect, marks, figure.subplots()), caption, label, (4.2, 1.7))
         )
-        pictures.append(Picture(svg, caption))
-    pictures.append(_seeds_picture(name, endpoint, sample))
+    pictures.append(_seeds_picture(endpoint, sample))
     if sample.times:
-        pictures.append(_survival_picture(name, *sample.times))
+        pictures.append(_survival_picture(*sample.times))
     return pictures
 
 
-def _seeds_picture(name: str, endpoint: Endpoint, sample: Sample) -> Picture:
+def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
     marks = endpoint.rule.marks()
     unit = "steps to the target" if sample.times else "value"
     if endpoint.rule.per_case:
         caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
-        svg = small_svg(
-            lambda figure: draw_errors(sample.arm, marks.values[0][0], figure.subplots()), f"{name}-cases", caption
-        )
-        return Picture(svg, caption)
+        return picture(lambda figure: draw_errors(sample.arm, marks.values[0][0], figure.subplots()), caption)
     if sample.base is None:
         caption = "Every seed's effect; the line is their mean."
-        svg = small_svg(
-            lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), f"{name}-seeds", caption
-        )
-        return Picture(svg, caption)
+        return picture(lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), caption)
     base, always = sample.base, (True,) * len(sample.arm)
     caption = "Every seed: a line joins what is compared with (base) to what the claim is about (arm) at one seed."
     if sample.censored:
         caption += " Hollow points never arrived; they lie at the last step they were watched."
-    svg = small_svg(
+    return picture(
         lambda figure: draw_pairs(
             base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
             observed_arm=sample.observed_arm or always, log=marks.log, ylabel=unit,
         ),
-        f"{name}-seeds", caption, (3.8, 3.0),
+        caption, size=(3.8, 3.0),
     )  # fmt: skip
-    return Picture(svg, caption)
 
 
-def _survival_picture(name: str, base: Times, arm: Times) -> Picture:
+def _survival_picture(base: Times, arm: Times) -> Picture:
     horizon = max(*base.steps, *arm.steps)
     watched = (base.seen_at(horizon), arm.seen_at(horizon))
     reached = ", ".join(
@@ -104,10 +168,4 @@ def _survival_picture(name: str, base: Times, arm: Times) -> Picture:
         f"Kaplan-Meier: the share of runs not at the target yet. Reached it: {reached}. "
         f"Log-rank p {p_words(log_rank_p_value(*watched))}, which ignores the pairing; the verdict does not."
     )
-    svg = small_svg(lambda figure: draw_survival(base, arm, figure.subplots()), f"{name}-survival", caption, (4.2, 3.2))
-    return Picture(svg, caption)
-
-
-def small_svg(draw: Callable[[Figure], object], name: str, label: str, size: tuple[float, float] = (4.2, 3.0)) -> str:
-    """A figure that stands beside others; the arguments of :func:`bnexp.report.svg.inline_svg`."""
-    return inline_svg(draw, name=name, label=label, size=size)
+    return picture(lambda figure: draw_survival(base, arm, figure.subplots()), caption, size=(4.2, 3.2))

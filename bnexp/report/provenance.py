@@ -1,14 +1,31 @@
-"""Where the numbers come from, read off the headers of the runs. No dates: the same records make the same page."""
+"""Where numbers come from: machine, versions and code of the runs, their commands and names, and where the code deviates."""
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bnexp.claims.judge import Judged
+from bnexp.claims.runs import Cell
 from bnexp.records.reader import RunRecord
-from bnexp.report.words import cost_words, counted, seconds_spent
+from bnexp.report.words import cost_words, seconds_spent
+from bnexp.stats.verdict import counted
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+#: Group of a run's config to the folder of the package in which each of its names is a file.
+_FOLDERS = {"model": "models", "norm": "norms", "dataset": "data"}
+
+#: A word with one of these cannot be made part of a comma list without quoting.
+_UNFIT = set(",[]{}()'\" ")
+
+_ROLES = {"own": "reported", "same": "reported, at the same value", "tuning": "tuning, every value tried"}
 
 
 def provenance(judged: Sequence[Judged]) -> list[tuple[str, str]]:
@@ -63,3 +80,121 @@ def _commit(header: dict[str, Any]) -> str:
     if not git:
         return "installed package, no commit"
     return f"commit {git['commit'][:12]}" + ("" if git["clean"] else ", with uncommitted changes")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs that differ in nothing but the seed (and, while tuning, the value tried).
+
+    Attributes:
+        name: arm and what the runs are for.
+        count: how many runs, and which seeds.
+        commands: what does them all; more than one only where they do not fit into one sweep.
+        runs: names of those that are there.
+        num_diverged, num_missing: how many ended so, and how many are not there.
+    """
+
+    name: str
+    count: str
+    commands: tuple[str, ...]
+    runs: tuple[str, ...]
+    num_diverged: int
+    num_missing: int
+
+
+def series(judged: Judged) -> list[Series]:
+    """All series of a claim, in the order of its plan, reported ones first; those of the very same runs once."""
+    groups: dict[tuple[int, str, str], list[Cell]] = {}
+    for cell in judged.runs.cells:
+        groups.setdefault((cell.grid, cell.regime, cell.arm), []).append(cell)
+    ordered = sorted(groups.items(), key=lambda item: (item[0][1] == "tuning", item[0][0]))
+    distinct: dict[frozenset[str], tuple[tuple[int, str, str], list[Cell]]] = {}
+    for key, cells in ordered:
+        distinct.setdefault(frozenset(cell.run_id for cell in cells), (key, cells))
+    return [_series(judged, key, cells) for key, cells in distinct.values()]
+
+
+def _series(judged: Judged, key: tuple[int, str, str], cells: Sequence[Cell]) -> Series:
+    grid, regime, arm = key
+    records = [judged.runs.record(cell) for cell in cells]
+    return Series(
+        name="measurement" if grid == -1 else f"{arm}: {_role(judged, grid, regime, cells[0].value)}",
+        count=f"{counted(len(cells), 'run')}, {seed_words([cell.seed for cell in cells])}",
+        commands=merged([cell.command for cell in cells]),
+        runs=tuple(record.folder.name for record in records if record.complete),
+        num_diverged=sum(record.status == "diverged" for record in records),
+        num_missing=sum(not record.complete for record in records),
+    )
+
+
+def _role(judged: Judged, grid: int, regime: str, value: float | None) -> str:
+    """What runs are for, with the tuned value they use, and which grid they are of where there are several."""
+    grids = judged.claim.grids
+    tuning = grids[grid].tuning if grid < len(grids) else None
+    used = f", {tuning.key}={value:g}" if tuning and value is not None and regime != "tuning" else ""
+    return _ROLES[regime] + used + (f" (grid {grid + 1})" if len(grids) > 1 else "")
+
+
+def merged(commands: Sequence[str]) -> tuple[str, ...]:
+    """Commands that differ in some values as one sweep with comma lists; as they are where that would ask for other runs.
+
+    Example:
+        >>> merged(["bnexp train norm=batch seed=0", "bnexp train norm=batch seed=1"])
+        ('bnexp train norm=batch seed=0,1',)
+        >>> merged(["bnexp train lr=1 seed=0", "bnexp train lr=2 seed=1"])
+        ('bnexp train lr=1 seed=0', 'bnexp train lr=2 seed=1')
+    """
+    different = tuple(dict.fromkeys(commands))
+    words = [command.split(" ") for command in different]
+    if len({len(row) for row in words}) > 1:
+        return different
+    combined, size = [], 1
+    for column in zip(*words, strict=True):
+        choices = list(dict.fromkeys(column))
+        keys = {word.partition("=")[0] for word in choices}
+        values = [word.partition("=")[2] for word in choices]
+        if len(choices) > 1 and (len(keys) > 1 or any(not value or set(value) & _UNFIT for value in values)):
+            return different
+        size *= len(choices)
+        combined.append(choices[0] if len(choices) == 1 else f"{keys.pop()}={','.join(values)}")
+    return (" ".join(combined),) if size == len(different) else different
+
+
+def seed_words(seeds: Sequence[int]) -> str:
+    """Seeds, with runs of neighbours shortened.
+
+    Example:
+        >>> seed_words([3, 0, 1, 2]), seed_words([1000, 1000]), seed_words([0, 2])
+        ('seeds 0 to 3', 'seed 1000', 'seeds 0, 2')
+    """
+    distinct = sorted(set(seeds))
+    if len(distinct) == 1:
+        return f"seed {distinct[0]}"
+    if len(distinct) > 2 and distinct[-1] - distinct[0] == len(distinct) - 1:
+        return f"seeds {distinct[0]} to {distinct[-1]}"
+    return f"seeds {', '.join(map(str, distinct))}"
+
+
+def deviations_of(records: Sequence[RunRecord]) -> list[str]:
+    """One line for each deviation of the models, norms, data and probes that these runs used."""
+    files = {file for record in records for file in _files(record.header.get("config") or {})}
+    return [f"{file}: {text}" for file in sorted(files) for text in deviation_lines(PACKAGE / file)]
+
+
+@cache
+def deviation_lines(file: Path) -> tuple[str, ...]:
+    """The text after each ``Deviation:`` in the docstrings of a source file, on one line; nothing where there is no such file."""
+    if not file.is_file():
+        return ()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = [ast.get_docstring(node) or "" for node in nodes]
+    found = [
+        text for docstring in docstrings for text in re.findall(r"^Deviation: (.+(?:\n(?!\s*\n).+)*)", docstring, re.M)
+    ]
+    return tuple(" ".join(text.split()).replace("``", "") for text in found)
+
+
+def _files(config: dict[str, Any]) -> list[str]:
+    named = [f"{_FOLDERS[group]}/{config[group]['name']}.py" for group in _FOLDERS if group in config]
+    return [*named, *(f"probes/{probe}.py" for probe in config.get("probes") or {})]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from bnexp.claims.base import Tuning
 from bnexp.claims.judge import Judged
 from bnexp.claims.runs import final_accuracy
-from bnexp.figures.random_search import draw_expected_best
-from bnexp.figures.tuning import draw_tuning
-from bnexp.report.pictures import Picture, small_svg
+from bnexp.figures.tuning import draw_expected_best, draw_tuning
+from bnexp.report.pictures import Picture, picture
 from bnexp.stats.random_search import draws_needed, expected_best
 from bnexp.stats.verdict import counted
 
@@ -60,7 +59,7 @@ def tuning_views(judged: Judged) -> list[TuningView]:
     for index, grid in enumerate(judged.claim.grids):
         scores = _scores(judged, index)
         if grid.tuning is not None and scores:
-            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(judged, index, scores)]
+            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(scores)]
             views.append(TuningView(grid.tuning.key, pictures, [_little(arm, runs) for arm, runs in scores.items()]))
     return views
 
@@ -86,31 +85,29 @@ def _little(arm: str, tried: Mapping[float, list[float]]) -> LittleTuning:
 
 def _curve_picture(judged: Judged, index: int, tuning: Tuning, scores: Scores) -> Picture:
     chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
-    svg = small_svg(
+    return picture(
         lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=tuning.key),
-        f"{judged.claim.id}-tuning{index}",
+        _curve_caption(scores, chosen),
         f"Tuning curve of {tuning.key}",
         (4.2, 2.8 + 0.2 * len(scores)),
     )
-    return Picture(svg, _curve_caption(scores, chosen))
 
 
-def _search_picture(judged: Judged, index: int, scores: Scores) -> Picture:
+def _search_picture(scores: Scores) -> Picture:
     most = max(len(tried) for tried in scores.values())
     caption = (
         "How much tuning does each arm need? The best that so many random draws can expect, where a draw is one of the "
         f"arm's tuning runs, any as likely as any other; {counted(most, 'draw')} cost as much as the whole list at one seed. "
         "Exact for these runs (Dodge et al. 2019); the best of noisy runs flatters every arm a little."
     )
-    svg = small_svg(
+    return picture(
         lambda figure: draw_expected_best(
             {arm: _flat(tried) for arm, tried in scores.items()}, figure.subplots(), most_draws=most
         ),
-        f"{judged.claim.id}-search{index}",
+        caption,
         "Expected best accuracy against random draws",
         (4.2, 2.8 + 0.2 * len(scores)),
     )
-    return Picture(svg, caption)
 
 
 def _curve_caption(scores: Scores, chosen: Mapping[str, float | None]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from bnexp.claims.judge import Judged
 from bnexp.stats.intervals import Interval
 from bnexp.stats.verdict import counted
+from bnexp.text import columns
 
 NOT_RUN = "NOT RUN"
 NOT_JUDGED = "NOT JUDGED"
@@ -114,9 +115,7 @@ def verdict_table(judged: Sequence[Judged]) -> str:
     """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
     rows = [claim_row(one) for one in judged]
     table = [HEADINGS, *((one.id, one.outcome, one.effect or "-", one.count or "-", one.word) for one in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return "\n".join([*lines, "", tally([one.outcome for one in rows])])
+    return "\n".join([columns(table), "", tally([one.outcome for one in rows])])
 
 
 def tally(outcomes: Sequence[str]) -> str:

@@ -33,15 +33,20 @@ class Plan:
     """The runs of a reproduction, as far as they are known.
 
     Attributes:
+        claims: what is to be judged.
         budget: what it may cost.
+        runs_dir: where run folders are.
         cells: claim id to its cells.
         jobs: run id to job; claims that need the same run share it.
+        determined: ids of the claims whose reported runs are in the plan.
     """
 
+    claims: Sequence[Claim]
     budget: Budget
     runs_dir: Path
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    determined: set[str] = field(default_factory=set)
 
     def add(self, claim: Claim, cell: Cell, job: Job) -> None:
         """A claim needs a run."""
@@ -61,41 +66,44 @@ class Plan:
         incomplete = {cell.run_id for cells in self.cells.values() for cell in Runs(cells, self.runs_dir).missing()}
         return [job for name, job in self.jobs.items() if name in incomplete]
 
+    def undetermined(self) -> int:
+        """How many reported runs there can be at most of claims that are not tuned yet, before it is known which coincide."""
+        total = 0
+        for claim in self.claims:
+            for _, grid in _grids(claim, self.budget) if claim.id not in self.determined else ():
+                regimes = 2 if grid.tuning and grid.tuning.same_as else 1
+                total += len(_arms(grid)) * regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
+        return total
 
-def plan_tuning(claims: Sequence[Claim], budget: Budget, runs_dir: Path) -> Plan:
-    """Every tuning run and every measurement; what the reported runs of tuned arms will be depends on their outcome."""
-    plan = Plan(budget, runs_dir)
+
+def make_plan(claims: Sequence[Claim], budget: Budget, runs_dir: Path) -> Plan:
+    """Every measurement and tuning run, and the reported runs of the claims whose tuning runs are complete already."""
+    plan = Plan(claims, budget, runs_dir)
     for claim in claims:
         for index, grid in _grids(claim, budget):
             if grid.tuning:
                 for arm, value, seed in itertools.product(_arms(grid), _values(grid, budget), budget.tuning_seeds()):
                     _add_run(plan, claim, grid, index, "tuning", arm, value, seed)
         _add_measurements(plan, claim)
+    add_reported(plan)
     return plan
 
 
-def add_reported(plan: Plan, claims: Sequence[Claim]) -> None:
-    """The reported runs, with each tuned value as the complete tuning runs choose it."""
-    for claim in claims:
+def add_reported(plan: Plan) -> None:
+    """The reported runs of the claims that are tuned by now, with each tuned value as the complete tuning runs choose it."""
+    for claim in plan.claims:
+        if claim.id in plan.determined or not plan.is_tuned(claim):
+            continue
+        plan.determined.add(claim.id)
         for index, grid in _grids(claim, plan.budget):
             seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
             chosen = _choose(plan.runs(claim), grid, index)
-            for arm, (regime, value) in itertools.product(_arms(grid), (("own", None), ("same", None))):
+            for arm, regime in itertools.product(_arms(grid), ("own", "same")):
                 value = _value(grid, chosen, arm, regime)
                 if regime == "same" and not (grid.tuning and grid.tuning.same_as):
                     continue
                 for seed in seeds:
                     _add_run(plan, claim, grid, index, regime, arm, value, seed)
-
-
-def count_reported(claims: Sequence[Claim], budget: Budget) -> int:
-    """How many reported runs there can be at most, before tuning has told which coincide."""
-    total = 0
-    for claim in claims:
-        for _, grid in _grids(claim, budget):
-            regimes = 2 if grid.tuning and grid.tuning.same_as else 1
-            total += len(_arms(grid)) * regimes * grid.num_seeds.get(budget.name, budget.num_seeds)
-    return total
 
 
 def _grids(claim: Claim, budget: Budget) -> Iterator[tuple[int, Grid]]:

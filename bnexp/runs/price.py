@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from bnexp.config.schema import ExperimentConfig
 from bnexp.data.cache import cache_file, resolve_data_dir
 from bnexp.data.official import OFFICIAL, inspect
 from bnexp.errors import UserError
 from bnexp.records.header import processor
-from bnexp.records.reader import RunRecord, find_runs
-from bnexp.runs.plan import Job
+from bnexp.records.reader import find_runs
 
 CALIBRATION_STEPS = 60
 
-#: Start of a run beside its training steps, and, of a kind that was calibrated, also evaluation and records; seconds, on two cores.
+#: Seconds that a run takes besides its training steps: its start, and for a calibrated kind also evaluation and records.
 PER_RUN = 0.5
 
 Kind = tuple[str, str, str, int]
@@ -34,37 +32,34 @@ class Prices:
     per_step: Mapping[Kind, float]
     reasons: Mapping[Kind, str]
 
-    def known(self, job: Job) -> bool:
-        """Whether a training job can be priced."""
-        return job.config is not None and kind(job.config) in self.per_step
+    def known(self, config: ExperimentConfig) -> bool:
+        """Whether a run can be priced."""
+        return kind(config) in self.per_step
 
-    def total(self, jobs: Iterable[Job], num_processes: int) -> float:
-        """Wall-clock seconds for those of ``jobs`` that can be priced, roughly."""
-        configs = [job.config for job in jobs if job.config and self.known(job)]
-        return sum(PER_RUN + config.train.steps * self.per_step[kind(config)] for config in configs) / num_processes
+    def total(self, configs: Iterable[ExperimentConfig], num_processes: int) -> float:
+        """Wall-clock seconds for those runs that can be priced, roughly."""
+        known = [config for config in configs if self.known(config)]
+        return sum(PER_RUN + config.train.steps * self.per_step[kind(config)] for config in known) / num_processes
 
 
 def kind(config: ExperimentConfig) -> Kind:
     """What decides the price of a step, roughly: the images, the model, whether there is a norm, the batch."""
-    return _kind(config.dataset.name, config.model.name, config.norm.name, config.train.batch_size)
+    norm = "none" if config.norm.name == "none" else "norm"
+    return config.dataset.name, config.model.name, norm, config.train.batch_size
 
 
-def _kind(dataset: str, model: str, norm: str, batch_size: int) -> Kind:
-    return dataset, model, "none" if norm == "none" else "norm", batch_size
-
-
-def find_prices(jobs: Sequence[Job], runs_dir: Path, *, dry: bool) -> Prices:
-    """Prices of all kinds of training runs among ``jobs``.
+def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: bool) -> Prices:
+    """Prices of all kinds of runs among ``configs``.
 
     Args:
-        jobs: the plan.
+        configs: the runs.
         runs_dir: where past runs are.
         dry: leave nothing behind, on any disk, and download nothing; then a kind whose data set is not here has no price.
 
     Raises:
         UserError: not ``dry``, and what a run would raise before its first step: no data to be had, say.
     """
-    examples = {kind(job.config): job.config for job in jobs if job.config}
+    examples = {kind(config): config for config in configs}
     measured = _past(runs_dir) if examples else {}
     prices, reasons = {name: measured[name] for name in examples if name in measured}, {}
     for name in examples.keys() - prices.keys():
@@ -92,20 +87,17 @@ def _past(runs_dir: Path) -> dict[Kind, float]:
     here = processor()
     spent: dict[Kind, list[float]] = {}
     for record in find_runs(runs_dir):
-        config = record.header.get("config")
-        if config and record.status == "finished" and _comparable(record.header, here):
-            dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
-            name = _kind(dataset, model, norm, config["train"]["batch_size"])
-            spent.setdefault(name, []).append(_seconds_per_step(record))
+        if record.status == "finished" and record.header.get("threads") == 1:
+            try:
+                config, machine = record.header["config"], record.header["machine"]
+                dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
+                seconds = sum(record.end["seconds"].values()) / record.end["step"]
+                name = (dataset, model, "none" if norm == "none" else "norm", config["train"]["batch_size"])
+            except (KeyError, TypeError, ZeroDivisionError):  # a measurement, or a record of other software
+                continue
+            if machine.get("processor") == here:
+                spent.setdefault(name, []).append(seconds)
     return {name: median(values) for name, values in spent.items()}
-
-
-def _comparable(header: Mapping[str, Any], here: str) -> bool:
-    return header.get("threads") == 1 and header["machine"]["processor"] == here
-
-
-def _seconds_per_step(record: RunRecord) -> float:
-    return sum(record.end["seconds"].values()) / record.end["step"]
 
 
 def _calibrate_dry(config: ExperimentConfig) -> float:

@@ -1,4 +1,4 @@
-"""Carry out a plan: one process a core, one thread each; a failure never stops the rest; killed and repeated, it continues."""
+"""Carry out a plan on all cores, one thread for each process; a failure never stops the rest; killed and repeated, it continues."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from pathlib import Path
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
-from bnexp.config.schema import ExperimentConfig, with_value
-from bnexp.runs.parallel import Ended, attempt, count_side_by_side, in_parallel
-from bnexp.runs.plan import Job, Plan, add_reported, plan_tuning
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a job ended: its run's status, or ``failed`` with the reason."""
-
-    job: Job
-    status: str
-    seconds: float
-    reason: str = ""
+from bnexp.config.schema import with_value
+from bnexp.records.ended import Ended
+from bnexp.records.header import measurement_header
+from bnexp.records.writer import RunWriter
+from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
+from bnexp.runs.many import Asked, attempt, count_side_by_side, in_parallel, in_words, stacks, step_of
+from bnexp.runs.plan import Job, Plan, add_reported
+from bnexp.runs.stop import stoppable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,32 +33,32 @@ class Share:
         return int(job.run_id.rsplit("-", 1)[-1], 16) % self.count == self.index
 
 
-def reproduce(
-    claims: Sequence[Claim], budget: Budget, runs_dir: Path, num_jobs: int, share: Share, tell: Callable[[Done], None]
-) -> tuple[Plan, list[Done]]:
+#: Called as a job ends, with how it ended.
+Tell = Callable[[Job, Ended], None]
+
+
+def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple[Job, Ended]]:
     """Run whatever is missing: first what tunes and measures, then what is reported of the claims whose tuning is complete.
 
     Args:
-        claims: what is to be judged.
-        budget: how much.
-        runs_dir: where run folders are.
+        plan: of the claims; what is reported joins it when it is determined.
         num_jobs: processes at a time.
         share: which of the missing runs are ours.
         tell: called as each job ends.
 
     Returns:
-        The plan with all cells that could be determined, and the jobs that failed.
+        The jobs that have no result, and why.
     """
-    plan = plan_tuning(claims, budget, runs_dir)
-    done = carry_out(plan, num_jobs, share, tell)
-    add_reported(plan, [claim for claim in claims if plan.is_tuned(claim)])
-    done += carry_out(plan, num_jobs, share, tell, tried={one.job.run_id for one in done})
-    return plan, [one for one in done if one.reason]
+    with stoppable():
+        done = carry_out(plan, num_jobs, share, tell)
+        add_reported(plan)
+        done += carry_out(plan, num_jobs, share, tell, tried={job.run_id for job, _ in done})
+    return [(job, ended) for job, ended in done if not ended.complete]
 
 
 def carry_out(
-    plan: Plan, num_jobs: int, share: Share, tell: Callable[[Done], None], tried: Collection[str] = ()
-) -> list[Done]:
+    plan: Plan, num_jobs: int, share: Share, tell: Tell, tried: Collection[str] = ()
+) -> list[tuple[Job, Ended]]:
     """Missing jobs in parallel, then, one after the other, those that must be alone on the machine because they measure time.
 
     Args:
@@ -75,11 +70,11 @@ def carry_out(
     results = []
     together = _groups([job for job in jobs if not _alone(job)], plan, num_jobs)
     for groups, num_processes in ((together, num_jobs), ([[job] for job in jobs if _alone(job)], 1)):
-        tasks = [partial(carry_out_group, group, plan.budget.name, plan.runs_dir) for group in groups]
-        for number, answers in in_parallel(tasks, num_processes):
+        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir)
+        for number, answers in in_parallel(groups, do, num_processes):
             for job, ended in zip(groups[number], answers, strict=True):
-                results.append(Done(job, ended.status, ended.seconds, ended.reason))
-                tell(results[-1])
+                results.append((job, ended))
+                tell(job, ended)
     return results
 
 
@@ -87,15 +82,31 @@ def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path) -> list[En
     """A measurement, or runs that train as one program, in whatever process; an exception becomes a reason."""
     first = jobs[0]
     if first.config is not None:
-        return attempt([(job.config, job.overrides) for job in jobs if job.config])
+        return attempt([Asked(job.config, job.overrides) for job in jobs if job.config])
     start = time.perf_counter()
     try:
-        from bnexp.runs.measure import measure
-
-        record = measure(CLAIMS[first.claim], BUDGETS[budget], first.seed, first.run_id, runs_dir)
+        ended = measure(CLAIMS[first.claim], BUDGETS[budget], first.seed, first.run_id, runs_dir)
     except Exception as error:  # one measurement's bug must not cost the others their turn
-        return [Ended(status="failed", reason=f"{type(error).__name__}: {error}", seconds=time.perf_counter() - start)]
-    return [Ended(status=record.status, folder=str(record.folder), seconds=time.perf_counter() - start)]
+        ended = in_words(error)
+    return [replace(ended, seconds=time.perf_counter() - start)]
+
+
+def measure(claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path) -> Ended:
+    """Carry out a claim's own measurement at a seed, unless its record is complete: a folder, a header and an end as of any run."""
+    assert claim.measurement is not None
+    import torch
+
+    torch.set_num_threads(1)
+    with occupied(runs_dir, run_id) as place:
+        if place.complete:
+            return done_before(place.complete)
+        with told_if_disk_refuses(place.folder):
+            header = measurement_header(run_id=run_id, claim=claim.id, budget=budget.name, seed=seed)
+            writer = RunWriter.begin(place.folder, header)
+            start = time.perf_counter()
+            writer.arrays("measure", claim.measurement.measure(seed, budget.name))
+            writer.end({"status": "finished", "seconds": {"measure": round(time.perf_counter() - start, 3)}})
+    return Ended(status="finished", folder=str(place.folder))
 
 
 def _groups(jobs: Sequence[Job], plan: Plan, num_jobs: int) -> list[list[Job]]:
@@ -104,8 +115,6 @@ def _groups(jobs: Sequence[Job], plan: Plan, num_jobs: int) -> list[list[Job]]:
     trained = [job for job in jobs if job.config is not None]
     if not trained:
         return measurements
-    from bnexp.runs.together import stacks
-
     configs = [job.config for job in settle_compiling(trained, plan) if job.config]
     trained = [replace(job, config=config) for job, config in zip(trained, configs, strict=True)]
     rows = stacks(configs, count_side_by_side(configs, num_jobs))
@@ -117,30 +126,24 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
 
     Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
     """
-    from bnexp.engine.build import import_plugins
+    from bnexp.config.plugins import import_plugins
     from bnexp.engine.step import WORTH_COMPILING, reason_for_eager
 
     steps: Counter[str] = Counter()
     for job in plan.jobs.values():
         if job.config:
-            steps[_network(job.config)] += job.config.train.steps
+            steps[step_of(job.config)] += job.config.train.steps
 
     def settled(job: Job) -> Job:
         config = job.config
         assert config is not None
         import_plugins(config.plugins)
-        worth = steps[_network(config)] >= WORTH_COMPILING and not reason_for_eager(config)
+        worth = steps[step_of(config)] >= WORTH_COMPILING and not reason_for_eager(config)
         if config.execution.compile == "auto" and worth:
             return replace(job, config=with_value(config, "execution.compile", "on"))
         return job
 
     return [settled(job) for job in jobs]
-
-
-def _network(config: ExperimentConfig) -> str:
-    """What a compiled step depends on, as far as a config tells it."""
-    optimizer = with_value(config, "optimizer.lr", 1.0).optimizer
-    return repr((config.model, config.norm, optimizer, config.train.batch_size, config.dataset.name))
 
 
 def _alone(job: Job) -> bool:

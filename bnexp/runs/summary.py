@@ -14,21 +14,21 @@ from bnexp.records.curves import Curve, area_under_curve, time_to_target
 from bnexp.records.ended import Ended
 
 
-def summarize(experiment: Experiment, outcome: Ended, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
     """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run.
 
     Args:
         experiment: at its last step.
-        outcome: how training ended.
+        ended: how training ended.
         curve: validation accuracy.
         seconds: time by part.
     """
     return {
-        "status": outcome.status,
-        "step": outcome.step,
-        "execution": outcome.execution,
-        **({"reason": outcome.reason} if outcome.reason else {}),
-        "test": _test_scores(experiment) if outcome.status == "finished" else None,
+        "status": ended.status,
+        "step": ended.step,
+        "execution": ended.execution,
+        **({"reason": ended.reason} if ended.reason else {}),
+        "test": _test_scores(experiment) if ended.status == "finished" else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},

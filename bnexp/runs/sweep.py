@@ -1,4 +1,4 @@
-"""A sweep: many runs on all cores, or through Hydra and whichever launcher it was given; one failure never stops the rest."""
+"""A sweep: which of its runs are complete, the others on all cores or through Hydra's launcher, and what is told meanwhile."""
 
 from __future__ import annotations
 
@@ -7,111 +7,210 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
+from tqdm import tqdm
 
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
-from bnexp.runs.folder import make_runs_dir, told_if_disk_refuses
-from bnexp.runs.parallel import Ended, attempt, count_processes, count_side_by_side, in_parallel
+from bnexp.records.ended import Ended
+from bnexp.records.reader import RunRecord
+from bnexp.runs.folder import done_before, make_runs_dir, told_if_disk_refuses
+from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, in_parallel, stacks
+from bnexp.runs.stop import stoppable
+
+#: Seconds between two lines about how far a sweep is, where there is no terminal.
+LINE = 10.0
+
+#: More runs than this that were complete already are told in one line.
+MOST_TOLD = 50
 
 
-@dataclass(frozen=True)
-class Row:
-    """One run of a sweep.
+@dataclass
+class Told:
+    """What a sweep tells while it goes on: a line for each run that ends; between them a bar, or a line now and then.
 
     Attributes:
-        overrides: what tells it from the others, and what they share.
-        status: ``finished``, ``diverged``, ``failed`` or ``refused``.
-        skipped: it had been complete before.
-        folder: its record; empty for a refused one.
-        reason: why it failed or was refused, in one line.
+        num_runs: in all.
+        num_steps: of training, of the runs that were not complete.
+        varied: the keys that tell the runs apart.
+        done: runs that have ended.
     """
 
-    overrides: tuple[str, ...]
-    status: str
-    skipped: bool = False
-    folder: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The file that says how each run of a sweep ended, a line each, whichever process writes it."""
-
-    file: Path
     num_runs: int
-    started: float
+    num_steps: int
     varied: tuple[str, ...]
+    done: int = 0
+    _started: float = field(default_factory=time.monotonic)
+    _last_line: float = field(default_factory=time.monotonic)
+    _steps: int = 0
+    _bar: Any = None
 
-    def add(self, overrides: Sequence[str], ended: Ended) -> None:
-        """Write a line to the file, and tell it."""
-        row = Row(tuple(overrides), ended.status, ended.skipped, ended.folder, ended.reason)
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(row)) + "\n")
-        print(self._line(row), file=sys.stderr, flush=True)
-
-    def rows(self) -> list[Row]:
-        """The rows written so far."""
-        rows = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
-        return [Row(**{**row, "overrides": tuple(row["overrides"])}) for row in rows]
-
-    def _line(self, row: Row) -> str:
-        done = len(self.rows())
-        left = (time.time() - self.started) / done * (self.num_runs - done)
-        name = " ".join(override for override in row.overrides if override.split("=")[0] in self.varied)
-        words = row.reason or ("was complete already" if row.skipped else row.status)
-        return f"[{done}/{self.num_runs}] {name}: {words}" + (
-            f"; about {left:.0f} s left" if done < self.num_runs else ""
+    def ended(self, ended: Ended, steps: int = 0) -> None:
+        """A run ended; ``steps`` more of training are done, where nobody else counts them."""
+        self.done += 1
+        self._steps += steps
+        name = " ".join(word for word in ended.overrides if word.split("=")[0].lstrip("+") in self.varied)
+        words = "was complete already" if ended.skipped else ended.status if ended.complete else ended.reason
+        self.line(
+            f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else "")
         )
 
+    def look(self, steps: int) -> None:
+        """All processes have done so many steps together."""
+        self._steps = steps
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self.num_steps,
+                unit="step",
+                unit_scale=True,
+                dynamic_ncols=True,
+                leave=False,
+                disable=True if sys.stderr is None else None,
+            )
+        self._bar.set_description(f"[{self.done}/{self.num_runs}]", refresh=False)
+        self._bar.update(steps - self._bar.n)
+        if self._bar.disable and time.monotonic() - self._last_line > LINE:
+            words = f"{steps:,} of {self.num_steps:,} steps"
+            self.line(f"[{self.done}/{self.num_runs}] {words}{self._left()}")
 
-def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], typed: Sequence[str]) -> list[Row]:
-    """Carry out every run of a sweep; returns a row for each, in the order they ended.
+    def line(self, words: str) -> None:
+        """A line above the bar; a terminal that is gone is no reason to stop."""
+        self._last_line = time.monotonic()
+        try:
+            tqdm.write(words, file=sys.stderr)
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _left(self) -> str:
+        if not self._steps:
+            return ""
+        left = (time.monotonic() - self._started) / self._steps * max(self.num_steps - self._steps, 0)
+        return f"; about {left:.0f} s left"
+
+
+def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], typed: Sequence[str]) -> list[Ended]:
+    """Carry out every run of a sweep; returns how each ended, in that order.
 
     Args:
         configs: the runs, already checked.
         words: what would have to be typed for each run alone.
         typed: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among it is left to Hydra.
+
+    Raises:
+        KeyboardInterrupt: with words that say how far it came.
     """
     overrides = [word for word in typed if not word.startswith("-")]
-    manifest = Manifest(_new_file(Path(configs[0].runs_dir)), len(configs), time.time(), varied_keys(overrides))
+    varied = varied_keys(overrides)
     if any(override.startswith(("hydra/", "hydra.")) for override in overrides):
-        os.environ.setdefault("BNEXP_THREADS", "1")
-        flags = tuple(word for word in typed if word.startswith("-"))
-        run_hydra(["--multirun", *typed], partial(_hydra_job, manifest, flags))
+        return _by_hydra(configs, typed, varied)
+    asked = [Asked(config, tuple(word)) for config, word in zip(configs, words, strict=True)]
+    complete = find_complete(configs)
+    rest = [one for one, record in zip(asked, complete, strict=True) if record is None]
+    remaining = [one.config for one in rest]
+    num_processes = count_processes(remaining, configs[0].execution.jobs)
+    told = Told(len(asked), sum(config.train.steps for config in remaining), varied)
+    if rest:
+        manifest = _manifest(Path(configs[0].runs_dir))
+        processes = f", {num_processes} process{'es' * (num_processes > 1)}, into {configs[0].runs_dir}"
+        told.line(f"{len(asked):,} runs, {len(asked) - len(rest):,} complete{processes}")
+    ended = _told_complete(asked, complete, told)
+    if rest:
+        ended += _carry_out(rest, num_processes, told, manifest)
+    return ended
+
+
+def _told_complete(asked: Sequence[Asked], complete: Sequence[RunRecord | None], told: Told) -> list[Ended]:
+    """The runs that are complete already, told one by one, or in one line where they are many."""
+    ended = [
+        replace(done_before(record), overrides=tuple(one.overrides))
+        for one, record in zip(asked, complete, strict=True)
+        if record
+    ]
+    if len(ended) > MOST_TOLD:
+        told.done = len(ended)
+        told.line(f"[{told.done}/{told.num_runs}] {len(ended):,} runs were complete already")
     else:
-        _on_all_cores(configs, words, manifest)
-    return manifest.rows()
+        for one in ended:
+            told.ended(one)
+    return ended
 
 
-def _on_all_cores(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], manifest: Manifest) -> None:
-    from bnexp.runs.together import stacks
+def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: Path) -> list[Ended]:
+    configs = [one.config for one in rest]
+    groups = [[rest[place] for place in row] for row in stacks(configs, count_side_by_side(configs, num_processes))]
+    ended: list[Ended] = []
+    held: list[Asked] = []
+    try:
+        with stoppable():
+            for number, answers in in_parallel(
+                groups, partial(attempt, show=num_processes == 1), num_processes, told.look
+            ):
+                for one, answer in zip(groups[number], answers, strict=True):
+                    answer = replace(answer, overrides=tuple(one.overrides))
+                    if answer.status == "held":
+                        held.append(one)
+                        continue
+                    ended.append(answer)
+                    _note(manifest, answer)
+                    told.ended(answer, one.config.train.steps if num_processes == 1 else 0)
+            for one in held:
+                told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
+                (answer,) = attempt([one], show=True, wait=True)
+                ended.append(answer)
+                _note(manifest, answer)
+                told.ended(answer, one.config.train.steps)
+    except KeyboardInterrupt as error:
+        done = told.num_runs - len(rest) + sum(one.complete for one in ended)
+        last = str(error) or "the same command continues"
+        raise KeyboardInterrupt(f"{done} of {told.num_runs} runs are complete; {last}") from None
+    finally:
+        told.close()
+    return ended
 
-    num_processes = count_processes(configs, configs[0].execution.jobs)
-    groups = stacks(configs, count_side_by_side(configs, num_processes))
-    asked = [[(configs[place], words[place]) for place in group] for group in groups]
-    tasks = [partial(attempt, group, show=num_processes == 1) for group in asked]
-    for number, answers in in_parallel(tasks, num_processes):
-        for (_, overrides), ended in zip(asked[number], answers, strict=True):
-            manifest.add(overrides, ended)
+
+def _by_hydra(configs: Sequence[ExperimentConfig], typed: Sequence[str], varied: tuple[str, ...]) -> list[Ended]:
+    """Through Hydra and whichever launcher it was given; its jobs, in whatever processes, write to one file."""
+    os.environ.setdefault("BNEXP_THREADS", "1")
+    manifest = _manifest(Path(configs[0].runs_dir))
+    flags = tuple(word for word in typed if word.startswith("-"))
+    run_hydra(["--multirun", *typed], partial(_hydra_job, manifest, len(configs), varied, flags))
+    rows = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())
+    return [Ended(**{**row, "overrides": tuple(row["overrides"])}) for row in rows]
 
 
-def _hydra_job(manifest: Manifest, flags: Sequence[str], config: ExperimentConfig) -> None:
-    """What each of Hydra's jobs does, in whatever process."""
-    overrides = (*flags, *HydraConfig.get().overrides.task)
-    (ended,) = attempt([(config, overrides)], show=True)
-    manifest.add(overrides, ended)
+def _hydra_job(
+    manifest: Path, num_runs: int, varied: tuple[str, ...], flags: Sequence[str], config: ExperimentConfig
+) -> None:
+    """What each of Hydra's jobs does."""
+    from hydra.core.hydra_config import HydraConfig
+
+    (ended,) = attempt([Asked(config, (*flags, *HydraConfig.get().overrides.task))], show=True)
+    _note(manifest, ended)
+    Told(num_runs, 0, varied, done=manifest.read_bytes().count(b"\n") - 1).ended(ended)
 
 
-def _new_file(runs_dir: Path) -> Path:
+def _note(manifest: Path, ended: Ended) -> None:
+    """A line about a run in the sweep's file, whichever process writes it."""
+    with told_if_disk_refuses(manifest), manifest.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(asdict(ended)) + "\n")
+
+
+def _manifest(runs_dir: Path) -> Path:
+    """A new file that will say how each run of a sweep ended, a line each."""
     make_runs_dir(runs_dir)
     folder = runs_dir / "sweeps"
     file = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
-    with told_if_disk_refuses(folder):
+    with told_if_disk_refuses(folder, always=True):
         folder.mkdir(exist_ok=True)
         file.touch()
     return file

@@ -21,7 +21,7 @@ from bnexp.engine.ensemble import Member, train_together
 from bnexp.engine.journal import Journal, Stopwatch
 from bnexp.engine.loop import train
 from bnexp.probes.base import guest
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 #: Evaluations are dense early in a run and leave cold caches to the steps between them; from here on they are rare.
 LATE = 10_000

@@ -174,27 +174,6 @@ def test_each_world_has_its_verdict_at_every_endpoint_and_can_be_drawn(name, wor
     assert figure.axes
 
 
-def test_pinned_moments_says_the_same_from_the_arrays_that_a_copy_of_its_runs_keeps(tmp_path):
-    from bnexp.claims.pinned_moments import kept_arrays
-    from bnexp.records.reader import RunRecord
-
-    rng = np.random.default_rng(0)
-    cells = trained(tmp_path, "pinned_moments", WORLDS["there"])
-    names = [f"hidden{layer}/{point}/unit_sd" for layer in (1, 2) for point in ("pre_norm", "post_norm", "next_input")]
-    for folder in tmp_path.iterdir():
-        np.savez(folder / "probes" / "layer_inputs.npz", **{name: rng.uniform(1, 1.2, (9, 50)) for name in names})
-    whole = judge_claim(CLAIMS["pinned_moments"], "quick", cells, tmp_path)
-    for folder in tmp_path.iterdir():
-        kept = kept_arrays(RunRecord(folder))
-        assert sum(array.size for array in kept.values()) <= 2 * (2 + 9) * 50
-        np.savez(folder / "probes" / "layer_inputs.npz", **kept)
-    thin = judge_claim(CLAIMS["pinned_moments"], "quick", cells, tmp_path)
-    assert whole.evidence is not None
-    assert thin.evidence is not None
-    assert 0 < whole.evidence.samples["sd nearly constant"].arm[0] < 1
-    assert (thin.evidence, thin.verdicts) == (whole.evidence, whole.verdicts)
-
-
 def test_the_normalised_values_stand_still_by_construction_and_are_said_to(tmp_path):
     one = judged(tmp_path, "pinned_moments", WORLDS["noisy"])
     assert one.evidence is not None

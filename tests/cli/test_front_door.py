@@ -12,9 +12,9 @@ import pytest
 
 from bnexp import __version__
 from bnexp.cli.main import COMMANDS, entry
-from bnexp.cli.table import columns
 from bnexp.norms import NORMS
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
+from bnexp.text import columns
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from bnexp import schedule
 from bnexp.cli.table import run_report
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 
 @pytest.fixture

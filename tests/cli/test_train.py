@@ -112,7 +112,8 @@ def test_a_sweep_ends_with_one_table_best_arms_first_and_seeds_together(bnexp, s
 
 
 def test_progress_of_a_sweep_is_told_on_standard_error(bnexp, small):
-    lines = bnexp("train", *small, "seed=0,1").err.splitlines()
+    first, *lines = bnexp("train", *small, "seed=0,1").err.splitlines()
+    assert first == "2 runs, 0 complete, 1 process, into runs"
     assert [line.split(";")[0] for line in lines] == ["[1/2] seed=0: finished", "[2/2] seed=1: finished"]
     again = bnexp("train", *small, "seed=0,1")
     assert again.code == 0

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from bnexp.config.compose import compose
-from bnexp.engine import ensemble, loop
+from bnexp.engine import ensemble
 from bnexp.engine.build import build
 from bnexp.engine.ensemble import StackedStep, next_batch
 from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
 from bnexp.engine.step import train_step
 from bnexp.records.reader import RunRecord
-from bnexp.runs import together
-from bnexp.runs.execute import Result, RunFailed, execute
-from bnexp.runs.together import execute_together, stacks
+from bnexp.runs import run as running
+from bnexp.runs.many import execute_together, stacks
+from bnexp.runs.run import execute
 
 #: Side by side the sums of a matrix product may come in another order.
 CLOSE = {"rtol": 2e-3, "atol": 2e-4}
@@ -35,7 +35,7 @@ def side_by_side(make):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")  # vmap, of some norms
             answers = execute_together([(make(*words), words) for words in rows])
-        assert all(isinstance(answer, Result) for answer in answers), answers
+        assert all(answer.complete for answer in answers), answers
         return [answer.record for answer in answers]
 
     return carry_out
@@ -182,8 +182,8 @@ def test_a_failure_is_written_into_every_record_of_the_program(make, monkeypatch
 
     monkeypatch.setattr(ensemble, "next_batch", burst)
     answers = execute_together([(make(f"seed={seed}"), ()) for seed in range(2)])
-    assert all(isinstance(answer, RunFailed) and answer.reason == "RuntimeError: burst" for answer in answers)
-    assert all(RunRecord(answer.folder).status == "failed" for answer in answers)
+    assert all(answer.status == "failed" and answer.reason == "RuntimeError: burst" for answer in answers)
+    assert all(answer.record.status == "failed" for answer in answers)
 
 
 def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monkeypatch, tmp_path, without_clock):
@@ -197,7 +197,7 @@ def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monke
         return real(experiments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(running, "CHECKPOINT_SECONDS", -1)
         patch.setattr(ensemble, "next_batch", stop)
         with pytest.raises(KeyboardInterrupt):
             execute_together([(make(*row), ()) for row in rows])
@@ -209,14 +209,14 @@ def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monke
 
 def test_a_checkpoint_of_one_run_does_not_hold_the_others(make, monkeypatch):
     sizes = []
-    real = together.Recording.save
+    real = running.Recording.save
 
     def spy(self, step):
         real(self, step)
         sizes.append((self.folder / "checkpoint.pt").stat().st_size)
 
-    monkeypatch.setattr(together.Recording, "save", spy)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(running.Recording, "save", spy)
+    monkeypatch.setattr(running, "CHECKPOINT_SECONDS", -1)
     execute(make("seed=9"), show=False)
     single = max(sizes)
     sizes.clear()

@@ -11,7 +11,7 @@ from bnexp.engine.build import build, load_data
 from bnexp.engine.ensemble import StackedStep, next_batch
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.step import train_step
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 pytestmark = [
     pytest.mark.slow,

@@ -25,7 +25,7 @@ from bnexp.engine.step import pick_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.norms.factory import NORMS, norm_factory
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 CPU = torch.device("cpu")
 CNN = ("model=cnn", "model.width=4", "optimizer.lr=0.05", "device=cpu")

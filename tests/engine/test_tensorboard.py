@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from bnexp.engine.tensorboard import MAX_POINTS, METRICS, TensorBoardSink, hyperparameters
 from bnexp.probes.base import Observation
-from bnexp.runs.execute import execute
+from bnexp.runs.run import execute
 
 
 def read(folder) -> EventAccumulator:

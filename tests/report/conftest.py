@@ -16,7 +16,7 @@ from bnexp.claims.runs import Cell, cells_file, write_cells
 from bnexp.records.curves import Duration, time_to_target
 from bnexp.records.writer import RunWriter
 from bnexp.registry import Registry
-from bnexp.report.build import Written, build, gather
+from bnexp.report.page import Written, build, gather
 from bnexp.stats.rules import Difference, Equivalence, Exact, Scaling
 
 STEPS = (0, 50, 100, 200, 400, 800)

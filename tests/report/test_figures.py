@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.figures.intervals import draw_interval
-from bnexp.figures.random_search import draw_expected_best
-from bnexp.figures.seeds import draw_errors, draw_pairs, draw_values
+from bnexp.figures.curves import draw_arms, draw_tracks
+from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_survival, draw_values
 from bnexp.figures.style import plain_log_axis
-from bnexp.figures.survival import draw_survival
-from bnexp.figures.tuning import draw_tuning
-from bnexp.report.svg import inline_svg
+from bnexp.figures.tuning import draw_expected_best, draw_tuning
+from bnexp.records.curves import Curve
 from bnexp.stats.intervals import Interval
 from bnexp.stats.survival import Times
 from bnexp.stats.verdict import Marks
@@ -114,15 +112,6 @@ def test_an_unknown_ratio_can_be_drawn(ax):
     assert points(ax, ">")
 
 
-def test_a_figure_in_a_page_keeps_no_style_metadata_or_foreign_id():
-    rng = np.random.default_rng(0)
-    svg = inline_svg(lambda figure: figure.subplots().plot(rng.normal(size=9)), name="one", label='"quoted" <b>')
-    assert svg.startswith('<svg role="img" aria-label="&quot;quoted&quot; &lt;b&gt;" viewBox=')
-    assert "<style" not in svg
-    assert "<metadata" not in svg
-    assert all(part.startswith("one-") for part in svg.replace('id="', "\0").split("\0")[1:])
-
-
 def test_the_expected_best_of_each_arm_rises_from_its_mean(ax):
     draw_expected_best({"norm=none": [0.0, 1.0], "norm=batch": [0.5, 0.5]}, ax, most_draws=3)
     assert points(ax, "s") == [(1, 0.5), (2, 0.75), (3, 0.875)]
@@ -145,3 +134,52 @@ def test_a_logarithmic_axis_counts_in_plain_numbers(ax, values, labels):
 def test_an_axis_with_a_value_at_zero_stays_linear(ax):
     plain_log_axis(ax, [0, 100])
     assert ax.get_yscale() == "linear"
+
+
+class Run:
+    """What a figure asks of a record."""
+
+    def __init__(self, *values, steps=(0, 10, 100), status="finished"):
+        self.status, self._curve = status, Curve(steps, values, steps)
+
+    def curve(self, _):
+        return self._curve
+
+
+def test_arms_show_mean_and_range_of_their_seeds_and_count_what_diverged(ax):
+    lost = Run(0.1, None, steps=(0, 10), status="diverged")
+    draw_arms(
+        {"without BN": [Run(0.1, 0.5, 0.9), Run(0.1, 0.7, 0.94), lost], "with BN": [Run(0.2, 0.8, 0.95)]},
+        ax,
+        target=0.93,
+    )
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "without BN (n=2, 1 diverged)",
+        "with BN (n=1)",
+    ]
+    assert ax.get_lines()[0].get_ydata() == pytest.approx([0.1, 0.6, 0.92])
+    assert ax.get_xlim() == (10, 100)  # neither negative steps nor those before anything is learnt
+    assert ax.get_ylim() == (0.7, 1.0)
+    assert "target 0.930" in [text.get_text() for text in ax.texts]
+
+
+def test_arms_that_hardly_learn_or_all_diverge_can_be_drawn(ax):
+    draw_arms({"without BN": [Run(0.1, 0.1, 0.2)], "with BN": [Run(None, None, None, status="diverged")]}, ax)
+    assert ax.get_ylim()[0] < 0.2
+
+
+def test_arms_evaluated_at_different_steps_have_no_mean(ax):
+    with pytest.raises(ValueError, match="not evaluated at the same steps"):
+        draw_arms({"without BN": [Run(0.1, 0.5, 0.9), Run(0.1, 0.5, 0.9, steps=(0, 10, 99))]}, ax)
+
+
+def test_tracks_are_drawn_from_step_0_on_and_named_at_their_ends(ax):
+    quantiles_TUQ = np.arange(12.0).reshape(2, 2, 3)
+    draw_tracks(np.array([0, 50]), quantiles_TUQ, ax, unit=1, color="k")
+    assert [list(line.get_ydata()) for line in ax.get_lines()] == [[3, 9], [4, 10], [5, 11]]
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [
+        ("15 %", (50, 9)),
+        ("50 %", (50, 10)),
+        ("85 %", (50, 11)),
+    ]
+    assert ax.get_xlim() == (0, 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bnexp.errors import UserError
-from bnexp.report.markdown import BEGIN, END, is_stale, markdown_table, replace_table
+from bnexp.report.page import BEGIN, END, is_stale, markdown_table, replace_table
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from bnexp.report.series import merged, seed_words, series
+from bnexp.report.provenance import merged, seed_words, series
 
 
 def expanded(command: str) -> set[str]:
@@ -20,14 +20,14 @@ def expanded(command: str) -> set[str]:
 
 def test_each_series_expands_to_the_commands_of_its_runs(world):
     judged = world.of("speed")
-    told = series(judged, world.written.page.parent)
+    told = series(judged)
     asked = {one for entry in told for command in entry.commands for one in expanded(command)}
     assert asked == {cell.command for cell in judged.runs.cells}
     assert all(len(entry.commands) == 1 for entry in told)
 
 
 def test_series_are_one_for_each_arm_and_purpose_and_reported_ones_come_first(world):
-    told = [(one.name, one.count, one.num_diverged) for one in series(world.of("speed"), world.written.page.parent)]
+    told = [(one.name, one.count, one.num_diverged) for one in series(world.of("speed"))]
     assert told == [
         ("norm=none: reported, optimizer.lr=0.1", "8 runs, seeds 0 to 7", 0),
         ("norm=batch: reported, optimizer.lr=1", "8 runs, seeds 0 to 7", 0),
@@ -37,9 +37,9 @@ def test_series_are_one_for_each_arm_and_purpose_and_reported_ones_come_first(wo
     ]
 
 
-def test_runs_that_are_not_there_are_counted_and_not_linked(world):
-    absent = next(one for one in series(world.of("missing"), world.written.page.parent) if one.num_missing)
-    assert (absent.num_missing, absent.folders) == (3, {})
+def test_runs_that_are_not_there_are_counted_and_not_named(world):
+    absent = next(one for one in series(world.of("missing")) if one.num_missing)
+    assert (absent.num_missing, absent.runs) == (3, ())
 
 
 @pytest.mark.parametrize(

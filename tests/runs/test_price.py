@@ -13,14 +13,13 @@ from bnexp.errors import UserError
 from bnexp.records.header import processor
 from bnexp.records.writer import RunWriter
 from bnexp.runs import price as pricing
-from bnexp.runs.plan import Job
 from bnexp.runs.price import find_prices, kind
 
 
 @pytest.fixture
 def job(make):
-    """``job("norm=layer")``: the small run as a job of a plan."""
-    return lambda *words: Job(run_id="x", claim="tiny", seed=0, config=make(*words))
+    """``job("norm=layer")``: the config of the small run."""
+    return lambda *words: make(*words)
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def past_run(tmp_path, job):
     def write(name: str, seconds: float, *, status: str = "finished", threads: int = 1, machine: str | None = None):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        config = job().config
+        config = job()
         groups = {group: {"name": getattr(config, group).name} for group in ("dataset", "model", "norm")}
         header = {
             "config": {**groups, "train": {"batch_size": config.train.batch_size}},
@@ -53,7 +52,7 @@ def test_past_runs_of_the_kind_say_what_a_step_costs(tmp_path, job, past_run):
     for name, seconds in (("a", 10.0), ("b", 20.0), ("c", 90.0)):
         past_run(name, seconds)
     prices = find_prices([job()], tmp_path / "runs", dry=True)
-    assert prices.per_step[kind(job().config)] == pytest.approx(2.0)
+    assert prices.per_step[kind(job())] == pytest.approx(2.0)
     assert prices.total([job()] * 4, 2) == pytest.approx(4 * (pricing.PER_RUN + 30 * 2.0) / 2)
 
 
@@ -62,7 +61,7 @@ def test_runs_of_other_machines_more_threads_or_no_end_say_nothing(tmp_path, job
     past_run("elsewhere", 10.0, machine="another processor")
     past_run("threaded", 10.0, threads=2)
     past_run("diverged", 10.0, status="diverged")
-    assert find_prices([job()], tmp_path / "runs", dry=True).per_step == {kind(job().config): 0.5}
+    assert find_prices([job()], tmp_path / "runs", dry=True).per_step == {kind(job()): 0.5}
 
 
 def test_each_kind_is_calibrated_once_and_by_real_steps(tmp_path, job):
@@ -72,20 +71,14 @@ def test_each_kind_is_calibrated_once_and_by_real_steps(tmp_path, job):
     assert all(0 < seconds < 1 for seconds in prices.per_step.values())
 
 
-def test_measurements_have_no_price(tmp_path):
-    prices = find_prices([Job(run_id="x", claim="tiny", seed=0)], tmp_path, dry=True)
-    assert (dict(prices.per_step), dict(prices.reasons)) == ({}, {})
-    assert prices.total([Job(run_id="x", claim="tiny", seed=0)], 1) == 0
-
-
 def test_a_kind_whose_data_is_not_here_has_a_reason_and_the_others_a_price(tmp_path, job, monkeypatch):
     monkeypatch.setattr(pricing, "_calibrate", lambda _: 0.5)
-    config = job().config
+    config = job()
     elsewhere = replace(config, data_dir=str(tmp_path / "data"))
     official, made_of_it = (
         replace(config.dataset, name=name, options=o) for name, o in (("mnist", {}), ("inked", {"of": "mnist"}))
     )
-    mnist, inked = (replace(job(), config=replace(elsewhere, dataset=dataset)) for dataset in (official, made_of_it))
+    mnist, inked = (replace(elsewhere, dataset=dataset) for dataset in (official, made_of_it))
     prices = find_prices([job(), mnist, inked], tmp_path / "runs", dry=True)
     assert (prices.known(job()), prices.known(mnist), prices.known(inked)) == (True, False, False)
     said = "their data is not on this machine\n  got: mnist\n  try: bnexp data fetch mnist, or bnexp data import PATH"
@@ -112,7 +105,7 @@ def test_a_layer_that_breaks_leaves_its_kind_without_a_price_and_stops_nothing(t
     monkeypatch.setattr(torch.nn.BatchNorm1d, "forward", lambda self, x: broken(self, x) if self.training else x)
     prices = find_prices([job(), job("norm=none")], tmp_path / "runs", dry=False)
     assert (prices.known(job()), prices.known(job("norm=none"))) == (False, True)
-    assert prices.reasons[kind(job().config)] == "RuntimeError: a plugin's bug"
+    assert prices.reasons[kind(job())] == "RuntimeError: a plugin's bug"
 
 
 def test_a_dry_run_tells_plan_and_price_and_leaves_nothing_behind(bnexp, monkeypatch, tmp_path):

@@ -11,35 +11,41 @@ from bnexp.claims.base import BUDGETS
 from bnexp.cli.main import run
 from bnexp.config.compose import compose
 from bnexp.config.identity import run_id
-from bnexp.runs.plan import plan_tuning
+from bnexp.runs.plan import make_plan
 from bnexp.runs.reproduce import Share
 
 TRAINED = ("fig1_speed", "input_normalization", "hidden_normalization", "minibatch_noise")
 
 
-def plan(tmp_path, *names: str, budget: str = "quick"):
-    return plan_tuning([CLAIMS[name] for name in names], BUDGETS[budget], tmp_path / "runs")
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """The plan of all claims at a quick budget, and that making it creates nothing."""
+    folder = tmp_path_factory.mktemp("plan")
+    made = make_plan([CLAIMS[name] for name in CLAIMS], BUDGETS["quick"], folder / "runs")
+    assert not list(folder.iterdir())
+    return made
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_command_of_a_cell_gives_the_run_of_that_cell(name, tmp_path):
-    cells = [cell for cell in plan(tmp_path, name).cells[name] if cell.grid >= 0]
+def test_the_command_of_a_cell_gives_the_run_of_that_cell(name, plan):
+    cells = [cell for cell in plan.cells[name] if cell.grid >= 0]
     for cell in (cells[0], cells[-1]):
         overrides = shlex.split(cell.command)[2:]
         assert run_id(compose(overrides)) == cell.run_id
 
 
-def test_claims_that_need_the_same_run_share_it(tmp_path):
-    alone = plan(tmp_path, "fig1_speed")
-    shared = plan(tmp_path, "fig1_speed", "fig1_accuracy", "fig1_stability", "pinned_moments")
-    assert set(alone.jobs) == set(shared.jobs)
-    assert len(shared.cells) == 4
+def test_claims_that_need_the_same_run_share_it(plan):
+    alone, *others = (
+        {cell.run_id for cell in plan.cells[name]}
+        for name in ("fig1_speed", "fig1_accuracy", "fig1_stability", "pinned_moments")
+    )
+    assert all(alone == other for other in others)
+    assert len(plan.jobs) < sum(map(len, plan.cells.values()))
 
 
-def test_every_arm_gets_the_same_tuning_budget_on_seeds_that_are_not_reported(tmp_path):
+def test_every_arm_gets_the_same_tuning_budget_on_seeds_that_are_not_reported(plan):
     for name in TRAINED:
-        made = plan(tmp_path, name)
-        cells = [cell for cell in made.cells[name] if cell.regime == "tuning"]
+        cells = [cell for cell in plan.cells[name] if cell.regime == "tuning"]
         for grid in {cell.grid for cell in cells}:
             arms = {cell.arm for cell in cells if cell.grid == grid}
             tried = [{(c.value, c.seed) for c in cells if (c.grid, c.arm) == (grid, arm)} for arm in arms]
@@ -47,16 +53,16 @@ def test_every_arm_gets_the_same_tuning_budget_on_seeds_that_are_not_reported(tm
         assert min(cell.seed for cell in cells) >= 1000
 
 
-def test_planning_creates_nothing(tmp_path):
-    plan(tmp_path, *CLAIMS)
-    assert not list(tmp_path.iterdir())
+def test_what_is_reported_is_determined_only_where_nothing_has_to_be_tuned_first(plan):
+    assert "fig1_speed" not in plan.determined
+    assert "algorithm_1" in plan.determined
+    assert plan.undetermined() > 0
 
 
-def test_shares_cover_every_job_once(tmp_path):
-    jobs = list(plan(tmp_path, *TRAINED).jobs.values())
+def test_shares_cover_every_job_once(plan):
     shares = [Share(index=index, count=3) for index in range(3)]
-    assert all(sum(share.has(job) for share in shares) == 1 for job in jobs)
-    assert all(any(share.has(job) for job in jobs) for share in shares)
+    assert all(sum(share.has(job) for share in shares) == 1 for job in plan.jobs.values())
+    assert all(any(share.has(job) for job in plan.jobs.values()) for share in shares)
 
 
 @pytest.mark.slow

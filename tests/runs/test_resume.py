@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from bnexp.engine import loop
 from bnexp.engine import step as stepping
 from bnexp.records.reader import RunRecord
-from bnexp.runs.execute import execute
+from bnexp.records.writer import RunWriter
+from bnexp.runs import run as running
+from bnexp.runs.run import execute
 
 CLOCK = {"seconds": 0, "peak_memory_mb": 0}
 
@@ -71,7 +74,7 @@ def interrupted(monkeypatch):
             return real(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+            patch.setattr(running, "CHECKPOINT_SECONDS", -1)
             patch.setattr(stepping, "train_step", step)
             with pytest.raises(KeyboardInterrupt):
                 execute(config)
@@ -110,7 +113,7 @@ def test_a_run_without_a_checkpoint_starts_again_in_its_folder(make, folder, unb
 
 
 def test_time_spent_before_the_checkpoint_counts(make, folder):
-    state = torch.load(folder / "checkpoint.pt", weights_only=False)
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert state["step"] == 7
     state["spent"]["train"] += 100
     torch.save(state, folder / "checkpoint.pt")
@@ -120,28 +123,102 @@ def test_time_spent_before_the_checkpoint_counts(make, folder):
     assert seconds[7] < 100 < seconds[8]
 
 
-def test_a_finished_run_has_no_checkpoint_left(make, folder):
-    assert (folder / "checkpoint.pt").exists()
-    execute(make())
-    assert not (folder / "checkpoint.pt").exists()
+def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_from_there(
+    bnexp, small, monkeypatch, unbroken, same_record, tmp_path
+):
+    real, count = stepping.train_step, iter(range(1, 10**6))
 
+    def step(*arguments):
+        if next(count) == 8:
+            sigterm()
+        return real(*arguments)
 
-def test_an_interrupted_command_says_so_and_has_its_own_exit_code(bnexp, small, monkeypatch):
-    monkeypatch.setattr(stepping, "train_step", lambda *_: sigterm())
-    answer = bnexp("train", *small)
+    with monkeypatch.context() as patch:
+        patch.setattr(stepping, "train_step", step)
+        answer = bnexp("train", *small)
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err.endswith("\ninterrupted; the same command continues where it left off\n")
-    monkeypatch.undo()
+    assert answer.err.endswith("\ninterrupted; the same command continues from step 8\n")
+    again = bnexp("train", *small)
+    assert again.code == 0
+    assert ": continues from step 8\n" in again.err
+    (folder,) = [path.parent for path in tmp_path.glob("runs/*/run.json")]
+    same_record(RunRecord(folder), unbroken())
+
+
+def test_told_twice_it_stops_at_once_from_its_last_checkpoint(bnexp, small, monkeypatch):
+    monkeypatch.setattr(stepping, "train_step", lambda *_: (sigterm(), sigterm()))
+    answer = bnexp("train", *small)
+    assert (answer.code, answer.err) == (130, "\ninterrupted; the same command starts it again\n")
+
+
+class Payload:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+def saved(state: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("how", ["empty", "torn", "another file", "another object"])
+def test_a_checkpoint_that_cannot_be_used_is_said_and_the_run_starts_anew(
+    make, folder, unbroken, same_record, capsys, how
+):
+    file = folder / "checkpoint.pt"
+    content = file.read_bytes()
+    other = {
+        "empty": b"",
+        "torn": content[: len(content) // 2],
+        "another file": b"x",
+        "another object": saved({"step": 3}),
+    }
+    file.write_bytes(other[how])
+    ended = execute(make())
+    assert f"{folder}: checkpoint.pt cannot be used; the run starts anew" in capsys.readouterr().err
+    assert ended.record.folder == folder
+    same_record(ended.record, unbroken())
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["a pickle", "inside a checkpoint"])
+def test_nothing_in_a_run_folder_is_executed(make, folder, tmp_path, whole):
+    file, mark = folder / "checkpoint.pt", tmp_path / "mark"
+    state = torch.load(file, weights_only=True)
+    file.write_bytes(pickle.dumps(Payload(mark)) if whole else saved({**state, "probes": Payload(mark)}))
+    assert execute(make()).status == "finished"
+    assert not mark.exists()
+
+
+def test_a_record_that_lost_events_is_never_padded(make, folder, unbroken, same_record, capsys):
+    os.truncate(folder / "events.jsonl", 100)
+    ended = execute(make())
+    assert "events.jsonl is shorter than it was at the checkpoint; the run starts anew" in capsys.readouterr().err
+    same_record(ended.record, unbroken())
+
+
+def test_the_end_is_on_disk_before_the_checkpoint_goes(make, folder, monkeypatch):
+    seen = []
+    real = RunWriter.end
+    monkeypatch.setattr(RunWriter, "end", lambda *a: (seen.append((folder / "checkpoint.pt").exists()), real(*a)))
+    execute(make())
+    assert seen == [True]
+    assert not (folder / "checkpoint.pt").exists()
 
 
 RUNNER = """
 import sys, time
 from bnexp.cli.main import run
-from bnexp.engine import loop
 from bnexp.engine import step as stepping
+from bnexp.runs import run as running
 
 real = stepping.train_step
-loop.CHECKPOINT_SECONDS = -1
+running.CHECKPOINT_SECONDS = -1
 stepping.train_step = lambda *arguments: (time.sleep(0.02), real(*arguments))[1]
 sys.exit(run(sys.argv[1:]))
 """

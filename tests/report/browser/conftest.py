@@ -77,11 +77,11 @@ class Page:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def requests(self) -> list[str]:
-        """Every address asked for since the load began."""
+        """Every address asked for since the load began; what the page holds itself, as data, is not asked for."""
         asked = (
             event["params"]["request"] for event in self.events if event.get("method") == "Network.requestWillBeSent"
         )
-        return [request["url"] for request in asked]
+        return [request["url"] for request in asked if not request["url"].startswith("data:")]
 
     def complaints(self) -> list[dict[str, Any]]:
         """Errors and warnings of the console, exceptions of scripts."""

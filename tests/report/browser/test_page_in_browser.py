@@ -32,8 +32,12 @@ def test_a_complaint_and_a_request_would_be_seen(browser, tmp_path):
 def test_there_is_a_section_for_every_claim_with_its_figures_drawn(browser, address, world):
     browser.load(address, width=PROJECTOR)
     assert browser.evaluate("document.querySelectorAll('section.claim').length") == len(world.judged)
-    empty = "[...document.querySelectorAll('figure svg')].filter(s => s.getBoundingClientRect().height < 40).length"
-    assert browser.evaluate(empty) == 0
+    figures = "[...document.querySelectorAll('figure img')]"
+    assert browser.evaluate(f"{figures}.length") > 20
+    undrawn = (
+        f"{figures}.filter(i => !i.complete || i.naturalWidth === 0 || i.getBoundingClientRect().height < 40).length"
+    )
+    assert browser.evaluate(undrawn) == 0
 
 
 @pytest.mark.parametrize("width", [SMALL_PHONE, PHONE, 768, PROJECTOR])
@@ -49,9 +53,9 @@ def test_the_page_never_scrolls_sideways(browser, address, width):
 def test_the_words_of_figures_can_be_read_on_a_phone(browser, address):
     """The size a 9-point label has after the figure was made as narrow as the phone."""
     browser.load(address, width=PHONE)
-    scale = "s => s.getBoundingClientRect().width / s.viewBox.baseVal.width"
-    smallest = browser.evaluate(f"Math.min(...[...document.querySelectorAll('.pictures svg')].map({scale}))")
-    assert 9 * smallest > 8
+    scale = "i => i.getBoundingClientRect().width / Number(i.getAttribute('width'))"
+    smallest = browser.evaluate(f"Math.min(...[...document.querySelectorAll('.pictures img')].map({scale}))")
+    assert 12 * smallest > 8  # 9 points are 12 pixels
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -1,0 +1,173 @@
+"""One endpoint: its effect with the interval on a line, every seed as a point, and the share of runs that are not at a target yet.
+
+Legend: S seeds, K cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnexp.figures.style import COLORS, plain_log_axis
+from bnexp.stats.intervals import Interval
+from bnexp.stats.survival import Times, survival_curve
+from bnexp.stats.verdict import Marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
+
+#: Below the resolution of float64, where an error of exactly 0 is drawn on a logarithmic axis.
+FLOOR = 1e-17
+
+#: More would make a page heavy without showing more.
+MOST_POINTS = 400
+
+#: Seeds stand beside each other, first on the left, so that equal ones do not hide each other.
+SPREAD = 0.12
+
+
+def draw_interval(effect: Interval, marks: Marks, ax: Axes) -> Axes:
+    """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded."""
+    ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, marks.log)]
+    left, right = _limits([*ends, *(value for value, _ in marks.values)], marks.log)
+    ax.axvspan(max(marks.zone[0], left), min(marks.zone[1], right), color=ZONE, linewidth=0)
+    _draw_marks(marks, ax, left, right)
+    low, high = (end if _drawable(end, marks.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
+    ax.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="butt")
+    for end, edge, marker in ((effect.low, left, "<"), (effect.high, right, ">")):
+        open_ended = not _drawable(end, marks.log)
+        ax.plot(
+            [edge if open_ended else end], [0], marker if open_ended else "|", color=INK, markersize=9, clip_on=False
+        )
+    if _drawable(effect.estimate, marks.log):
+        ax.plot([effect.estimate], [0], "o", color=INK, markersize=8)
+    ax.set(ylim=(-0.9, 2.1), yticks=[], xscale="log" if marks.log else "linear", xlim=(left, right))
+    ax.spines["left"].set_visible(False)
+    ax.grid(False)
+    if marks.log:
+        _plain_ticks(ax, left, right)
+    return ax
+
+
+def _draw_marks(marks: Marks, ax: Axes, left: float, right: float) -> None:
+    """Dotted lines with their words, one above the other however near they are, each on the side with more room."""
+    middle = math.sqrt(left * right) if marks.log else (left + right) / 2
+    for index, (value, word) in enumerate(marks.values):
+        ax.axvline(value, color=QUIET, linewidth=1, linestyle=":")
+        side, shift = ("left", 3) if value < middle else ("right", -3)
+        ax.annotate(word, (value, 0.98 - 0.17 * index), xycoords=("data", "axes fraction"), xytext=(shift, 0),
+                    textcoords="offset points", color=QUIET, fontsize=8.5, ha=side, va="top")  # fmt: skip
+
+
+def _drawable(value: float, log: bool) -> bool:
+    return math.isfinite(value) and not (log and value <= 0)
+
+
+def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
+    """From the least to the greatest value, with a tenth of the way added on both sides."""
+    low, high = (math.log(end) if log else end for end in (min(values), max(values)))
+    width = (high - low) or 1.0
+    left, right = low - 0.1 * width, high + 0.1 * width
+    return (math.exp(left), math.exp(right)) if log else (left, right)
+
+
+def _plain_ticks(ax: Axes, left: float, right: float) -> None:
+    """Ratios as people say them: 1.2, 2, 10; not as powers."""
+    from matplotlib.ticker import MaxNLocator
+
+    powers = range(math.floor(math.log10(left)), math.ceil(math.log10(right)) + 1)
+    for steps in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**power for power in powers for step in steps if left <= step * 10.0**power <= right]
+        if len(ticks) <= 7:
+            break
+    if len(ticks) < 4:
+        ticks = [float(tick) for tick in MaxNLocator(5).tick_values(left, right) if left <= tick <= right]
+    ax.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def draw_pairs(
+    base_S: Sequence[float],
+    arm_S: Sequence[float],
+    ax: Axes,
+    *,
+    observed_base: Sequence[bool],
+    observed_arm: Sequence[bool],
+    log: bool,
+    ylabel: str,
+) -> Axes:
+    """One line a seed from the side compared with to the side the claim is about; hollow points were cut off (censored)."""
+    shift_S = np.linspace(-SPREAD, SPREAD, len(arm_S))
+    for shift, base, arm in zip(shift_S, base_S, arm_S, strict=True):
+        ax.plot([shift, 1 + shift], [base, arm], color="#9aa5b1", linewidth=0.9, zorder=1)
+    sides = ((0, base_S, observed_base, COLORS["none"], "s"), (1, arm_S, observed_arm, COLORS["batch"], "o"))
+    for place, values, observed, color, marker in sides:
+        for shift, value, there in zip(shift_S, values, observed, strict=True):
+            face = color if there else "white"
+            ax.plot([place + shift], [value], marker, color=color, markerfacecolor=face, markersize=5.5, zorder=2)
+    ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)
+    ax.set_xticklabels([f"base\n(n={len(base_S)})", f"arm\n(n={len(arm_S)})"])
+    if log:
+        plain_log_axis(ax, (*base_S, *arm_S))
+    return ax
+
+
+def draw_values(values_S: Sequence[float], ax: Axes, *, ylabel: str) -> Axes:
+    """One point a seed in the order of seeds, the mean as a line."""
+    ax.plot(range(len(values_S)), values_S, "o", color=COLORS["batch"], markersize=5.5)
+    ax.axhline(float(np.mean(values_S)), color="#555555", linewidth=1, linestyle="--")
+    ax.annotate("mean", (0.99, float(np.mean(values_S))), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                textcoords="offset points", ha="right", fontsize=8, color="#555555")  # fmt: skip
+    ax.set(xlabel=f"seed (n={len(values_S)})", ylabel=ylabel)
+    ax.set_xticks(range(len(values_S)) if len(values_S) <= 16 else range(0, len(values_S), 5))
+    return ax
+
+
+def draw_errors(errors_K: Sequence[float], tolerance: float, ax: Axes) -> Axes:
+    """Errors, smallest first, on a logarithmic axis with the tolerance.
+
+    An error of 0 lies on the floor of the axis. Of many cases an even selection is drawn, always with the smallest and the largest;
+    errors that are not finite cannot be drawn and are counted in the label.
+    """
+    sizes_K = np.abs(np.asarray(errors_K, float))
+    shown_K = np.sort(np.maximum(sizes_K[np.isfinite(sizes_K)], FLOOR))
+    places = np.unique(np.linspace(0, len(shown_K) - 1, min(len(shown_K), MOST_POINTS)).astype(int))
+    ax.plot(places + 1, shown_K[places], ".", color=COLORS["batch"], markersize=4)
+    lost = f", {len(sizes_K) - len(shown_K)} not finite" if len(shown_K) < len(sizes_K) else ""
+    ax.set(xlabel=f"case, smallest error first (n={len(sizes_K)}{lost})", ylabel="error", yscale="log")
+    if tolerance > 0:
+        ax.axhline(tolerance, color=COLORS["none"], linewidth=1.2, linestyle="--")
+        ax.annotate(f"tolerance {tolerance:g}", (0.01, tolerance), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                    textcoords="offset points", fontsize=8, color=COLORS["none"])  # fmt: skip
+    ax.set_ylim(FLOOR / 3, 3 * max(3 * tolerance, float(shown_K.max(initial=FLOOR)), 3 * FLOOR))
+    return ax
+
+
+def draw_survival(base: Times, arm: Times, ax: Axes) -> Axes:
+    """Both sides as falling staircases, followed up to the longest time at which any run was watched; ticks mark runs cut off.
+
+    A run that diverged counts as on the way to the end: nothing is gained by diverging early.
+    """
+    horizon = max(*base.steps, *arm.steps)
+    for name, runs, color, line in (("base", base, COLORS["none"], "--"), ("arm", arm, COLORS["batch"], "-")):
+        watched = runs.seen_at(horizon)
+        curve = survival_curve(watched)
+        times, shares = [*curve.times, max(curve.last, curve.times[-1])], [*curve.shares, curve.shares[-1]]
+        lost = watched.observed.count(False)
+        label = f"{name} (n={len(runs.steps)}" + (f", {lost} never there)" if lost else ")")
+        ax.step(times, shares, where="post", color=color, linestyle=line, linewidth=1.6, label=label)
+        if lost:
+            ax.plot([horizon], [shares[-1]], "|", color=color, markersize=11, mew=1.6, clip_on=False)
+    ax.set(
+        xlabel="training steps",
+        ylabel="share of runs not at the target",
+        ylim=(-0.03, 1.05),
+        xlim=(0, 1.03 * max(horizon, 1)),
+    )
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
+    return ax

@@ -1,0 +1,256 @@
+"""Many runs in three files that can be kept under version control: what ``bnexp export`` writes and every reader of runs takes.
+
+``runs.jsonl`` has one line a run, ``arrays.npz`` the arrays of all their probes, ``claims.json`` says which run is which in which
+claim. docs/records.md has the formats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnexp.errors import UserError
+from bnexp.records import paths
+from bnexp.records.curves import Curve
+from bnexp.records.jsonfile import read_json
+from bnexp.records.reader import RunRecord
+
+RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
+
+#: Budget to claim to its list of runs, as plain dicts.
+Cells = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+
+
+def is_archive(folder: Path) -> bool:
+    """Whether a folder holds runs in one file rather than a folder for each."""
+    return (folder / RUNS).is_file()
+
+
+def open_record(folder: Path, run_id: str) -> RunRecord:
+    """The record of a run in a folder of either kind.
+
+    Of several attempts the first if it is complete, else the newest that is; the first, whatever became of it, where none is.
+    """
+    first: RunRecord | None
+    others: Sequence[RunRecord]
+    if is_archive(folder):
+        runs = archived_runs(folder)
+        first = runs.get(run_id)
+        retries = [] if first else [name for name in runs if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
+        others = [runs[name] for name in sorted(retries, key=len)]  # .2 before .10
+    else:
+        first = RunRecord(folder / run_id)
+        # Looking for other attempts means listing the whole folder, for every run.
+        others = [] if first.complete else [RunRecord(path) for path in paths.attempts(folder, run_id)]
+    done = [record for record in others if record.complete]
+    return done[-1] if done else first or RunRecord(folder / run_id)
+
+
+@dataclass(frozen=True)
+class ArchivedRun(RunRecord):
+    """A complete run kept in an archive. ``folder`` is the archive and the run's name; there is no such folder.
+
+    Attributes:
+        line: what ``runs.jsonl`` says of it.
+    """
+
+    line: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def damage(self) -> str:
+        """Empty: an archive with a damaged line is not read at all."""
+        return ""
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What ``run.json`` said."""
+        return self.line["header"]
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """What ``end.json`` said."""
+        return self.line["end"]
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The measurements in the order of their steps."""
+        rows = [
+            (step, name, value, seconds)
+            for name, curve in self.line["curves"].items()
+            for step, value, seconds in zip(curve["steps"], curve["values"], curve["seconds"], strict=True)
+        ]
+        for step, name, value, seconds in sorted(rows, key=lambda row: row[:2]):
+            told = {"value": None, "kind": value} if isinstance(value, str) else {"value": value}
+            yield {"step": step, "name": name, **told, "seconds": seconds}
+
+    def curve(self, name: str) -> Curve:
+        """All values recorded under ``name``; None where one was not finite."""
+        curve = self.line["curves"].get(name, {"steps": (), "values": (), "seconds": ()})
+        values = tuple(None if isinstance(value, str) else value for value in curve["values"])
+        return Curve(tuple(curve["steps"]), values, tuple(curve["seconds"]))
+
+    def probes(self) -> list[str]:
+        """Names of the probes that left arrays."""
+        return sorted({key.split("/")[1] for key in _keys(self.folder.parent, self.folder.name)})
+
+    def arrays(self, probe: str) -> dict[str, np.ndarray]:
+        """A probe's arrays by name."""
+        start = f"{self.folder.name}/{probe}/"
+        keys = [key for key in _keys(self.folder.parent, self.folder.name) if key.startswith(start)]
+        if not keys:
+            raise FileNotFoundError(f"{self.folder.name} has no arrays of {probe} in {self.folder.parent / ARRAYS}")
+        with np.load(self.folder.parent / ARRAYS, allow_pickle=False) as file:
+            return {key.removeprefix(start): file[key] for key in keys}
+
+
+def archived_runs(folder: Path) -> dict[str, ArchivedRun]:
+    """Name to run of an archive, sorted by name.
+
+    Raises:
+        UserError: a line of ``runs.jsonl`` is damaged.
+    """
+    file = folder / RUNS
+    return {name: ArchivedRun(folder / name, line) for name, line in _lines(file, _stamp(file)).items()}
+
+
+@lru_cache(maxsize=4)
+def _lines(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:  # noqa: ARG001 - a changed file is read again
+    lines = {}
+    for number, text in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            lines[line["run"]] = {key: line[key] for key in ("header", "end", "curves")}
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(file, f"line {number} of {file.name} is not a run") from None
+    return lines
+
+
+def _keys(folder: Path, name: str) -> list[str]:
+    """The keys of ``arrays.npz`` that belong to a run."""
+    file = folder / ARRAYS
+    return _keys_by_run(file, _stamp(file)).get(name, []) if file.is_file() else []
+
+
+@lru_cache(maxsize=4)
+def _keys_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:  # noqa: ARG001 - as above
+    keys: dict[str, list[str]] = {}
+    try:
+        with zipfile.ZipFile(file) as members:
+            for member in members.namelist():
+                keys.setdefault(member.split("/")[0], []).append(member.removesuffix(".npy"))
+    except zipfile.BadZipFile:
+        raise _damaged(file, f"{file.name} is not an npz file") from None
+    return keys
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _damaged(file: Path, why: str) -> UserError:
+    return UserError(
+        why, got=file, todo="the file as it was committed, or bnexp export again"
+    )
+
+
+def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Budget to claim to its list of runs, of a folder of either kind; nothing where no claim was reproduced.
+
+    Raises:
+        UserError: a list cannot be read.
+    """
+    if is_archive(folder):
+        return _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for file in sorted((folder / paths.CLAIMS).glob("*/*.json")):
+        found.setdefault(file.parent.name, {})[file.stem] = _json(file).get("cells", [])
+    return found
+
+
+def _json(file: Path) -> dict[str, Any]:
+    read = read_json(file)
+    if read.problem:
+        raise _damaged(file, read.problem)
+    return read.content
+
+
+def write_archive(
+    out: Path, records: Sequence[RunRecord], cells: Cells, keep: Callable[[str, str, str], bool] | None = None
+) -> None:
+    """Write the three files into ``out``; the same records give the same bytes.
+
+    Args:
+        out: a folder, made if it is not there; other files in it are left alone.
+        records: complete runs, of either kind.
+        cells: which run is which, see :func:`read_cells`.
+        keep: called with a run's name, a probe and an array's name; None keeps every array.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(records, key=lambda record: record.folder.name)
+    lines = (json.dumps(_line(record), separators=(",", ":"), allow_nan=False) + "\n" for record in ordered)
+    _write(out / RUNS, lambda file: file.write_text("".join(lines), encoding="utf-8"))
+    _write(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
+    if cells:
+        _write(out / CLAIMS, lambda file: file.write_text(_claims_text(cells), encoding="utf-8"))
+    else:
+        (out / CLAIMS).unlink(missing_ok=True)
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
+    """Under a temporary name first: a reader sees the old file or the new one."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _line(record: RunRecord) -> dict[str, Any]:
+    curves: dict[str, dict[str, list[Any]]] = {}
+    for event in record.events():
+        curve = curves.setdefault(event["name"], {"steps": [], "values": [], "seconds": []})
+        curve["steps"].append(event["step"])
+        curve["values"].append(event.get("kind", event["value"]))
+        curve["seconds"].append(event["seconds"])
+    return {
+        "run": record.folder.name,
+        "header": record.header,
+        "end": record.end,
+        "curves": dict(sorted(curves.items())),
+    }
+
+
+def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str, str, str], bool] | None) -> None:
+    """An npz of all runs, array by array, since all of them together may not fit into memory."""
+    with zipfile.ZipFile(file, "w") as members:
+        for record in records:
+            for probe in record.probes():
+                for name, array in sorted(record.arrays(probe).items()):
+                    if keep is None or keep(record.folder.name, probe, name):
+                        member = zipfile.ZipInfo(
+                            f"{record.folder.name}/{probe}/{name}.npy"
+                        )  # dated 1980: the same bytes
+                        member.compress_type = zipfile.ZIP_DEFLATED
+                        with members.open(member, "w", force_zip64=True) as stream:
+                            np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def _claims_text(cells: Cells) -> str:
+    """JSON with a line for each run of a claim, so that a difference shows which."""
+    budgets = []
+    for budget, claims in sorted(cells.items()):
+        lists = []
+        for claim, rows in sorted(claims.items()):
+            lines = ",\n".join(json.dumps(dict(row)) for row in rows)
+            lists.append(f"{json.dumps(claim)}: [\n{lines}\n]")
+        budgets.append(f"{json.dumps(budget)}: {{\n" + ",\n".join(lists) + "\n}")
+    return "{\n" + ",\n".join(budgets) + "\n}\n"

@@ -1,0 +1,223 @@
+"""The report: one page that needs nothing else, and the verdicts as a Markdown table, of which a README may hold a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bnexp.claims.base import Claim
+from bnexp.claims.judge import Judged, judge_all
+from bnexp.claims.runs import Runs
+from bnexp.errors import UserError
+from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
+from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
+from bnexp.report.tuning import DRAWS, NEAR_BEST, TuningView, tuning_views
+from bnexp.report.words import (
+    MEANINGS,
+    SIGNS,
+    WITHOUT_VERDICT,
+    ClaimRow,
+    adjusted_p_values,
+    claim_row,
+    p_words,
+    section_key,
+    tally,
+)
+from bnexp.stats.verdict import RuleWords, Verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+PAGE, TABLE = "index.html", "table.md"
+
+#: Where a README's copy of the table stands.
+BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+
+HEADINGS = ("claim", "who says it", "who disputes it", "verdict", "effect [95 % interval]", "n", "cost")
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a report."""
+
+    page: Path
+    table: Path
+
+
+def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]:
+    """Every claim in the order of ``docs/claims.md``; those that were never started stand there as not run."""
+    known = {one.claim.id: one for one in judge_all(claims, budget, runs_dir)}
+    ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
+    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir)) for c in claims}
+    return [known.get(claim.id, never[claim.id]) for claim in ordered]
+
+
+def build(judged: Sequence[Judged], out: Path) -> Written:
+    """Write the page and the table into ``out``; the same records give the same bytes."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = Written(out / PAGE, out / TABLE)
+    written.page.write_text(page([section(one) for one in judged], judged), encoding="utf-8")
+    written.table.write_text(markdown_table(judged) + "\n", encoding="utf-8")
+    return written
+
+
+def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
+    """The page's HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    outcomes = [one.row.outcome for one in sections]
+    return environment.get_template("index.html.j2").render(
+        sections=sections,
+        provenance=provenance(judged),
+        tally=tally(outcomes),
+        num_endpoints=sum(len(one.judged.verdicts) for one in sections),
+        meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
+        draws_shown=DRAWS,
+        near_best=f"{100 * NEAR_BEST:g} points",
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+    )
+
+
+@dataclass(frozen=True)
+class EndpointView:
+    """One endpoint: what was asked, the rule, the answer, its pictures.
+
+    Attributes:
+        name, estimand: as declared.
+        primary: whether it decides the claim.
+        rule: what would support and contradict it.
+        verdict: None for claims not run.
+        p: of no effect, Holm-adjusted among secondary endpoints; empty where there is none.
+        pictures: interval, seeds, survival.
+    """
+
+    name: str
+    estimand: str
+    primary: bool
+    rule: RuleWords
+    verdict: Verdict | None
+    p: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One claim's part of the page.
+
+    Attributes:
+        row: the line of the table.
+        judged: claim, evidence and verdicts.
+        endpoints: the primary one first.
+        own: the claim's own figure; None for claims not run.
+        tuning: how arms were tuned, one for each grid.
+        series: runs with their commands and names.
+        deviations: from the claim's source, then from those of the code it ran.
+        command: what runs whatever is missing and judges the claim again.
+    """
+
+    row: ClaimRow
+    judged: Judged
+    endpoints: list[EndpointView]
+    own: Picture | None
+    tuning: list[TuningView]
+    series: list[Series]
+    deviations: list[str]
+    command: str
+
+
+def section(judged: Judged) -> Section:
+    """Gather and draw."""
+    claim, evidence = judged.claim, judged.evidence
+    p_values = adjusted_p_values(judged)
+    endpoints = []
+    for index, (name, endpoint) in enumerate(claim.endpoints.items()):
+        verdict = judged.verdicts.get(name)
+        drawn = endpoint_pictures(endpoint, evidence.samples[name], verdict) if evidence else []
+        p = p_words(p_values[name]) if name in p_values else ""
+        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, endpoint.rule.in_words(), verdict, p, drawn))
+    return Section(
+        row=claim_row(judged),
+        judged=judged,
+        endpoints=endpoints,
+        own=own_picture(judged, evidence) if evidence else None,
+        tuning=tuning_views(judged) if evidence else [],
+        series=series(judged),
+        deviations=[*claim.deviations, *deviations_of(complete_records([judged]))],
+        command=f"bnexp reproduce {claim.id} budget={judged.budget}",
+    )
+
+
+def markdown_table(judged: Sequence[Judged]) -> str:
+    """The verdict table between its markers, as it stands in a README."""
+    rows = [claim_row(one) for one in judged]
+    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(_cells(one)) for one in rows)]
+    budget = ", ".join(sorted({one.budget for one in judged}))
+    summary = f"{tally([one.outcome for one in rows])} (budget={budget})."
+    return "\n".join([BEGIN, "", *lines, "", summary, "", END])
+
+
+def check_place(file: Path) -> None:
+    """The file has a place for the table.
+
+    Raises:
+        UserError: it does not have both markers, once each, in order, or is not there.
+    """
+    _around(file)
+
+
+def replace_table(file: Path, table: str) -> None:
+    """Put ``table`` where the markers are.
+
+    Raises:
+        UserError: the file does not have both markers, once each, in order.
+    """
+    before, after = _around(file)
+    file.write_text(before + table + after, encoding="utf-8")
+
+
+def is_stale(file: Path, table: str) -> bool:
+    """Whether the file's table is not ``table``.
+
+    Raises:
+        UserError: as :func:`replace_table`.
+    """
+    before, after = _around(file)
+    return file.read_text(encoding="utf-8") != before + table + after
+
+
+def _around(file: Path) -> tuple[str, str]:
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise UserError(
+            "there is no place for the verdict table" if file.is_file() else "there is no such file",
+            got=file,
+            todo=f"write {BEGIN} and {END} on lines of their own, once",
+        )
+    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+
+
+def _cells(one: ClaimRow) -> list[str]:
+    return [
+        f"**{one.section}** {one.statement} (`{one.id}`)",
+        one.source,
+        one.disputed_by or "nobody we know of",
+        f"{SIGNS[one.outcome]} **{one.outcome}**, {one.word}",
+        one.effect or "–",
+        one.count or "–",
+        one.cost or "–",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _escaped(cell: str) -> str:
+    """A bar would end the cell, and ``<`` might begin a tag."""
+    return cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -1,0 +1,341 @@
+"""Many runs on all cores: one process each with its share of threads, several runs in one program where that pays."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing.connection import wait as wait_for_handles
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from bnexp.config.identity import run_id
+from bnexp.config.schema import ExperimentConfig, with_value
+from bnexp.data.cache import resolve_data_dir
+from bnexp.data.source import data_fingerprint
+from bnexp.errors import UserError
+from bnexp.records.ended import Ended
+from bnexp.records.paths import all_attempts
+from bnexp.records.reader import RunRecord
+from bnexp.runs.folder import Held, done_before, find_place, occupied, told_if_disk_refuses
+from bnexp.runs.stop import stoppable
+
+if TYPE_CHECKING:
+    from bnexp.runs.run import Recording
+
+Group = TypeVar("Group", bound=Sequence[Any])
+
+#: Below this many steps in all, starting processes (some 4 s of importing torch each) takes longer than it saves.
+WORTH_PROCESSES = 10_000
+
+#: Runs in one program on a GPU, where a small net's step costs the same for one run and for many.
+STACK_ON_GPU = 64
+
+#: Seconds that processes have for saving their runs when all is told to stop; then they are killed.
+STOPPING = 5.0
+
+#: Seconds between two looks at how far the processes are.
+LOOK = 0.5
+
+
+class Asked(NamedTuple):
+    """A run that is asked for: its checked config, and what would have to be typed for it alone."""
+
+    config: ExperimentConfig
+    overrides: Sequence[str] = ()
+
+
+def count_processes(configs: Sequence[ExperimentConfig], wanted: int | None = None) -> int:
+    """Processes for these runs: as wanted, else as many as use every core once; one on a GPU, which they would only share."""
+    if not configs:
+        return 1
+    if wanted is not None:
+        return min(wanted, len(configs))
+    if _on_gpu(configs[0]) or sum(config.train.steps for config in configs) < WORTH_PROCESSES:
+        return 1
+    from joblib import cpu_count  # which knows of a container's share of the cores
+
+    threads = max(config.threads or 1 for config in configs)
+    return max(1, min(cpu_count() // threads, len(configs)))
+
+
+def count_side_by_side(configs: Sequence[ExperimentConfig], num_processes: int) -> int:
+    """Runs of an arm in one program, as ``execution.stack`` says; ``auto`` is many on a GPU and one on a CPU.
+
+    On a CPU a small net's step is mostly arithmetic already, and the stacks' matrices leave the cache (``results/bench``).
+    """
+    wanted = configs[0].execution.stack
+    if wanted != "auto":
+        return int(wanted)
+    return min(STACK_ON_GPU, -(-len(configs) // num_processes)) if _on_gpu(configs[0]) else 1
+
+
+def _on_gpu(config: ExperimentConfig) -> bool:
+    if config.device == "cpu":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def program(config: ExperimentConfig) -> ExperimentConfig:
+    """What decides a run's program: everything but seed and learning rate. Runs with equal programs can train as one."""
+    return with_value(with_value(with_value(config, "seed", 0), "optimizer.lr", 1.0), "force", False)
+
+
+def step_of(config: ExperimentConfig) -> str:
+    """The part of its program that a training step depends on: runs with equal steps pay for one compilation."""
+    same = program(config)
+    return repr((same.model, same.norm, same.optimizer, same.train.batch_size, same.dataset.name))
+
+
+def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
+    """Places of runs that can train as one program, at most ``size`` of them. One that draws noise as it trains is alone."""
+    if size == 1:
+        return [[place] for place in range(len(configs))]
+    from bnexp.config.plugins import import_plugins
+    from bnexp.engine.step import reason_for_eager
+
+    groups: dict[str, list[list[int]]] = {}
+    for place, config in enumerate(configs):
+        import_plugins(config.plugins)
+        alone = f"{place}" if reason_for_eager(config) else ""
+        rows = groups.setdefault(f"{program(config)!r}{alone}", [[]])
+        if len(rows[-1]) == size:
+            rows.append([])
+        rows[-1].append(place)
+    return [row for rows in groups.values() for row in rows]
+
+
+def find_complete(configs: Sequence[ExperimentConfig]) -> list[RunRecord | None]:
+    """The complete record of each run that has one, from the folder alone; a folder is listed once, and torch not imported."""
+    listed: dict[str, dict[str, list[Path]]] = {}
+    hashes: dict[str, str] = {}
+    found: list[RunRecord | None] = []
+    for config in configs:
+        if config.force or config.execution.precision == "auto" or config.plugins:  # only the run itself can tell
+            found.append(None)
+            continue
+        folders = listed.setdefault(config.runs_dir, {}) or all_attempts(Path(config.runs_dir))
+        listed[config.runs_dir] = folders
+        data = repr((config.dataset, config.data_dir))
+        if data not in hashes:
+            try:
+                hashes[data] = data_fingerprint(config.dataset, resolve_data_dir(config.data_dir))
+            except UserError:  # the run will say so
+                hashes[data] = "?"
+        name = run_id(config, hashes[data])
+        found.append(find_place(Path(config.runs_dir), name, False, folders.get(name, ())).complete)
+    return found
+
+
+#: Adds to the number of steps that all processes have done; set in a process that is one of several.
+_count_steps: Callable[[int], None] | None = None
+
+
+def in_parallel(
+    groups: Sequence[Group],
+    carry_out: Callable[[Group], list[Ended]],
+    num_processes: int,
+    look: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, list[Ended]]]:
+    """Carry out groups of runs in so many processes of one thread each; yields a group's place and answers as it ends.
+
+    A process that dies costs its own group only. When the caller stops, by an exception or a signal, the processes are told to, and
+    have ``STOPPING`` seconds; when the caller is killed, they notice and stop themselves.
+
+    Args:
+        groups: each of them goes to one process.
+        carry_out: what is done with a group; importable, because a process is sent its name.
+        num_processes: at a time; 1 stays in this process.
+        look: is told twice a second how many steps of training all processes have done together.
+    """
+    if num_processes == 1:
+        yield from ((place, carry_out(group)) for place, group in enumerate(groups))
+        return
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("q", 0)
+
+    def hire() -> ProcessPoolExecutor:
+        """A pool of one process: when that is killed, only the group it was at is lost, and another takes its place."""
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin_work, initargs=(counter,))
+
+    def submit(executor: ProcessPoolExecutor, group: Group) -> tuple[ProcessPoolExecutor, Future[list[Ended]]]:
+        try:
+            return executor, executor.submit(_work, carry_out, group)
+        except BrokenProcessPool:  # it was killed while it had nothing to do
+            executor.shutdown(wait=False)
+            fresh = hire()
+            return fresh, fresh.submit(_work, carry_out, group)
+
+    waiting = deque(range(len(groups)))
+    free = [hire() for _ in range(min(num_processes, len(groups)))]
+    at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
+    try:
+        while waiting or at_work:
+            while waiting and free:
+                place = waiting.popleft()
+                executor, future = submit(free.pop(), groups[place])
+                at_work[future] = (place, executor)
+            done, _ = wait(at_work, timeout=LOOK, return_when=FIRST_COMPLETED)
+            if look:
+                look(counter.value)
+            for future in done:
+                place, executor = at_work.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    executor.shutdown(wait=False)
+                    executor = hire()
+                free.append(executor)
+                yield place, future.result() if error is None else [_died(error)] * len(groups[place])
+    except BaseException:
+        _stop_all([*free, *(executor for _, executor in at_work.values())])
+        raise
+    for executor in free:
+        executor.shutdown()
+
+
+def _died(error: BaseException) -> Ended:
+    if isinstance(error, BrokenProcessPool):
+        reason = "its process was killed, perhaps for want of memory; the same command tries it again"
+        return Ended(status="interrupted", reason=reason)
+    return Ended(status="failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _stop_all(executors: Sequence[ProcessPoolExecutor]) -> None:
+    """Tell the processes to save their runs and end; kill those that do not."""
+    processes = multiprocessing.active_children()
+    for executor in executors:
+        executor.shutdown(wait=False, cancel_futures=True)
+    try:
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + STOPPING
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # a second Ctrl-C does not wait
+        for process in processes:
+            process.kill()
+
+
+def _begin_work(counter: Any) -> None:
+    """In a process that is one of several, before its first run."""
+    global _count_steps
+    os.environ.setdefault("BNEXP_THREADS", "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which tells its processes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def add(steps: int) -> None:
+        with counter.get_lock():
+            counter.value += steps
+
+    _count_steps = add
+
+
+def _end_with_parent() -> None:
+    """Nobody trains on for a command that is no more."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for_handles([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOPPING)
+    os._exit(1)
+
+
+def _work(carry_out: Callable[[Group], list[Ended]], group: Group) -> list[Ended]:
+    """In a process: one that is told to stop answers so, and lives on for its parent to end it."""
+    try:
+        return carry_out(group)
+    except KeyboardInterrupt as error:
+        return [Ended(status="interrupted", reason=f"stopped; {error}" if str(error) else "stopped")] * len(group)
+
+
+def attempt(asked: Sequence[Asked], show: bool = False, wait: bool = False) -> list[Ended]:
+    """Carry out runs as one program, or one run by itself; whatever stops them becomes words."""
+    from bnexp.runs.run import execute
+
+    start = time.perf_counter()
+    try:
+        answers = [execute(*asked[0], _count_steps or show, wait)] if len(asked) == 1 else execute_together(asked)
+    except Exception as error:  # one run's bug must not cost the others their turn
+        answers = [in_words(error)] * len(asked)
+    seconds = time.perf_counter() - start
+    return [
+        replace(ended, seconds=seconds, overrides=tuple(one.overrides))
+        for one, ended in zip(asked, answers, strict=True)
+    ]
+
+
+def in_words(error: Exception) -> Ended:
+    """What kept a run from beginning."""
+    if isinstance(error, UserError):
+        status = "held" if isinstance(error, Held) else "refused"
+        got = "" if error.got is None else f"got: {error.got}; "
+        return Ended(status=status, reason=" ".join(f"{error.what} ({got}try: {error.todo})".split()))
+    return Ended(status="failed", reason=f"{type(error).__name__}: {error}")
+
+
+def execute_together(asked: Sequence[Asked]) -> list[Ended]:
+    """What :func:`bnexp.runs.run.execute` does, for all runs at once: how each ended, or what stopped it, in their order.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the same command continues from the last checkpoints.
+    """
+    from bnexp.engine.build import build, load_data
+    from bnexp.runs.run import Recording, request
+
+    answers: dict[int, Ended] = {}
+    recordings: dict[int, Recording] = {}
+    with stoppable() as stop, ExitStack() as open_folders:
+        data = None
+        for place, one in enumerate(asked):
+            try:
+                wanted = request(*one)
+                if complete := find_place(*wanted.where).complete:
+                    answers[place] = done_before(complete)
+                    continue
+                data = data or load_data(wanted.config)
+                experiment = build(wanted.config, data)
+                found = open_folders.enter_context(occupied(*wanted.where))
+                if found.complete:  # another process has ended it meanwhile
+                    answers[place] = done_before(found.complete)
+                    continue
+                with told_if_disk_refuses(found.folder):
+                    recordings[place] = Recording(wanted, experiment, found, stop)
+                    recordings[place].alone = len(asked) == 1
+            except UserError as error:
+                answers[place] = in_words(error)
+        stop.gently = True
+        for resumed_at in {recording.resumed_at for recording in recordings.values()}:
+            group = {p: recording for p, recording in recordings.items() if recording.resumed_at == resumed_at}
+            _train_together(list(group.values()), resumed_at)
+            answers |= {place: recording.ended for place, recording in group.items()}
+    return [answers[place] for place in range(len(asked))]
+
+
+def _train_together(recordings: Sequence[Recording], resumed_at: int | None) -> None:
+    """One program for runs that are at the same step; a failure is everybody's."""
+    from bnexp.engine.ensemble import Member, train_together
+    from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
+    from bnexp.runs.run import kept
+
+    whole = Stopwatch()
+    with told_if_disk_refuses(recordings[0].folder.parent), kept(recordings):
+        members = [
+            Member(
+                one.experiment,
+                one.journal(ShareOfStopwatch(whole, len(recordings), one.spent), _count_steps or False),
+                one.offer,
+            )
+            for one in recordings
+        ]
+        for one, ended in zip(recordings, train_together(members, whole, resumed_at), strict=True):
+            one.conclude(ended)

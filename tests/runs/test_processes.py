@@ -1,0 +1,81 @@
+"""Several processes: one that is killed costs its own runs only, and none outlives its parent. Without torch, to start quickly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bnexp.records.ended import Ended
+from bnexp.runs.many import in_parallel
+
+
+def answer(group: Sequence[str]) -> list[Ended]:
+    """Each word is done, except that a process told to die does, and one told to fail raises."""
+    if "die" in group:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "raise" in group:
+        raise RuntimeError("out of luck")
+    return [Ended(status="finished", folder=word, reason=os.environ["BNEXP_THREADS"]) for word in group]
+
+
+def test_every_group_is_answered_and_a_killed_process_costs_its_own_only():
+    groups = [["a", "b"], ["die", "c"], ["raise"], ["d"], ["e"]]
+    answers = dict(in_parallel(groups, answer, 2))
+    assert sorted(answers) == [0, 1, 2, 3, 4]
+    assert [one.status for one in answers[1]] == ["interrupted"] * 2
+    assert "killed" in answers[1][0].reason
+    assert (answers[2][0].status, answers[2][0].reason) == ("failed", "RuntimeError: out of luck")
+    assert [one.folder for place in (0, 3, 4) for one in answers[place]] == ["a", "b", "d", "e"]
+    assert {one.reason for place in (0, 3, 4) for one in answers[place]} == {"1"}  # one thread each
+
+
+def dawdle(group: Sequence[str], folder: Path) -> list[Ended]:
+    """Leave the process's number in a file, and sleep for long."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+    return [Ended(status="finished") for _ in group]
+
+
+def in_front(folder: Path) -> None:
+    """What the parent does; in a process of its own, so that it can be killed."""
+    from bnexp.runs.stop import stoppable
+
+    with stoppable():
+        for _ in in_parallel([["a"], ["b"], ["c"]], partial(dawdle, folder=folder), 2):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_a_parent_that_is_told_to_stop_or_killed(tmp_path, number):
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import in_front, Path; in_front(Path({str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as parent:
+        try:
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            os.kill(parent.pid, number)
+            assert parent.wait(timeout=10) != 0
+        finally:
+            parent.kill()
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    wait_until(lambda: not any(map(alive, workers)))
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
