@@ -152,6 +152,8 @@ def _choice(key: str, value: str, text: str) -> Word | None:
         return None
     if isinstance(got, Glob):
         return Word(key, "choice", (text.lstrip("+"),), (), True, got)
+    if key == "probes" and isinstance(got, list) and got and all(isinstance(name, str) for name in got):
+        return Word(key, "hydra", (text,), (None,), False)  # one run may have several probes, and Hydra puts them together
     if isinstance(got, list | dict):
         listed = ",".join(str(name) for name in got) or NO_CHOICE.get(key) or next(iter(group_files(key)))
         both = "several values are a sweep, written without brackets" if len(got) > 1 else f"{key} takes a name"

@@ -17,7 +17,6 @@ MEANT = [
     ("model=[mlp,cnn]", "model=mlp,cnn"),
     ("dataset=[mnist]", "dataset=mnist"),
     ("experiment=[paper_mnist,deep_sigmoid]", "experiment=paper_mnist,deep_sigmoid"),
-    ("probes=[layer_inputs,shift]", "probes=layer_inputs,shift"),
     ("norm={}", "norm=none"),
     ("seed=[0,1]", "seed=0,1"),
     ("optimizer.lr=[0.1,0.3]", "optimizer.lr=0.1,0.3"),
