@@ -89,8 +89,9 @@ def named(word: Word, extra: Path | None) -> Word:
         raise UserError(
             "no name fits this pattern", got=word.texts[0], todo=f"{word.key}=glob(*)   or one of {', '.join(known)}"
         )
-    if any(name not in known for name in names):
-        raise unknown_choice(word.key, names, known, extra)
+    single = [part for name in names for part in name.strip("[]").split(",")]
+    if any(name not in known for name in single):
+        raise unknown_choice(word.key, single, known, extra)
     return Word(word.key, "choice", tuple(f"{word.key}={name}" for name in names), tuple(names), word.sweeps)
 
 
@@ -153,7 +154,7 @@ def _choice(key: str, value: str, text: str) -> Word | None:
     if isinstance(got, Glob):
         return Word(key, "choice", (text.lstrip("+"),), (), True, got)
     if key == "probes" and isinstance(got, list) and got and all(isinstance(name, str) for name in got):
-        return Word(key, "hydra", (text,), (None,), False)  # one run may have several probes, and Hydra puts them together
+        return Word(key, "choice", (text,), (f"[{','.join(got)}]",), False)  # one run may have several probes
     if isinstance(got, list | dict):
         listed = ",".join(str(name) for name in got) or NO_CHOICE.get(key) or next(iter(group_files(key)))
         both = "several values are a sweep, written without brackets" if len(got) > 1 else f"{key} takes a name"
