@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,15 +25,6 @@ from bnexp.rng import numpy_stream
 from bnexp.text import columns
 
 DONE = 0
-
-#: Turns CIFAR-10's binary version (rows of a label and 3 x 32 x 32 bytes) into an .npz file.
-_BINARY_CIFAR = (
-    "import sys, pathlib, numpy as np; "
-    "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "
-    'a, b = (rows(name).reshape(-1, 3073) for name in ("data_batch_*.bin", "test_batch.bin")); '
-    "x = lambda r: r[:, 1:].reshape(-1, 3, 32, 32); "
-    "np.savez(sys.argv[2], x_train=x(a), y_train=a[:, 0], x_test=x(b), y_test=b[:, 0])"
-)
 
 _HERE = {True: "yes", False: "no", None: "yours"}
 
@@ -230,19 +220,16 @@ def _import(data_dir: Path, path: Path, name: str | None) -> int:
     if not found:
         alike = look_alikes(path, names)
         wanted = ", ".join(file.name for file in OFFICIAL[name or "mnist"].forms[0])
-        todo = f"bnexp data import PATH, with the files of {name or 'mnist, or of another set'}: {wanted}"
-        if any("binary version" in words for words in alike):
-            todo = f"{shlex.quote(sys.executable)} -c {shlex.quote(_BINARY_CIFAR)} {shlex.quote(str(path))} cifar.npz   (then "
-            todo += "dataset=npz dataset.path=cifar.npz), or bnexp data fetch cifar10"
+        usual = f"bnexp data import PATH, with the files of {name or 'mnist, or of another set'}: {wanted}"
         raise UserError(
             f"no intact official files of {name or 'any data set'} below this path (they are recognised by checksum)",
-            got="; ".join([str(path), *alike[:4], *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]),
-            todo=todo,
+            got="; ".join([str(path), *(words for words, _ in alike[:4]), *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]),
+            todo=next((todo for _, todo in alike if todo), usual),
         )
     for match in found:
         target = copy_in(match, data_dir)
         print(f"{match.name}: {match.file.name} " + (f"<- {match.path}" if target else "is here already"))
-    return _summarise(data_dir, sorted({match.name for match in found}))
+    return _summarise(data_dir, path, sorted({match.name for match in found}))
 
 
 def _split(path: Path) -> int:
@@ -276,16 +263,19 @@ def _split(path: Path) -> int:
     return DONE
 
 
-def _summarise(data_dir: Path, names: Sequence[str]) -> int:
+def _summarise(data_dir: Path, path: Path, names: Sequence[str]) -> int:
     incomplete = {name: inspect(data_dir, OFFICIAL[name]) for name in names}
     incomplete = {name: holding for name, holding in incomplete.items() if holding.form is None}
     for name in names:
         if name not in incomplete:
             print(f"{name}: complete and verified in {data_dir}; use it with dataset={name}")
     if incomplete:
+        missing = [file.name for holding in incomplete.values() for file in holding.missing]
+        stems = [name.partition("-idx")[0] for name in missing]
+        alike = [words for words, _ in look_alikes(path, list(incomplete)) if any(stem in words for stem in stems)]
         raise UserError(
             f"{', '.join(incomplete)} is not complete yet",
-            got="missing " + ", ".join(file.name for holding in incomplete.values() for file in holding.missing),
+            got="; ".join([f"missing {', '.join(missing)}", *alike[:4]]),
             todo="bnexp data import PATH, where the missing files are",
         )
     return DONE

@@ -83,7 +83,14 @@ def _column(key: str, y: np.ndarray) -> tuple[np.ndarray, str]:
     if y.dtype.kind == "U":
         return y, "names"
     if y.dtype.kind == "f":
-        if not np.isfinite(y).all() or (y != np.rint(y)).any() or (np.abs(y) > 2**53).any():
+        if not np.isfinite(y).all():
+            x_key = key.replace("y", "x", 1)
+            raise UserError(
+                f"{key} holds NaN or infinity, which are no classes",
+                got=f"{int((~np.isfinite(y)).sum())} of {len(y)} labels",
+                todo=f"keep = np.isfinite({key}); {x_key}, {key} = {x_key}[keep], {key}[keep]   (leaves these examples out)",
+            )
+        if (y != np.rint(y)).any() or (np.abs(y) > 2**53).any():
             raise UserError(
                 f"{key} must hold classes, and fractions are none",
                 got=f"{_type(y)}, {_range(y)}",

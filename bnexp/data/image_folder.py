@@ -149,9 +149,15 @@ def _misplaced(root: Path, path: str, inside: Mapping[str, Path], train: Path | 
             what, got=got, todo=f"bnexp data split {shlex.quote(str(train))}   (draws a fifth of it as the test part)"
         )
     above = root.resolve().parent
-    for place in (above, above.parent, *inside.values()):
-        if _has(place, _TRAIN) and (_has(place, _TEST) or _has(place, _VALIDATION)):
-            return UserError(what, got=got, todo=f"dataset.path={_as_typed(path, root, place)}")
+    places = [
+        place
+        for place in (above, above.parent, *inside.values())
+        if _has(place, _TRAIN) and (_has(place, _TEST) or _has(place, _VALIDATION))
+    ]
+    if len(places) == 1:
+        return UserError(what, got=got, todo=f"dataset.path={_as_typed(path, root, places[0])}")
+    if places:
+        return UserError(f"{what}, with the classes inside them", got=got, todo=_LAYOUT)
     if sum(any(_pictures(folder, Listing())) for folder in inside.values() if not _ignored(folder.name)) > 1:
         name = shlex.quote(str(root))
         return UserError(what, got=got, todo=f"bnexp data split {name}   (makes train and test of its class folders)")

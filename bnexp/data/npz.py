@@ -222,9 +222,13 @@ def _check_lengths(part: str, arrays: Mapping[str, Any]) -> None:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     if x.ndim and y.ndim and len(x) == len(y):
         return
-    last = x.ndim > 1 and y.ndim and x.shape[-1] == len(y)
+    todo = "save images and labels of the same examples"
+    if x.ndim > 1 and y.ndim and x.shape[-1] == len(y):
+        todo = f"x_{part} = np.moveaxis(x_{part}, -1, 0)"
+    elif x.ndim and y.ndim == 2 and y.shape[1] == len(x):
+        todo = f"y_{part} = y_{part}.T"
     raise UserError(
         f"x_{part} and y_{part} must have one label for each image",
         got=f"x_{part} {list(x.shape)}, y_{part} {list(y.shape)}",
-        todo=f"x_{part} = np.moveaxis(x_{part}, -1, 0)" if last else "save images and labels of the same examples",
+        todo=todo,
     )

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -255,26 +256,44 @@ def find_official(root: Path, names: Sequence[str]) -> list[Found]:
     return list(found.values())
 
 
-def look_alikes(root: Path, names: Sequence[str]) -> list[str]:
-    """Files below ``root`` that seem to be meant but are not official ones, each with what it is."""
+def look_alikes(root: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Files below ``root`` that seem to be meant but are not official ones: what each is, and the command that mends it or ""."""
     plain = {file.name.removesuffix(".gz"): file for name in names for form in OFFICIAL[name].forms for file in form}
     said = []
     for path in _candidates(root, set(plain), every=True):
-        name = path.name.replace(".idx", "-idx").removesuffix(".gz")
+        name, quoted = path.name.replace(".idx", "-idx").removesuffix(".gz"), shlex.quote(str(path))
         try:
             if path.suffix in (".part", ".crdownload", ".download", ".tmp"):
-                said.append(f"{path} is a download that did not end")
-            elif path.suffix == ".bin" and path.name.removesuffix(".bin") in plain:
-                said.append(f"{path} is of CIFAR's binary version (.bin), and the Python version is read")
-            elif path.suffix == ".mat" and path.name.removesuffix(".mat") in plain:
-                said.append(f"{path} is of CIFAR's MATLAB version (.mat), and the Python version is read")
+                said.append((f"{path} is a download that did not end", ""))
+            elif path.suffix in (".bin", ".mat") and path.stem in plain:
+                version = "binary" if path.suffix == ".bin" else "MATLAB"
+                todo = _from_binary(root, path.stem) if path.suffix == ".bin" else ""
+                said.append((f"{path} is of CIFAR's {version} version ({path.suffix}), and the Python version is read", todo))
             elif name in plain:
                 kind = "other contents, or a part of them" if path.stat().st_size else "nothing"
                 kind = "a web page" if kind_of(path) == "a web page" else kind
-                said.append(f"{path} is called like an official file and holds {kind}")
+                said.append((f"{path} is called like an official file and holds {kind}", ""))
+            elif path.name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")):
+                kind, folder = kind_of(path), shlex.quote(str(path.with_name(path.name.partition(".")[0] + "-unpacked")))
+                unpack = f"mkdir {folder} && tar xf {quoted} -C {folder}" if "tar" in kind else f"unzip {quoted} -d {folder}"
+                said.append((f"{path} is {kind}", f"{unpack} && bnexp data import {folder}" * ("archive" in kind)))
         except OSError as error:
-            said.append(f"{path} cannot be read ({error.strerror})")
+            said.append((f"{path} cannot be read ({error.strerror})", ""))
     return said
+
+
+def _from_binary(root: Path, stem: str) -> str:
+    """A command that turns CIFAR's binary version (rows of labels and 3 x 32 x 32 bytes) into an .npz file."""
+    train, test, labels = ("train.bin", "test.bin", 2) if stem in ("train", "test") else ("data_batch_*.bin", "test_batch.bin", 1)
+    program = (
+        "import sys, pathlib, numpy as np; "
+        "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "
+        f'a, b = (rows(name).reshape(-1, {3072 + labels}) for name in ("{train}", "{test}")); '
+        f"x = lambda r: r[:, {labels}:].reshape(-1, 3, 32, 32); "
+        f"np.savez(sys.argv[2], x_train=x(a), y_train=a[:, {labels - 1}], x_test=x(b), y_test=b[:, {labels - 1}])"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {shlex.quote(str(root))} cifar.npz"
+    return f"{command}   (then dataset=npz dataset.path=cifar.npz), or bnexp data fetch cifar10"
 
 
 def copy_in(found: Found, data_dir: Path) -> Path | None:

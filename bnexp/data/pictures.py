@@ -54,6 +54,8 @@ class PictureReader:
             UserError: files that cannot be read, pictures of several sizes without ``size``, more than memory holds.
         """
         images_NCHW = np.empty(0, np.uint8)
+        if self._size is not None:
+            images_NCHW = self._room((self._size, self._size, 1 if self._grayscale else 3))
         broken: list[tuple[Path, str]] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,7 +93,7 @@ class PictureReader:
             raise UserError(
                 f"{len(self._files)} pictures of {height}x{width} take {total / 1e9:.0f} GB, which this machine has not",
                 got=f"dataset.size={self._size if self._size else 'null'}",
-                todo=f"dataset.size={self._size // 2 if self._size and self._size > 1 else 64}",
+                todo=f"dataset.size={min(64, self._size // 2 or 1) if self._size else 64}",
             )
         return np.empty((len(self._files), channels, height, width), np.uint8)
 

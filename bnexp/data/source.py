@@ -148,12 +148,20 @@ def load_source(config: DatasetConfig, data_dir: Path) -> Source:
     return source
 
 
-def data_fingerprint(config: DatasetConfig, data_dir: Path) -> str:
+def data_fingerprint(config: DatasetConfig, data_dir: Path, known: dict[str, str] | None = None) -> str:
     """Hash of the user's own files behind a config; ``""`` for built-in data sets. Imports no torch.
+
+    Args:
+        known: the answers so far of a plan or a sweep, which looks at each file once, not once a run.
 
     Raises:
         UserError: as :func:`load_source`, as far as it can be known without reading the images.
     """
     spec = SOURCES[config.name]
     options = check_options("dataset", config.name, spec.load, config.options)
-    return spec.fingerprint(data_dir, **options) if spec.fingerprint else ""
+    if spec.fingerprint is None:
+        return ""
+    known, key = {} if known is None else known, repr((config.name, sorted(options.items()), data_dir))
+    if key not in known:
+        known[key] = spec.fingerprint(data_dir, **options)
+    return known[key]

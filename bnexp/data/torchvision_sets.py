@@ -25,7 +25,7 @@ import numpy as np
 
 from bnexp.data.cache import cached
 from bnexp.data.official import OFFICIAL, Holding, OfficialFile, OfficialSet, file_md5, inspect
-from bnexp.data.source import Part, Source, register
+from bnexp.data.source import Part, Source, register, tell
 from bnexp.errors import UserError
 
 try:
@@ -107,7 +107,13 @@ def _alone(name: str, data_dir: Path) -> Iterator[None]:
         ) from error
     with lock:
         if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(f"another process is fetching dataset={name}; waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks: as on Windows
+                pass
         yield
 
 

@@ -174,14 +174,17 @@ def _way_of_csv(file: Path) -> str:
     words = [name.strip().lower() for name in names]
     named = next((words.index(word) for word in ("label", "labels", "class", "target", "y") if word in words), None)
     column = named or 0
+    numbered = [i for i, word in enumerate(words) if header and i != column and word in ("", "id", "index", "unnamed: 0")]
     values = next(csv.reader([second or first], delimiter=separator), [])
     if not all(_is_number(value) for index, value in enumerate(values) if index != column):
         return "put each picture the table names into F/train/CLASS or F/test/CLASS: dataset=image_folder dataset.path=F"
     guess = ": none is called label" if named is None else ""
     npz = shlex.quote(str(file.with_suffix(".npz")))
     program = (
-        f"import sys, numpy as np; d = np.loadtxt(sys.argv[1], str, delimiter={json.dumps(separator)}, skiprows={int(header)}); "
-        f"d = np.random.default_rng(0).permutation(d); y = d[:, {column}]; x = np.delete(d, {column}, 1).astype(float); "
+        "import sys, numpy as np; "
+        f"d = np.loadtxt(sys.argv[1], str, delimiter={json.dumps(separator)}, quotechar=chr(34), skiprows={int(header)}); "
+        f"d = np.random.default_rng(0).permutation(d); y = d[:, {column}]; "
+        f"x = np.delete(d, {[column, *numbered]}, 1).astype(float); "
         "n = len(d) // 5; np.savez(sys.argv[2], x_train=x[n:], y_train=y[n:], x_test=x[:n], y_test=y[:n])"
     )
     return (

@@ -126,13 +126,11 @@ def find_complete(configs: Sequence[ExperimentConfig]) -> list[RunRecord | None]
             continue
         folders = listed.setdefault(config.runs_dir, {}) or all_attempts(Path(config.runs_dir))
         listed[config.runs_dir] = folders
-        data = repr((config.dataset, config.data_dir))
-        if data not in hashes:
-            try:
-                hashes[data] = data_fingerprint(config.dataset, resolve_data_dir(config.data_dir))
-            except UserError:  # the run will say so
-                hashes[data] = "?"
-        name = run_id(config, hashes[data])
+        try:
+            name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), hashes))
+        except UserError:  # the run will say so
+            found.append(None)
+            continue
         found.append(find_place(Path(config.runs_dir), name, False, folders.get(name, ())).complete)
     return found
 
@@ -294,11 +292,12 @@ def execute_together(asked: Sequence[Asked]) -> list[Ended]:
 
     answers: dict[int, Ended] = {}
     recordings: dict[int, Recording] = {}
+    hashes: dict[str, str] = {}
     with stoppable() as stop, ExitStack() as open_folders:
         data = None
         for place, one in enumerate(asked):
             try:
-                wanted = request(*one)
+                wanted = request(*one, hashes)
                 if complete := find_place(*wanted.where).complete:
                     answers[place] = done_before(complete)
                     continue

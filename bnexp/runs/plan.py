@@ -39,6 +39,7 @@ class Plan:
         cells: claim id to its cells.
         jobs: run id to job; claims that need the same run share it.
         determined: ids of the claims whose reported runs are in the plan.
+        hashes: of users' data files, each looked at once.
     """
 
     claims: Sequence[Claim]
@@ -47,6 +48,7 @@ class Plan:
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     determined: set[str] = field(default_factory=set)
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def add(self, claim: Claim, cell: Cell, job: Job) -> None:
         """A claim needs a run."""
@@ -145,7 +147,7 @@ def _add_run(
     if value is not None and grid.tuning:
         config = with_value(config, grid.tuning.key, value)
         overrides = (*shared, f"{grid.tuning.key}={value!r}", f"seed={seed}")
-    name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir)))
+    name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), plan.hashes))
     cell = Cell(
         grid=index, regime=regime, arm=" ".join(arm), value=value, seed=seed, run_id=name,
         command=" ".join(["bnexp train", *overrides]),

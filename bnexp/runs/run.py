@@ -62,8 +62,10 @@ class Request:
         return Path(self.config.runs_dir), self.name, self.config.force
 
 
-def request(config: ExperimentConfig, overrides: Sequence[str] = ()) -> Request:
-    """Name a run; creates nothing.
+def request(
+    config: ExperimentConfig, overrides: Sequence[str] = (), hashes: dict[str, str] | None = None
+) -> Request:
+    """Name a run; creates nothing. ``hashes`` are those of users' data files that other runs looked at.
 
     Raises:
         UserError: a plugin or data that is not there.
@@ -71,7 +73,7 @@ def request(config: ExperimentConfig, overrides: Sequence[str] = ()) -> Request:
     import_plugins(config.plugins)
     if config.execution.precision == "auto":  # net and processor decide what it is, and the run's name says it
         config = build(config).config
-    fingerprint = data_fingerprint(config.dataset, resolve_data_dir(config.data_dir))
+    fingerprint = data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), hashes)
     return Request(
         config=config, name=run_id(config, fingerprint), arm=arm_id(config, fingerprint), overrides=tuple(overrides)
     )

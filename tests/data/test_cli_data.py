@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -144,6 +147,7 @@ def test_import_of_a_folder_without_official_files_says_what_it_looks_for(data_d
         ("cifar-10-batches-bin/data_batch_1.bin", b"x", "is of CIFAR's binary version (.bin)"),
         ("cifar-10-batches-mat/test_batch.mat", b"x", "is of CIFAR's MATLAB version (.mat)"),
         ("cifar-10-python.tar.gz.part", b"x", "is a download that did not end"),
+        ("archive.zip", b"PK\5\6" + bytes(18), "is an archive that holds nothing"),
     ],
 )
 def test_import_says_what_files_that_seem_to_be_meant_are(data_dir, name, content, words):
@@ -154,18 +158,47 @@ def test_import_says_what_files_that_seem_to_be_meant_are(data_dir, name, conten
     assert f"{name} {words}" in error.value.got
 
 
-def test_the_command_for_cifars_binary_version_makes_a_file_that_is_read(data_dir, monkeypatch):
+@pytest.mark.parametrize(
+    ("names", "labels"), [(("data_batch_1", "data_batch_2", "test_batch"), 1), (("train", "test"), 2)]
+)
+def test_the_command_for_cifars_binary_version_makes_a_file_that_is_read(data_dir, monkeypatch, names, labels):
     monkeypatch.chdir(data_dir)
-    rows = np.random.default_rng(0).integers(0, 256, (6, 3073), dtype=np.uint8)
-    rows[:, 0] = np.arange(6) % 3
-    for name in ("data_batch_1", "data_batch_2", "test_batch"):
+    rows = np.random.default_rng(0).integers(0, 256, (6, 3072 + labels), dtype=np.uint8)
+    rows[:, labels - 1] = np.arange(6) % 3
+    for name in names:
         (data_dir / f"{name}.bin").write_bytes(rows.tobytes())
     with pytest.raises(UserError) as error:
         main(["import", "."])
     assert os.system(error.value.todo.split("   (")[0]) == 0
     source = SOURCES["npz"].load(data_dir, path="cifar.npz")
-    assert np.array_equal(source.test.images, rows[:, 1:].reshape(6, 3, 32, 32))
-    assert source.train.labels.tolist() == [0, 1, 2] * 4
+    assert np.array_equal(source.test.images, rows[:, labels:].reshape(6, 3, 32, 32))
+    assert source.train.labels.tolist() == [0, 1, 2] * 2 * (len(names) - 1)
+
+
+def test_the_command_for_an_archive_of_official_files_imports_them(data_dir, fake_mnist, monkeypatch):
+    monkeypatch.chdir(data_dir)
+    with tarfile.open("a b.tgz", "w:gz") as archive:
+        fake_mnist.write(data_dir / "there")
+        archive.add("there")
+    shutil.rmtree("there")
+    with pytest.raises(UserError) as error:
+        main(["import", "a b.tgz"])
+    assert "a b.tgz is a tar archive" in error.value.got
+    unpack, command = error.value.todo.rsplit(" && ", 1)
+    assert os.system(unpack) == 0
+    assert main(shlex.split(command)[2:]) == 0
+
+
+def test_an_incomplete_import_says_which_files_are_damaged(data_dir, fake_mnist):
+    fake_mnist.write(data_dir / "there")
+    damaged = data_dir / "there" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    damaged.write_bytes(damaged.read_bytes()[:99])
+    with pytest.raises(UserError) as error:
+        main(["import", str(data_dir / "there")])
+    assert error.value.got == (
+        "missing train-images-idx3-ubyte.gz; "
+        f"{damaged} is called like an official file and holds other contents, or a part of them"
+    )
 
 
 def test_import_finds_unpacked_files_with_dots_and_in_folders_of_their_own_name_each_once(capsys, data_dir, fake_mnist):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import unicodedata
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from bnexp.cli.data import main
+from bnexp.data import data_fingerprint
 from bnexp.data.cache import Digests
 from bnexp.data.image_folder import fingerprint, load
 from bnexp.errors import UserError
@@ -206,6 +208,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(root, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     assert "decompression bomb" in refusal(root).what
     monkeypatch.undo()
+    assert (refusal(root, size=10**7).got, refusal(root, size=10**7).todo) == ("dataset.size=10000000", "dataset.size=64")
     monkeypatch.setattr("bnexp.data.pictures.memory_bytes", lambda: 1000)
     assert refusal(root).todo == "dataset.size=64"
 
@@ -299,6 +302,8 @@ def test_a_path_one_level_too_deep_or_too_high_is_told_with_the_right_one(root, 
     (tmp_path / "above").mkdir()
     root.rename(tmp_path / "above" / "pictures")
     assert typed(tmp_path, "above") == "dataset.path=above/pictures"
+    shutil.copytree(tmp_path / "above" / "pictures", tmp_path / "above" / "class first")
+    assert typed(tmp_path, "above") == "PATH/train/CLASS/*.png and PATH/test/CLASS/*.png"
 
 
 def test_other_names_of_the_parts_are_read_or_the_command_makes_them_so(root, tmp_path):
@@ -350,6 +355,17 @@ def test_fingerprint_follows_names_and_contents(root):
     file.write_bytes(content)
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert current() != renamed
+
+
+def test_a_plan_looks_at_the_files_of_a_data_set_once(root, config):
+    known, options = {}, {"path": str(root), **PLAIN}
+    first = data_fingerprint(config("image_folder", options=options), root.parent, known)
+    (root / "train" / "ant" / "0.png").unlink()
+    assert data_fingerprint(config("image_folder", options=options, flip=True), root.parent, known) == first
+    assert data_fingerprint(config("image_folder", options=options), root.parent) != first
+    other = {**options, "path": str(root.parent / "other")}
+    root.rename(root.parent / "other")
+    assert data_fingerprint(config("image_folder", options=other), root.parent, known) != first
 
 
 def test_hashes_are_kept_and_only_changed_files_are_read_again(root, tmp_path, monkeypatch):

@@ -144,6 +144,8 @@ UNIT = np.random.default_rng(0).random((100, 4, 4))
         {"x_train": UNIT.reshape(100, 16)[:, :13], "x_test": UNIT.reshape(100, 16)[:30, :13]},
         {"y_train": np.random.default_rng(0).random((100, 3)), "y_test": np.random.default_rng(0).random((30, 3))},
         {"y_train": np.array(["a", "b"], object)[np.arange(100) % 2], "y_test": np.array(["a", "b"])[np.arange(30) % 2]},
+        {"y_train": np.where(np.arange(100) % 9, np.arange(100) % 3, np.nan)},
+        {"y_train": np.eye(3)[np.arange(100) % 3].T, "y_test": np.eye(3)[np.arange(30) % 3].T},
         {"y_test": np.arange(30) % 5},
         {"y_test": (np.arange(30) % 3).astype(str)},
         {"x_test": None, "y_test": None},
@@ -224,7 +226,8 @@ def test_a_file_of_another_kind_is_called_by_its_kind(tmp_path, name, content, w
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_the_command_for_a_table_makes_a_file_that_is_read(tmp_path, separator):
     x, y = np.random.default_rng(0).integers(0, 256, (40, 9)), np.arange(40) % 4
-    rows = [",".join(["p"] * 9 + ["label"]), *(",".join(map(str, [*row, c])) for row, c in zip(x, y, strict=True))]
+    rows = ["id," + ",".join(["p"] * 9 + ["label"])]
+    rows += [",".join(f'"{value}"' for value in [i, *x[i], y[i]]) for i in range(40)]
     (tmp_path / "it's.csv").write_text("\n".join(rows).replace(",", separator))
     command = refusal(tmp_path, str(tmp_path / "it's.csv")).todo.split("   (")[0]
     assert command.startswith(sys.executable)

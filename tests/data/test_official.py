@@ -268,7 +268,7 @@ def test_a_real_download_goes_through_torchvision_and_ends_in_place(tmp_path, fa
     assert left_behind(tmp_path / "elsewhere") == []
 
 
-def test_two_processes_do_not_download_the_same_set_at_once(tmp_path):
+def test_two_processes_do_not_download_the_same_set_at_once(tmp_path, capsys):
     pytest.importorskip("fcntl")
     order = []
 
@@ -282,6 +282,7 @@ def test_two_processes_do_not_download_the_same_set_at_once(tmp_path):
         waiting.join(0.2)
         order.append("first")
     waiting.join()
+    assert "note: another process is fetching dataset=mnist; waiting for it" in capsys.readouterr().err
     assert order == ["first", "second"]
 
 
