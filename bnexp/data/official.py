@@ -52,14 +52,12 @@ class OfficialSet:
         class_name: its class there.
         num_classes: classes of its labels.
         download_mb: size of the download in MB (10^6 bytes).
-        hosts: addresses it is downloaded from; one that answers is enough.
         forms: each a complete set of files; the first is what a download gives.
     """
 
     class_name: str
     num_classes: int
     download_mb: int
-    hosts: tuple[str, ...]
     forms: tuple[tuple[OfficialFile, ...], ...]
 
 
@@ -97,7 +95,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="MNIST",
         num_classes=10,
         download_mb=12,
-        hosts=("https://ossci-datasets.s3.amazonaws.com", "http://yann.lecun.com"),
         forms=_idx(
             "MNIST",
             ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
@@ -110,7 +107,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="FashionMNIST",
         num_classes=10,
         download_mb=31,
-        hosts=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",),
         forms=_idx(
             "FashionMNIST",
             ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
@@ -123,7 +119,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="KMNIST",
         num_classes=10,
         download_mb=21,
-        hosts=("http://codh.rois.ac.jp",),
         forms=_idx(
             "KMNIST",
             ("bdb82020997e1d708af4cf47b453dcf7", None),
@@ -136,7 +131,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="CIFAR10",
         num_classes=10,
         download_mb=170,
-        hosts=("https://www.cs.toronto.edu",),
         forms=_cifar(
             "cifar-10-python.tar.gz",
             "c58f30108f718f92721af3b95e74349a",
@@ -156,7 +150,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="CIFAR100",
         num_classes=100,
         download_mb=169,
-        hosts=("https://www.cs.toronto.edu",),
         forms=_cifar(
             "cifar-100-python.tar.gz",
             "eb9058c3a382ffc7106e4002c42a8d85",
@@ -172,7 +165,6 @@ OFFICIAL: Mapping[str, OfficialSet] = {
         class_name="SVHN",
         num_classes=10,
         download_mb=246,
-        hosts=("http://ufldl.stanford.edu",),
         forms=(
             (
                 OfficialFile("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),

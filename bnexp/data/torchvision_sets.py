@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import queue
 import shlex
 import shutil
 import socket
+import sys
 import tempfile
-import threading
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -33,8 +30,7 @@ try:
 except ImportError:  # Windows: two processes may then both download, each correctly
     fcntl = None  # type: ignore[assignment]
 
-_PROBE_SECONDS = 5.0
-_SILENCE_SECONDS = 30.0
+_SILENCE_SECONDS = 15.0
 
 
 def _loader(name: str) -> Callable[[Path], Source]:
@@ -74,22 +70,11 @@ def fetch(name: str, data_dir: Path) -> tuple[OfficialFile, ...]:
                 got=files,
                 todo=f"rm {files} && bnexp data fetch {name}",
             )
-        if not any_answers(official.hosts, _PROBE_SECONDS):
-            raise _unavailable(name, data_dir, holding.missing, "does not answer")
         with _alone(name, data_dir):
             holding = inspect(data_dir, official)
             if holding.form is None:
                 _download_into(name, data_dir, holding)
     return holding.form or official.forms[0]
-
-
-def _unavailable(name: str, data_dir: Path, missing: Sequence[OfficialFile], why: str) -> UserError:
-    folder = (data_dir / missing[0].path).parent
-    return UserError(
-        f"dataset={name} is not on this machine and its host {why}",
-        got=f"missing {', '.join(file.name for file in missing)} in {folder}",
-        todo="bnexp data import PATH   (a folder that holds these files), or dataset=mnist_5k, which needs no download",
-    )
 
 
 @contextmanager
@@ -131,15 +116,24 @@ def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
             os.replace(folder / file.path, data_dir / file.path)
     except (HTTPException, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise _unavailable(name, data_dir, holding.missing, f"did not deliver it ({reason})") from error
+        missing = ", ".join(file.name for file in holding.missing)
+        raise UserError(
+            f"dataset={name} is not on this machine and its host did not deliver it ({reason})",
+            got=f"missing {missing} in {(data_dir / holding.missing[0].path).parent}",
+            todo="bnexp data import PATH   (a folder that holds these files), or dataset=mnist_5k, which needs no download",
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download(official: OfficialSet, folder: Path) -> None:
-    """Let torchvision download what is not in ``folder`` yet; it verifies every md5 and draws its bar on stderr."""
-    with socket_timeout(_SILENCE_SECONDS):
+    """Let torchvision download what is not in ``folder`` yet; it verifies every md5, and opens connections without a time limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENCE_SECONDS)
+    try:
         _torchvision_parts(official, folder)
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _parse(name: str, data_dir: Path, form: Sequence[OfficialFile]) -> Source:
@@ -175,7 +169,8 @@ def _torchvision_parts(official: OfficialSet, folder: Path) -> tuple[Any, Any]:
     parts: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
     if official.class_name == "SVHN":
         parts = ({"split": "train"}, {"split": "test"})
-    train, test = (build(folder, download=True, **part) for part in parts)
+    with redirect_stdout(sys.stderr):  # it talks about its files
+        train, test = (build(folder, download=True, **part) for part in parts)
     return train, test
 
 
@@ -200,44 +195,3 @@ def _to_part(parsed: Any) -> Part:
         images = images.transpose(0, 3, 1, 2)
     labels = parsed.labels if hasattr(parsed, "labels") else parsed.targets
     return Part(np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64))
-
-
-def any_answers(addresses: Sequence[str], seconds: float) -> bool:
-    """Whether a connection to one of the addresses (or to the proxy that stands before it) opens within ``seconds``."""
-    answers: queue.Queue[bool] = queue.Queue()
-    for address in addresses:
-        # a daemon, because a name look-up cannot be given a time limit and must not hold the program's end
-        threading.Thread(target=lambda a=address: answers.put(_connects(a, seconds)), daemon=True).start()
-    try:
-        return any(answers.get(timeout=seconds) for _ in addresses)
-    except queue.Empty:
-        return False
-
-
-@contextmanager
-def socket_timeout(seconds: float) -> Iterator[None]:
-    """A time limit for connections that a library opens without one of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _connects(address: str, seconds: float) -> bool:
-    host, port = _first_hop(address)
-    try:
-        socket.create_connection((host, port), timeout=seconds).close()
-    except OSError:
-        return False
-    return True
-
-
-def _first_hop(address: str) -> tuple[str, int]:
-    """Host and port that a request for ``address`` goes to first, as urllib (and so torchvision) would send it."""
-    parts = urlsplit(address)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)

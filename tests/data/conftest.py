@@ -81,7 +81,7 @@ class FakeMnist:
             for name, data in self.packed.items()
         )
         self.official = OfficialSet(
-            class_name="MNIST", num_classes=10, download_mb=1, hosts=("http://localhost",), forms=(files,)
+            class_name="MNIST", num_classes=10, download_mb=1, forms=(files,)
         )
 
     def write(self, folder: Path, *names: str) -> None:
@@ -103,4 +103,8 @@ def fake_mnist(monkeypatch: pytest.MonkeyPatch) -> FakeMnist:
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No host answers."""
-    monkeypatch.setattr("bnexp.data.torchvision_sets.any_answers", lambda *_: False)
+
+    def refused(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("bnexp.data.torchvision_sets._download", refused)

@@ -6,8 +6,6 @@ import gzip
 import os
 import socket
 import threading
-import time
-from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,7 +50,6 @@ def served(fake_mnist, monkeypatch):
                 asked.append(file.name)
                 fake_mnist.write(folder, file.name)
 
-    monkeypatch.setattr(torchvision_sets, "any_answers", lambda *_: True)
     monkeypatch.setattr(torchvision_sets, "_download", download)
     return asked
 
@@ -66,16 +63,12 @@ def test_checksums_and_places_are_those_of_torchvision(name):
     if hasattr(known, "resources"):
         assert held == known.resources
         assert {file.path.split("/")[0] for file in official.forms[0]} == {known.__name__}
-        hosts = known.mirrors
     elif hasattr(known, "tgz_md5"):
         extracted = [*known.train_list, *known.test_list, [known.meta["filename"], known.meta["md5"]]]
         assert held == [(known.filename, known.tgz_md5), *map(tuple, extracted)]
         assert {file.path.split("/")[0] for file in official.forms[1]} == {known.base_folder}
-        hosts = [known.url]
     else:
         assert held == [tuple(known.split_list[part][1:]) for part in ("train", "test")]
-        hosts = [known.split_list["train"][0]]
-    assert [host.startswith(ours) for host, ours in zip(hosts, official.hosts, strict=True)] == [True] * len(hosts)
 
 
 @pytest.mark.usefixtures("offline")
@@ -106,7 +99,7 @@ def test_offline_the_message_names_files_folder_and_ways_out(tmp_path, fake_mnis
     with pytest.raises(UserError) as error:
         load(tmp_path)
     assert str(error.value) == (
-        "dataset=mnist is not on this machine and its host does not answer\n"
+        "dataset=mnist is not on this machine and its host did not deliver it (no network)\n"
         "  got: missing train-images-idx3-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz"
         f" in {tmp_path / 'MNIST' / 'raw'}\n"
         "  try: bnexp data import PATH   (a folder that holds these files), "
@@ -140,7 +133,7 @@ def test_either_form_of_a_set_is_enough(tmp_path):
     (tmp_path / "folder" / "batch").write_bytes(content)
     extracted = OfficialFile("folder/batch", file_md5(tmp_path / "folder" / "batch"))
     archive = OfficialFile("archive.tar.gz", "0" * 32)
-    toy = OfficialSet(class_name="Toy", num_classes=2, download_mb=1, hosts=(), forms=((archive,), (extracted,)))
+    toy = OfficialSet(class_name="Toy", num_classes=2, download_mb=1, forms=((archive,), (extracted,)))
     assert inspect(tmp_path, toy).form == (extracted,)
 
 
@@ -172,7 +165,6 @@ def test_an_interrupted_download_leaves_nothing_that_could_be_taken_for_data(tmp
         (folder / "MNIST" / "raw" / LABELS).write_bytes(b"half")
         raise end
 
-    monkeypatch.setattr(torchvision_sets, "any_answers", lambda *_: True)
     monkeypatch.setattr(torchvision_sets, "_download", half)
     with pytest.raises(KeyboardInterrupt if end is KeyboardInterrupt else UserError) as error:
         torchvision_sets.fetch("mnist", tmp_path)
@@ -256,7 +248,6 @@ def test_a_real_download_goes_through_torchvision_and_ends_in_place(tmp_path, fa
         host = f"http://127.0.0.1:{server.server_address[1]}/"
         monkeypatch.setattr(known, "mirrors", [host])
         monkeypatch.setattr(known, "resources", [(file.name, file.md5) for file in fake_mnist.official.forms[0]])
-        monkeypatch.setitem(OFFICIAL, "mnist", replace(fake_mnist.official, hosts=(host,)))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         source = load(tmp_path / "here")
         (tmp_path / "served" / "MNIST" / "raw" / IMAGES).write_bytes(b"a captive portal's page")
@@ -302,51 +293,9 @@ def test_real_mnist_has_the_known_mean_and_deviation(tmp_path):
     assert (round(pixels.mean(), 4), round(pixels.std(), 4)) == (0.1307, 0.3081)
 
 
-@pytest.fixture
-def server():
-    """A port of this machine that accepts connections."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@pytest.fixture
-def closed():
-    """A port of this machine where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture
-def no_proxy(monkeypatch):
-    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", dict)
-
-
-@pytest.mark.usefixtures("no_proxy")
-def test_one_answering_host_is_enough(server, closed):
-    assert torchvision_sets.any_answers([closed, server], 5)
-    assert not torchvision_sets.any_answers([closed], 5)
-
-
-def test_a_look_up_that_hangs_does_not_hang_us(monkeypatch):
-    monkeypatch.setattr(torchvision_sets, "_connects", lambda *_: time.sleep(2))
-    begin = time.monotonic()
-    assert not torchvision_sets.any_answers(["http://silent"], 0.2)
-    assert time.monotonic() - begin < 1
-
-
-def test_a_proxy_is_what_must_answer(monkeypatch, server, closed):
-    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", lambda: {"http": server})
-    assert torchvision_sets.any_answers([closed.replace("127.0.0.1", "data.example")], 5)
-
-
-def test_the_default_port_is_that_of_the_scheme():
-    assert torchvision_sets._first_hop("https://a.example/x") == ("a.example", 443)
-    assert torchvision_sets._first_hop("http://a.example/x") == ("a.example", 80)
-
-
-def test_the_socket_time_limit_is_put_back():
-    before = socket.getdefaulttimeout()
-    with torchvision_sets.socket_timeout(7.0):
-        assert socket.getdefaulttimeout() == 7.0
+def test_a_download_has_a_time_limit_which_is_put_back(tmp_path, fake_mnist, monkeypatch):
+    before, during = socket.getdefaulttimeout(), []
+    monkeypatch.setattr(torchvision_sets, "_torchvision_parts", lambda *_: during.append(socket.getdefaulttimeout()))
+    torchvision_sets._download(fake_mnist.official, tmp_path)
+    assert during == [torchvision_sets._SILENCE_SECONDS]
     assert socket.getdefaulttimeout() == before
