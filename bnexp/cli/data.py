@@ -6,14 +6,14 @@ Imports torch only where a data set has to be parsed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
@@ -37,14 +37,11 @@ _EPILOG = """\
 """
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One data set in ``bnexp data list``.
 
-    Attributes:
-        here: its files (or their parsed copy) are in the data folder, or it needs none; null for a user's own data.
-        bytes: on disk, parsed copy included.
-        download_mb: 10^6 bytes to download; 0 for none.
+    ``here``: its files (or their parsed copy) are in the data folder, or it needs none; null for a user's own data. ``bytes``: on
+    disk, parsed copy included. ``download_mb``: 10^6 bytes to download; 0 for none.
     """
 
     name: str
@@ -54,8 +51,7 @@ class Entry:
     what: str
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """One data set in ``bnexp data check``: ``state`` is ``good``, ``damaged``, ``incomplete`` or ``absent``."""
 
     name: str
@@ -122,42 +118,30 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(data_dir: Path, as_json: bool) -> int:
     files = group_files("dataset")
-    rows = [_row(name, data_dir, first_comment(files[name]) if name in files else "") for name in SOURCES]
-    if as_json:
-        _print_json(data_dir, rows)
-        return DONE
+    rows = [_entry(name, data_dir, first_comment(files[name]) if name in files else "") for name in SOURCES]
     table = [["dataset", "here", "on disk", "to get it", "what"]]
-    table += [
-        [row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", _cost(row), row.what]
-        for row in rows
-    ]
-    print(f"data folder: {data_dir}\n{columns(table)}")
+    for row in rows:
+        cost = {
+            None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{row.download_mb} MB over the network"
+        }[row.here]  # fmt: skip
+        table.append([row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", cost, row.what])
+    _print(data_dir, rows, as_json, table)
     return DONE
 
 
-def _print_json(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition]) -> None:
-    print(json.dumps({"data_dir": str(data_dir), "datasets": [asdict(row) for row in rows]}, indent=2))
+def _print(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition], as_json: bool, table: list[list[str]]) -> None:
+    if as_json:
+        print(json.dumps({"data_dir": str(data_dir), "datasets": [row._asdict() for row in rows]}, indent=2))
+    else:
+        print(f"data folder: {data_dir}\n{columns(table)}")
 
 
-def _row(name: str, data_dir: Path, what: str) -> Entry:
-    cache = cache_file(data_dir, name)
-    if name not in OFFICIAL:
-        embedded = SOURCES[name].fingerprint is None
-        return Entry(name, True if embedded else None, _bytes([cache]), 0, what)
-    official = OFFICIAL[name]
-    here = cache.is_file() or any(all((data_dir / file.path).is_file() for file in form) for form in official.forms)
-    places = [data_dir / file.path for form in official.forms for file in form]
-    return Entry(name, here, _bytes([*places, cache]), official.download_mb, what)
-
-
-def _bytes(files: Sequence[Path]) -> int:
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _cost(row: Entry) -> str:
-    if row.here is None:
-        return f"dataset={row.name} dataset.path=PATH"
-    return "nothing" if row.here else f"{row.download_mb} MB over the network"
+def _entry(name: str, data_dir: Path, what: str) -> Entry:
+    cache, official = cache_file(data_dir, name), OFFICIAL.get(name)
+    forms = [[data_dir / file.path for file in form] for form in official.forms] if official else []
+    places = [file for file in [cache, *itertools.chain(*forms)] if file.is_file()]
+    here = None if SOURCES[name].fingerprint else not official or cache in places or any(set(form) <= set(places) for form in forms)
+    return Entry(name, here, sum(file.stat().st_size for file in places), official.download_mb if official else 0, what)
 
 
 def _fetch(data_dir: Path, names: Sequence[str]) -> int:
@@ -168,41 +152,32 @@ def _fetch(data_dir: Path, names: Sequence[str]) -> int:
 
 
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
-    conditions = [
-        condition_of(name, data_dir) for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None
-    ]
-    if as_json:
-        _print_json(data_dir, conditions)
-    else:
-        table = [
-            ["dataset", "state", ""],
-            *([condition.name, condition.state, condition.detail] for condition in conditions),
-        ]
-        print(f"data folder: {data_dir}\n{columns(table)}")
+    checked = [name for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    conditions = [condition_of(name, data_dir) for name in checked]
+    _print(data_dir, conditions, as_json, [["dataset", "state", ""], *map(list, conditions)])
     if damaged := [condition for condition in conditions if condition.state == "damaged"]:
+        names, files = zip(*((condition.name, condition.detail) for condition in damaged), strict=True)
         raise UserError(
-            f"damaged data: {', '.join(condition.name for condition in damaged)}",
-            got="; ".join(condition.detail for condition in damaged),
-            todo="delete these files, then bnexp data fetch " + " ".join(condition.name for condition in damaged),
+            f"damaged data: {', '.join(names)}",
+            got="; ".join(files),
+            todo=f"rm {' '.join(files)} && bnexp data fetch {' '.join(names)}",
         )
     return DONE
 
 
 def condition_of(name: str, data_dir: Path) -> Condition:
+    """The state of a data set's files; ``detail`` of damaged ones is their names as a shell takes them."""
     cache = cache_file(data_dir, name)
     try:
         parsed = bool(cache.is_file() and read_cache(cache))
     except UserError:
-        return Condition(name, "damaged", str(cache))
+        return Condition(name, "damaged", shlex.quote(str(cache)))
     if name not in OFFICIAL:
-        return Condition(
-            name,
-            "good",
-            "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use",
-        )
+        words = "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use"
+        return Condition(name, "good", words)
     holding = inspect(data_dir, OFFICIAL[name])
     if holding.damaged:
-        return Condition(name, "damaged", " ".join(str(data_dir / file.path) for file in holding.damaged))
+        return Condition(name, "damaged", shlex.join(str(data_dir / file.path) for file in holding.damaged))
     if holding.form:
         return Condition(name, "good", "official checksums match" + (", so does the parsed copy" if parsed else ""))
     if parsed:

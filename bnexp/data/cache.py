@@ -9,7 +9,8 @@ import shlex
 import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -108,51 +109,37 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
-class Digests:
-    """Hashes of a user's files, kept in the data folder so that only files whose date, size or place changed are read again.
+_KEPT_FROM = 500  # files: fewer are read again as fast as their hashes are found
+_UNSETTLED_NS = 2_000_000_000  # a file changed this recently may change again within one tick of the clock
 
-    A context: what was learnt is kept at its end, if the files are many enough for that to pay.
+
+def file_digests(data_dir: Path, root: Path, files: Sequence[Path]) -> list[str]:
+    """Hash of each file's contents (blake2b, 16 bytes, hex); "" of one that cannot be read, or is a pipe or a device.
+
+    Those of many files below ``root`` are kept in the data folder, and only files whose date, size or place changed are read again.
     """
-
-    _PAYS_FROM = 500
-    _UNSETTLED_NS = 2_000_000_000  # a file changed this recently may change again within one tick of the clock
-
-    def __init__(self, data_dir: Path, root: Path) -> None:
-        name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
-        self._file = data_dir / "cache" / f"pictures-{name}.json"
-        self._known: dict[str, list[object]] = {}
-        self._now: dict[str, list[object]] = {}
-
-    def __enter__(self) -> Digests:
-        try:
-            known = json.loads(self._file.read_text(encoding="ascii"))
-            self._known = known if isinstance(known, dict) else {}
-        except (OSError, ValueError):
-            self._known = {}
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None and len(self._now) >= self._PAYS_FROM and self._now != self._known:
-            try:
-                _replace(self._file, lambda partial: partial.write_text(json.dumps(self._now), encoding="ascii"))
-            except OSError:
-                return  # the files are read again the next time
-
-    def of(self, file: Path) -> str:
-        """Hash of the contents of a file (blake2b, 16 bytes, hex); "" of one that cannot be read, or is a pipe or a device."""
+    kept = data_dir / "cache" / f"pictures-{hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()}.json"
+    try:
+        known = json.loads(kept.read_text(encoding="ascii"))
+        known = known if isinstance(known, dict) else {}
+    except (OSError, ValueError):
+        known = {}
+    digests, settled = [], {}
+    for file in files:
         try:
             facts = os.stat(file)
+            seen = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+            entry = known.get(str(file))
+            if not isinstance(entry, list) or entry[:-1] != seen:
+                content = file.read_bytes() if stat.S_ISREG(facts.st_mode) else None
+                entry = [*seen, "" if content is None else hashlib.blake2b(content, digest_size=16).hexdigest()]
         except OSError:
-            return ""
-        if not stat.S_ISREG(facts.st_mode):
-            return ""
-        seen: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
-        entry = self._known.get(str(file))
-        if not isinstance(entry, list) or entry[:-1] != seen:
-            try:
-                entry = [*seen, hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()]
-            except OSError:
-                return ""
-        if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > self._UNSETTLED_NS:
-            self._now[str(file)] = entry
-        return str(entry[-1])
+            digests.append("")
+            continue
+        digests.append(str(entry[-1]))
+        if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > _UNSETTLED_NS:
+            settled[str(file)] = entry
+    if len(settled) >= _KEPT_FROM and settled != known:
+        with suppress(OSError):  # then the files are read again the next time
+            _replace(kept, lambda partial: partial.write_text(json.dumps(settled), encoding="ascii"))
+    return digests

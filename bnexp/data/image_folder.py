@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bnexp.config.checks import choice, whole
-from bnexp.data.cache import Digests
+from bnexp.data.cache import file_digests
 from bnexp.data.forms import in_order
 from bnexp.data.pictures import PictureReader
 from bnexp.data.source import Part, Source, register
@@ -61,13 +61,17 @@ class Listing:
 def fingerprint(data_dir: Path, *, path: str | None, size: int | None, grayscale: bool, background: str) -> str:  # noqa: ARG001 - as load
     """Hash of the places and contents of all image files; contents are read again only where a file's date or size changed."""
     root, folders = _folders(data_dir, path)
+    places = [
+        (part, name, file)
+        for part, folder in folders.items()
+        for name, files in list_pictures(folder).classes.items()
+        for file in files
+    ]
     digest = hashlib.blake2b(digest_size=16)
-    with Digests(data_dir, root) as digests:
-        for part, folder in folders.items():
-            for name, files in list_pictures(folder).classes.items():
-                for file in files:
-                    place = str(file)[len(str(folder)) + 1 :]
-                    digest.update(os.fsencode(f"{part}\0{name}\0{place}\0{digests.of(file)}\0"))
+    contents = file_digests(data_dir, root, [file for _, _, file in places])
+    for (part, name, file), content in zip(places, contents, strict=True):
+        place = str(file)[len(str(folders[part])) + 1 :]
+        digest.update(os.fsencode(f"{part}\0{name}\0{place}\0{content}\0"))
     return digest.hexdigest()
 
 

@@ -24,7 +24,7 @@ from bnexp.errors import UserError
 PICTURE_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 #: What a file begins with, the words for it.
-_STARTS = (
+_STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     (b"\x93NUMPY", "a single NumPy array (.npy)"),
     (b"PAR1", "a Parquet table"),
     (b"ARROW1", "an Arrow file"),
@@ -35,15 +35,11 @@ _STARTS = (
     (b"\xfd7zXZ\0", "packed with xz"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"Rar!", "a RAR archive"),
-    (b"\0\0\x08\x01", "an IDX file, as MNIST's are"),
-    (b"\0\0\x08\x03", "an IDX file, as MNIST's are"),
+    ((b"\0\0\x08\x01", b"\0\0\x08\x03"), "an IDX file, as MNIST's are"),
     (b"SQLite format 3", "an SQLite data base"),
     (b"version https://git-lfs", "the place-holder that git-lfs keeps instead of a file"),
-    (b"\x80\x02", "a Python pickle, which could run any program and is never opened"),
-    (b"\x80\x03", "a Python pickle, which could run any program and is never opened"),
-    (b"\x80\x04", "a Python pickle, which could run any program and is never opened"),
-    (b"\x80\x05", "a Python pickle, which could run any program and is never opened"),
-    *((start, "a single picture") for start in PICTURE_STARTS),
+    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle, which could run any program and is never opened"),
+    (PICTURE_STARTS, "a single picture"),
 )
 
 _SAVE = "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"

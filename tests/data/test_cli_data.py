@@ -72,7 +72,7 @@ def test_check_tells_the_four_states_apart(capsys, data_dir, fake_mnist):
     with pytest.raises(UserError) as error:
         main(["check"])
     assert str(error.value) == (
-        f"damaged data: mnist\n  got: {file}\n  try: delete these files, then bnexp data fetch mnist"
+        f"damaged data: mnist\n  got: {file}\n  try: rm {file} && bnexp data fetch mnist"
     )
     assert "damaged" in capsys.readouterr().out
 

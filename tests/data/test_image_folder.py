@@ -14,7 +14,6 @@ from PIL import Image
 
 from bnexp.cli.data import main
 from bnexp.data import data_fingerprint
-from bnexp.data.cache import Digests
 from bnexp.data.image_folder import fingerprint, load
 from bnexp.errors import UserError
 
@@ -369,8 +368,8 @@ def test_a_plan_looks_at_the_files_of_a_data_set_once(root, config):
 
 
 def test_hashes_are_kept_and_only_changed_files_are_read_again(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(Digests, "_PAYS_FROM", 1)
-    monkeypatch.setattr(Digests, "_UNSETTLED_NS", -(10**15))
+    monkeypatch.setattr("bnexp.data.cache._KEPT_FROM", 1)
+    monkeypatch.setattr("bnexp.data.cache._UNSETTLED_NS", -(10**15))
     first = fingerprint(tmp_path, path=str(root), **PLAIN)
     reads = []
     original = type(root).read_bytes
