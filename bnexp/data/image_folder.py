@@ -1,6 +1,6 @@
 """A user's own images in folders: PATH/train/CLASS/*.png and PATH/test/CLASS/*.png.
 
-Legend: N examples, C channels, H W space.
+Legend: N examples, C channels, H W space, K classes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from bnexp.data.cache import file_digests
 from bnexp.data.forms import in_order
 from bnexp.data.pictures import PictureReader
 from bnexp.data.source import Part, Source, register
-from bnexp.data.user_files import PICTURE_STARTS, doubles, find_user_path, kind_of, printable
+from bnexp.data.user_files import doubles, find_user_path, kind_of, printable, way_to_npz
 from bnexp.errors import UserError
 
 _READ = ".apng .avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp"
@@ -103,12 +102,9 @@ def load(data_dir: Path, *, path: str | None, size: int | None, grayscale: bool,
     files = {part: [file for name in classes for file in listings[part].classes.get(name, ())] for part in folders}
     reader = PictureReader([*files["train"], *files["test"]], size=size, grayscale=grayscale, background=background)
     images_NCHW = reader.read()
-    labels = {
-        part: np.array([i for i, name in enumerate(classes) for _ in listings[part].classes.get(name, ())], np.int64)
-        for part in folders
-    }
-    count = len(files["train"])
-    train, test = Part(images_NCHW[:count], labels["train"]), Part(images_NCHW[count:], labels["test"])
+    counts = [[len(listings[part].classes.get(name, ())) for name in classes] for part in folders]
+    labels = [np.repeat(np.arange(len(classes)), counts_K) for counts_K in counts]
+    train, test = (Part(*pair) for pair in zip(np.split(images_NCHW, [len(files["train"])]), labels, strict=True))
     notes += [*_left_out(root, listings, folders), *reader.notes(), *doubles(train, test)]
     facts = {"classes": [printable(name) for name in classes], **reader.facts(), "notes": notes}
     return Source(train, test, len(classes), facts)
@@ -120,22 +116,24 @@ def _folders(data_dir: Path, path: str | None) -> tuple[Path, dict[str, Path]]:
     if root.is_file():
         kind = kind_of(root)
         npz = kind == "an .npz file"
-        folder, file = shlex.quote(str(root).removesuffix(root.suffix)), shlex.quote(str(root))
-        unzip = f"unzip {file} -d {folder}   (then dataset.path={folder})"
-        todo = f"dataset=npz dataset.path={path}" if npz else unzip if "zip archive" in kind else _LAYOUT
+        todo = f"dataset=npz dataset.path={path}" if npz else way_to_npz(root, kind) if "archive" in kind else _LAYOUT
         raise UserError(
             f"dataset=image_folder needs a folder, and dataset.path is {kind}", got=f"dataset.path={path}", todo=todo
         )
-    try:
-        inside = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    except OSError as error:
-        raise UserError(
-            f"a folder cannot be read: {error.strerror}", got=root, todo=f"ls -ld {shlex.quote(str(root))}"
-        ) from error
+    inside = {entry.name.lower(): entry for entry in _entries(root) if entry.is_dir()}
     train, test = (next((inside[name] for name in names if name in inside), None) for names in (_TRAIN, _TEST))
     if train is None or test is None:
         raise _misplaced(root, str(path), inside, train)
     return root, {"train": train, "test": test}
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"a folder cannot be read: {error.strerror}", got=folder, todo=f"ls -ld {shlex.quote(str(folder))}"
+        ) from error
 
 
 def _misplaced(root: Path, path: str, inside: Mapping[str, Path], train: Path | None) -> UserError:
@@ -191,14 +189,8 @@ def list_pictures(folder: Path) -> Listing:
         UserError: a folder that cannot be read, pictures in a format that is not read, two folders of one name.
     """
     listing = Listing()
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(
-            f"a folder cannot be read: {error.strerror}", got=folder, todo=f"ls -ld {shlex.quote(str(folder))}"
-        ) from error
     found: dict[str, list[Path]] = {}
-    for entry in entries:
+    for entry in _entries(folder):
         if not entry.is_dir():
             listing.hidden += _is_clutter(entry.name)
             listing.other += not _is_clutter(entry.name)
@@ -259,11 +251,7 @@ def _pictures(folder: Path, listing: Listing) -> Iterator[Path]:
 def _begins_as_picture(file: Path) -> bool:
     """Whether a file whose name does not say so is a picture all the same."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            return False
-        with file.open("rb") as stream:
-            head = stream.read(12)
-        return head.startswith(PICTURE_STARTS) and (head[:4] != b"RIFF" or head[8:] == b"WEBP")
+        return file.is_file() and kind_of(file) == "a single picture"
     except OSError:
         return False
 

@@ -19,11 +19,10 @@ import numpy as np
 
 from bnexp.data.forms import read_labels, read_pixels
 from bnexp.data.source import Part, Source, register
-from bnexp.data.user_files import doubles, find_user_path, kind_of, memory_bytes, printable, way_to_npz
+from bnexp.data.user_files import SAVE, doubles, find_user_path, kind_of, memory_bytes, printable, way_to_npz
 from bnexp.errors import UserError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
-_SAVE = "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
 
 #: Words that a name may have for a part and for what is in it, after which nothing of the name may be left.
 _PARTS = {"train": r"train(?:ing)?|tr", "test": r"test(?:ing)?|te", "val": r"val(?:id|idation)?|dev"}
@@ -112,14 +111,14 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def _damaged(file: Path, why: str) -> UserError:
     why = printable(why.splitlines()[0][:200])
-    return UserError(f"{file.name} is not an .npz file of plain arrays, or it is damaged: {why}", got=file, todo=_SAVE)
+    return UserError(f"{file.name} is not an .npz file of plain arrays, or it is damaged: {why}", got=file, todo=SAVE)
 
 
 def _check_members(file: Path, archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse what would not fit into memory or does not hold what its header promises, before any of it is read."""
     for member in members:
         if member.flag_bits & 1:
-            raise UserError(f"{member.filename} in {file.name} is encrypted", got=file, todo=_SAVE)
+            raise UserError(f"{member.filename} in {file.name} is encrypted", got=file, todo=SAVE)
         with archive.open(member) as stream:
             version = np.lib.format.read_magic(stream)
             reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -210,7 +209,7 @@ def _advice(found: Mapping[tuple[str, str], str], held: Sequence[str]) -> str:
             )
     if list(held) == [f"arr_{index}" for index in range(4)]:
         return "x_train, y_train, x_test, y_test = arr_0, arr_1, arr_2, arr_3   (in the order in which they were saved)"
-    return _SAVE
+    return SAVE
 
 
 def _listed(names: Sequence[str]) -> str:

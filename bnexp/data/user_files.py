@@ -20,9 +20,6 @@ import numpy as np
 from bnexp.data.source import Part
 from bnexp.errors import UserError
 
-#: What a picture file begins with.
-PICTURE_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
-
 #: What a file begins with, the words for it.
 _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     (b"\x93NUMPY", "a single NumPy array (.npy)"),
@@ -39,10 +36,10 @@ _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     (b"SQLite format 3", "an SQLite data base"),
     (b"version https://git-lfs", "the place-holder that git-lfs keeps instead of a file"),
     ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle, which could run any program and is never opened"),
-    (PICTURE_STARTS, "a single picture"),
+    ((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF"), "a single picture"),
 )
 
-_SAVE = "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
+SAVE = "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
 
 #: A start of the words for a kind to how it becomes an .npz file; FILE and NPZ stand for the two names.
 _WAYS = (
@@ -62,7 +59,7 @@ _WAYS = (
     ("a zip archive that is cut short", "download or copy it again"),
     ("a zip archive of pictures", "unzip {quoted} -d {folder}   (then dataset=image_folder dataset.path={folder})"),
     ("a zip archive", "unzip {quoted} -d {folder}   (and give the file in it that holds the pictures)"),
-    ("a tar archive", "tar xf {quoted}   (then dataset=image_folder dataset.path=FOLDER, or bnexp data import FOLDER)"),
+    ("a tar archive", "mkdir {folder} && tar xf {quoted} -C {folder}   (then dataset=image_folder dataset.path={folder})"),
     ("packed with gzip", "bnexp data import {quoted}   (if it is a known set's; else gunzip -k {quoted})"),
     ("packed with", "unpack it first"),
     (
@@ -121,6 +118,8 @@ def kind_of(file: Path) -> str:
         return "a tar archive"
     if head[:2] == b"\x1f\x8b" and file.name.endswith((".tar.gz", ".tgz")):
         return "a tar archive"
+    if head[:4] == b"RIFF" and head[8:12] != b"WEBP":
+        return "a file of another kind"
     for start, words in _STARTS:
         if head.startswith(start):
             return words
@@ -156,8 +155,8 @@ def way_to_npz(file: Path, kind: str) -> str:
     npz, folder = file.with_suffix(".npz").name, shlex.quote(file.name.partition(".")[0])
     for start, words in _WAYS:
         if kind.startswith(start):
-            return words.format(file=file, npz=npz, quoted=shlex.quote(str(file)), folder=folder, save=_SAVE)
-    return _SAVE
+            return words.format(file=file, npz=npz, quoted=shlex.quote(str(file)), folder=folder, save=SAVE)
+    return SAVE
 
 
 def _way_of_csv(file: Path) -> str:

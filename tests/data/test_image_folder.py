@@ -331,7 +331,11 @@ def test_class_folders_without_a_test_part_are_split_by_the_command(root, tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "content", "todo"),
-    [("pics.zip", b"PK\3\4", "unzip pics.zip -d pics"), ("pics.npz", None, "dataset=npz dataset.path=pics.npz")],
+    [
+        ("pics.zip", b"PK\3\4", "download or copy it again"),
+        ("pics.tgz", b"\x1f\x8b", "mkdir pics && tar xf pics.tgz -C pics"),
+        ("pics.npz", None, "dataset=npz dataset.path=pics.npz"),
+    ],
 )
 def test_a_file_in_the_place_of_the_folder_is_told_what_to_do_with_it(tmp_path, monkeypatch, name, content, todo):
     monkeypatch.chdir(tmp_path)
