@@ -17,8 +17,6 @@ from bnexp.data.source import SOURCES, Part, array_checksum, load_source, tell
 from bnexp.errors import UserError
 from bnexp.rng import numpy_stream
 
-__all__ = ["Part", "Splits", "load_splits"]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Splits:
@@ -32,19 +30,12 @@ class Splits:
         facts: what the record says of a user's own data: the source's facts, and ``counts`` by split and class; else nothing.
     """
 
-    name: str
     train: Part
     validation: Part
     test: Part
     num_classes: int
     checksum: str
     facts: Mapping[str, Any]
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one example."""
-        _, channels, height, width = self.train.images.shape
-        return channels, height, width
 
 
 def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
@@ -69,7 +60,6 @@ def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
         tell(f"dataset={config.name}: {absent} of {source.num_classes} classes have no training example")
     own = SOURCES[config.name].fingerprint is not None
     splits = Splits(
-        name=config.name,
         train=train.padded(config.pad),
         validation=validation.padded(config.pad),
         test=source.test.padded(config.pad),
@@ -79,7 +69,13 @@ def load_splits(config: DatasetConfig, data_dir: Path) -> Splits:
         ),
         facts={**source.facts, "counts": counts} if own else {},
     )
-    _check_crop(config, splits.input_shape)
+    smallest = min(splits.train.images.shape[2:])
+    if config.crop >= smallest:
+        raise UserError(
+            f"dataset.crop shifts by up to that many pixels and must be less than the image's {smallest}",
+            got=f"dataset.crop={config.crop}",
+            todo=f"dataset.crop={max(1, smallest // 8)}",
+        )
     return splits
 
 
@@ -121,14 +117,4 @@ def _check_counts(config: DatasetConfig, available: int) -> None:
             f" training examples of dataset={config.name}",
             got=f"dataset.train_examples={config.train_examples}",
             todo=f"dataset.train_examples={left}, or null for all of them",
-        )
-
-
-def _check_crop(config: DatasetConfig, input_shape: tuple[int, int, int]) -> None:
-    smallest = min(input_shape[1:])
-    if config.crop >= smallest:
-        raise UserError(
-            f"dataset.crop shifts by up to that many pixels and must be less than the image's {smallest}",
-            got=f"dataset.crop={config.crop}",
-            todo=f"dataset.crop={max(1, smallest // 8)}",
         )
