@@ -145,14 +145,14 @@ def _entry(name: str, data_dir: Path, what: str) -> Entry:
 
 
 def _fetch(data_dir: Path, names: Sequence[str]) -> int:
-    for name in _not_own(names):
+    for name in _known(names):
         source = SOURCES[name].load(data_dir)
         print(f"{name}: {len(source.train):,} training and {len(source.test):,} test images, verified, in {data_dir}")
     return DONE
 
 
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
-    checked = [name for name in _not_own(names) or SOURCES if SOURCES[name].fingerprint is None]
+    checked = [name for name in _known(names) or SOURCES if SOURCES[name].fingerprint is None]
     conditions = [condition_of(name, data_dir) for name in checked]
     _print(data_dir, conditions, as_json, [["dataset", "state", ""], *map(list, conditions)])
     if damaged := [condition for condition in conditions if condition.state == "damaged"]:
@@ -190,7 +190,7 @@ def condition_of(name: str, data_dir: Path) -> Condition:
 def _import(data_dir: Path, path: Path, name: str | None) -> int:
     if not path.exists():
         raise UserError("there is nothing at this path", got=path, todo="bnexp data import PATH [NAME]")
-    names = list(OFFICIAL) if name is None else _importable(name)
+    names = _known([name], official=True) if name else list(OFFICIAL)
     found = find_official(path, names)
     if not found:
         alike = look_alikes(path, names)
@@ -208,9 +208,9 @@ def _import(data_dir: Path, path: Path, name: str | None) -> int:
 
 
 def _split(path: Path) -> int:
-    """Class folders as a data set with a training and a test part, of hard links where the disk can have them."""
-    source = path.resolve()
-    target = path.parent / f"{path.name}-split" if path.name else source.with_name(f"{source.name}-split")
+    """Copy class folders into a data set with a training and a test part; all of it is there at the end, or nothing."""
+    source = Path(os.path.abspath(path))
+    target = source.with_name(f"{source.name}-split")
     advice = "bnexp data split FOLDER   (which holds a folder of pictures for each class)"
     if target.exists():
         raise UserError(
@@ -222,17 +222,20 @@ def _split(path: Path) -> int:
     if len(classes) < 2 or min(map(len, classes.values())) < 2:
         got = ", ".join(f"{name}: {len(files)}" for name, files in classes.items()) or f"no pictures in {path}"
         raise UserError("each of at least two classes needs two pictures or more", got=got, todo=advice)
-    for name, files in classes.items():
-        order = numpy_stream(0, f"data split/{name}").permutation(len(files))
-        drawn = {files[index] for index in order[: max(1, len(files) // 5)]}
-        for file in files:
-            inside = file.relative_to(source)
-            place = target / ("test" if file in drawn else "train") / inside
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(file, place)
-            except OSError:
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        for name, files in classes.items():
+            order = numpy_stream(0, f"data split/{name}").permutation(len(files))
+            for rank, file in enumerate(files[index] for index in order):
+                part = "test" if rank < max(1, len(files) // 5) else "train"
+                place = partial / part / file.relative_to(source)
+                place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)
+        os.replace(partial, target)
+    except OSError as error:
+        raise UserError(f"the pictures cannot be copied: {error}", got=target, todo=advice) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     print(f"{len(classes)} classes, a fifth of each drawn for testing; use it with")
     print(f"  bnexp train dataset=image_folder dataset.path={shlex.quote(str(target))}")
     return DONE
@@ -256,28 +259,19 @@ def _summarise(data_dir: Path, path: Path, names: Sequence[str]) -> int:
     return DONE
 
 
-def _importable(name: str) -> list[str]:
-    if name not in OFFICIAL:
-        _known([name])
-        raise UserError(
-            f"dataset={name} has no official files to import", got=name, todo=f"one of {', '.join(OFFICIAL)}"
-        )
-    return [name]
-
-
-def _not_own(names: Sequence[str]) -> Sequence[str]:
-    for name in _known(names):
+def _known(names: Sequence[str], *, official: bool = False) -> Sequence[str]:
+    """The names, if all are data sets that are not made of a user's own files (and have official files)."""
+    for name in names:
+        if name not in SOURCES:
+            raise unknown_name("dataset", name, SOURCES)
+        if official and name not in OFFICIAL:
+            raise UserError(
+                f"dataset={name} has no official files to import", got=name, todo=f"one of {', '.join(OFFICIAL)}"
+            )
         if SOURCES[name].fingerprint is not None:
             raise UserError(
                 f"dataset={name} is made of your own files; they have no official copy or checksum",
                 got=name,
                 todo=f"bnexp train dataset={name} dataset.path=PATH",
             )
-    return names
-
-
-def _known(names: Sequence[str]) -> Sequence[str]:
-    for name in names:
-        if name not in SOURCES:
-            raise unknown_name("dataset", name, SOURCES)
     return names

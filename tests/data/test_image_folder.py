@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,6 +328,21 @@ def test_class_folders_without_a_test_part_are_split_by_the_command(root, tmp_pa
     assert (np.bincount(source.train.labels).tolist(), np.bincount(source.test.labels).tolist()) == ([2, 2], [1, 1])
     with pytest.raises(UserError, match="there is something at the place"):
         main(shlex.split(command)[2:])
+    for file in list(Path(path).rglob("*.*")):
+        file.write_bytes(b"")  # the user's own pictures are not these
+    assert all(file.stat().st_size for file in tmp_path.rglob("*.*") if file.is_file() and not file.is_relative_to(path))
+
+
+def test_a_split_that_cannot_be_finished_leaves_nothing(root, monkeypatch):
+    before = sorted(root.parent.rglob("*"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(UserError, match="No space left"):
+        main(["split", str(root / "train")])
+    assert sorted(root.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
