@@ -31,7 +31,7 @@ Cells = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 def is_archive(folder: Path) -> bool:
     """Whether a folder holds runs in one file rather than a folder for each."""
-    return (folder / RUNS).is_file()
+    return os.path.isfile(folder / RUNS)  # pathlib's raises for a name that no file can have
 
 
 def open_record(folder: Path, run_id: str) -> RunRecord:

@@ -164,7 +164,8 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
                     _note(manifest, answer)
                     told.ended(answer, one.config.train.steps if num_processes == 1 else 0)
             for one in held:
-                told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
+                if find_complete([one.config]) == [None]:  # else it was asked for twice here, and has ended
+                    told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
                 (answer,) = attempt([one], show=True, wait=True)
                 ended.append(answer)
                 _note(manifest, answer)
