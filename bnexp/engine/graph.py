@@ -292,7 +292,9 @@ def update_of(optimizer: torch.optim.Optimizer) -> Update:
 
     Source: ``torch.optim.SGD``, ``Adam`` (Kingma & Ba 2015, Algorithm 1) and ``AdamW`` (Loshchilov & Hutter 2019, Algorithm 2).
     """
-    return next(update for kind, update in _KINDS.items() if isinstance(optimizer, kind))
+    if isinstance(optimizer, torch.optim.SGD):
+        return _sgd
+    return partial(_adam, decoupled=isinstance(optimizer, torch.optim.AdamW))
 
 
 def _sgd(
@@ -307,23 +309,13 @@ def _sgd(
 
 
 def _adam(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
-    if group["weight_decay"]:
+    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor,
+    decoupled: bool = False,
+) -> None:  # fmt: skip
+    if decoupled:
+        parameter.mul_(1 - _beside(lr, parameter) * group["weight_decay"])
+    elif group["weight_decay"]:
         gradient = gradient + group["weight_decay"] * parameter
-    _adam_without_decay(group, parameter, gradient, slots, lr)
-
-
-def _adamw(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
-    parameter.mul_(1 - _beside(lr, parameter) * group["weight_decay"])
-    _adam_without_decay(group, parameter, gradient, slots, lr)
-
-
-def _adam_without_decay(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
     beta1, beta2 = group["betas"]
     step = _beside(slots["step"].add_(1), parameter)
     mean = slots["exp_avg"].mul_(beta1).add_(gradient * (1 - beta1))
@@ -335,11 +327,3 @@ def _adam_without_decay(
 def _beside(per_run: Tensor, parameter: Tensor) -> Tensor:
     """``[S]`` as ``[S, 1, ...]``, or ``[]`` as ``[1, ...]``, to be multiplied with a parameter."""
     return per_run.view(per_run.shape + (1,) * (parameter.ndim - per_run.ndim))
-
-
-#: The first that fits: torch's AdamW is an Adam.
-_KINDS: Mapping[type, Update] = {
-    torch.optim.SGD: _sgd,
-    torch.optim.AdamW: _adamw,
-    torch.optim.Adam: _adam,
-}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from bnexp.records.writer import RunWriter
 LINE_SECONDS = 10.0
 
 
-class Sink(Protocol):
-    """A copy of the record for people to look at; losing it loses nothing."""
+class Sink:
+    """A copy of the record for people to look at; losing it loses nothing. What it does not care for it need not define."""
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A measurement."""
@@ -196,7 +196,7 @@ def run_title(config: ExperimentConfig) -> str:
     return f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
 
 
-class Progress:
+class Progress(Sink):
     """What a run shows on stderr while it trains: a tqdm bar with loss, accuracy, steps/s and time left; on no terminal, lines.
 
     Args:
@@ -219,9 +219,6 @@ class Progress:
         self._known[name] = value
         if name == "train/loss":
             self._advance(step)
-
-    def observation(self, observation: Observation) -> None:
-        """Nothing to show."""
 
     def close(self, summary: Mapping[str, Any]) -> None:  # noqa: ARG002 - a sink's signature
         """Remove the bar; the table that follows says the rest."""

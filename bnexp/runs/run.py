@@ -281,7 +281,7 @@ class Recording:
             self._journal = None
 
 
-class Copy:
+class Copy(Sink):
     """A sink whose loss costs nothing but itself: a terminal that was closed, a TensorBoard file that cannot be written."""
 
     def __init__(self, sink: Sink) -> None:
@@ -307,7 +307,7 @@ class Copy:
                 self._sink = None
 
 
-class Steps:
+class Steps(Sink):
     """A sink that counts the steps of a run, for whoever shows many runs at once."""
 
     def __init__(self, add: Callable[[int], None]) -> None:
@@ -318,9 +318,3 @@ class Steps:
         if name == "train/loss" and step > self._done:
             self._add(step - self._done)
             self._done = step
-
-    def observation(self, observation: Any) -> None:
-        """Nothing to count."""
-
-    def close(self, summary: Mapping[str, Any]) -> None:
-        """Nothing to end."""

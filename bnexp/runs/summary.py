@@ -23,6 +23,7 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         curve: validation accuracy.
         seconds: time by part.
     """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on macOS in bytes
     return {
         "status": ended.status,
         "step": ended.step,
@@ -34,7 +35,7 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
         "evaluations": len(curve.steps),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
-        "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
+        "peak_memory_mb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6),
     }
 
 
@@ -71,8 +72,3 @@ def _test_scores(experiment: Experiment) -> dict[str, Any]:
 def _finite_or_none(loss: float) -> float | None:
     """The last update may break a net whose training losses were all finite, and JSON has no NaN."""
     return loss if math.isfinite(loss) else None
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
