@@ -161,6 +161,8 @@ class Recording:
         self._last_save = self._started = time.monotonic()
         self._saved_at: int | None = None
         self._stopping, self.alone = False, True
+        for torn in self.folder.glob(".*.[0-9]*"):  # what a killed attempt was writing
+            torn.unlink()
         self._writer = self._resumed() if place.interrupted else self._begun()
 
     def _resumed(self) -> RunWriter:

@@ -63,13 +63,9 @@ class Told:
         """All processes have done so many steps together."""
         self._steps = steps
         if self._bar is None:
+            hidden = True if sys.stderr is None else None
             self._bar = tqdm(
-                total=self.num_steps,
-                unit="step",
-                unit_scale=True,
-                dynamic_ncols=True,
-                leave=False,
-                disable=True if sys.stderr is None else None,
+                total=self.num_steps, unit="step", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden
             )
         self._bar.set_description(f"[{self.done}/{self.num_runs}]", refresh=False)
         self._bar.update(steps - self._bar.n)

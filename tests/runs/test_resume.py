@@ -202,11 +202,26 @@ def test_nothing_in_a_run_folder_is_executed(make, folder, tmp_path, whole):
     assert not mark.exists()
 
 
-def test_a_record_that_lost_events_is_never_padded(make, folder, unbroken, same_record, capsys):
-    os.truncate(folder / "events.jsonl", 100)
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (lambda folder: os.truncate(folder / "events.jsonl", 100), "events.jsonl is shorter than it was at the checkpoint"),
+        (lambda folder: (folder / "run.json").unlink(), "run.json is missing"),
+    ],
+    ids=["events", "header"],
+)
+def test_a_record_that_lost_a_part_is_never_padded(make, folder, unbroken, same_record, capsys, lose, told):
+    lose(folder)
     ended = execute(make())
-    assert "events.jsonl is shorter than it was at the checkpoint; the run starts anew" in capsys.readouterr().err
+    assert f"{told}; the run starts anew" in capsys.readouterr().err
     same_record(ended.record, unbroken())
+
+
+def test_nothing_half_written_outlives_a_killed_attempt(make, folder):
+    for name in (".checkpoint.pt.12", ".end.json.3456"):
+        (folder / name).write_text("torn")
+    execute(make())
+    assert {file.name for file in folder.iterdir()} == {"run.json", "events.jsonl", "end.json", "probes", "tb"}
 
 
 def test_the_end_is_on_disk_before_the_checkpoint_goes(make, folder, monkeypatch):
