@@ -166,9 +166,8 @@ class TrainingState:
         """Other tensors in the places of these, in the order of :meth:`tensors`."""
         rest = iter(tensors)
         parameters, buffers = ([next(rest) for _ in mine] for mine in (self.parameters, self.buffers))
-        return TrainingState(
-            parameters, buffers, {name: [next(rest) for _ in row] for name, row in self.slots.items()}
-        )  # fmt: skip
+        slots = {name: [next(rest) for _ in row] for name, row in self.slots.items()}
+        return TrainingState(parameters, buffers, slots)
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -204,10 +203,7 @@ class PureStep:
         self._buffer_names = [name for name, _ in model.named_buffers()]
         places = {id(parameter): place for place, parameter in enumerate(trainable(model))}
         self._groups = [
-            (
-                {name: value for name, value in group.items() if name not in ("params", "lr")},
-                [places[id(p)] for p in group["params"]],
-            )
+            ({name: group[name] for name in group if name != "params"}, [places[id(p)] for p in group["params"]])
             for group in optimizer.param_groups
         ]
         gradients = grad_and_value(self._loss, has_aux=True)
@@ -241,9 +237,7 @@ class PureStep:
         after = self._plain_attributes()
         for name, value in after.items():
             if before.get(name) != value:
-                raise RuntimeError(
-                    f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold"
-                )
+                raise RuntimeError(f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold")
         return graph
 
     def _plain_attributes(self) -> dict[str, Any]:

@@ -207,9 +207,8 @@ class Progress(Sink):
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
         self._title, self._steps = title, steps
-        self._bar = tqdm(
-            total=steps, initial=done, desc=title, unit="step", disable=None, dynamic_ncols=True, leave=False
-        )
+        bar = {"total": steps, "initial": done, "desc": title, "unit": "step", "dynamic_ncols": True, "leave": False}
+        self._bar = tqdm(**bar, disable=None)
         self._known: dict[str, float] = {}
         self._started = self._last_line = time.monotonic()
         self._first = done
@@ -227,19 +226,14 @@ class Progress(Sink):
     def _advance(self, step: int) -> None:
         words = {"loss": self._known.get("train/loss"), "val acc": self._known.get("val/accuracy")}
         shown = {name: f"{value:.3f}" for name, value in words.items() if value is not None}
+        now = time.monotonic()
         if not self._bar.disable:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(step - self._bar.n)
-        elif time.monotonic() - self._last_line >= LINE_SECONDS:
-            self._line(step, shown)
-
-    def _line(self, step: int, shown: dict[str, str]) -> None:
-        self._last_line = time.monotonic()
-        rate = (step - self._first) / (self._last_line - self._started)
-        left = (self._steps - step) / rate if rate else float("inf")
-        words = ", ".join(f"{name} {value}" for name, value in shown.items())
-        print(
-            f"{self._title}: step {step}/{self._steps}, {words}, {rate:.0f} steps/s, {left:.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        elif now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            rate = (step - self._first) / (now - self._started)
+            left = (self._steps - step) / rate if rate else float("inf")
+            losses = ", ".join(f"{name} {value}" for name, value in shown.items())
+            line = f"{self._title}: step {step}/{self._steps}, {losses}, {rate:.0f} steps/s, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)

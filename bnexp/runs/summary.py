@@ -41,19 +41,14 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
 
 def targets(curve: Curve, train: TrainConfig) -> list[dict[str, Any]]:
     """Steps, examples and training seconds to each target; ``observed`` false means not within this run (censored)."""
-    rows = []
-    for target in train.targets:
-        duration = time_to_target(curve, target)
-        rows.append(
-            {
-                "target": target,
-                "steps": duration.steps,
-                "examples": duration.steps * train.batch_size,
-                "seconds": round(duration.seconds, 3),
-                "observed": duration.observed,
-            }
-        )
-    return rows
+    durations = [(target, time_to_target(curve, target)) for target in train.targets]
+    return [
+        {
+            "target": target, "steps": took.steps, "examples": took.steps * train.batch_size,
+            "seconds": round(took.seconds, 3), "observed": took.observed,
+        }
+        for target, took in durations
+    ]  # fmt: skip
 
 
 def _test_scores(experiment: Experiment) -> dict[str, Any]:
