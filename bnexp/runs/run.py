@@ -35,7 +35,7 @@ from bnexp.runs.stop import Stop, stoppable
 from bnexp.runs.summary import summarize
 
 #: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
-CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SECONDS = 5.0
 
 #: What is shown of a run: a bar, nothing, or whatever a counter of finished steps adds up.
 Show = bool | Callable[[int], None]
