@@ -181,11 +181,11 @@ def _commit() -> str:
 def device() -> Iterator[Item]:
     """Processor, threads, GPU, and whether bfloat16 has instructions of its own."""
     import torch
+    from joblib import cpu_count
 
-    from bnexp.engine.device import count_cores
     from bnexp.records.header import processor
 
-    cores = count_cores()
+    cores = cpu_count()
     yield Item("processor", f"{processor()}, {cores} cores")
     by_model = f"1 for fully connected nets, {cores} for convolutional ones"
     words = os.environ.get("BNEXP_THREADS", by_model)

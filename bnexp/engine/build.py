@@ -169,20 +169,14 @@ def order_hash(experiment: Experiment) -> str:
 
 
 def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.Module:
+    """The model, tried by one pass in eval mode, so that what does not fit is refused before a folder is made."""
     norm = norm_factory(config.norm, batch_size=config.train.batch_size, generator=noise)
     channels, height, width = data.train.images.shape[1:]
-    model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed)
-    _try_once(model, (channels, height, width), config)
-    return model
-
-
-def _try_once(model: nn.Module, shape: tuple[int, int, int], config: ExperimentConfig) -> None:
-    """One pass in eval mode, so that what does not fit is refused before a folder is made."""
-    model.eval()
+    model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed).eval()
     with torch.no_grad():
-        logits = model(torch.zeros(2, *shape))
-    model.train()
+        logits = model(torch.zeros(2, channels, height, width))
     assert logits.ndim == 2, f"model={config.model.name} returned {tuple(logits.shape)} instead of [N, classes]"
+    return model.train()
 
 
 def _on(device: torch.device, part: Part) -> Set:

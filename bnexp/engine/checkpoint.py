@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bnexp.engine.build import Experiment
+from bnexp.engine.kernels import first_line
 from bnexp.records import paths
 from bnexp.records.jsonfile import sync_folder
 
@@ -70,9 +71,7 @@ def load(folder: Path, experiment: Experiment) -> dict[str, Any] | None:
             probe.restore(state["probes"][name])
         return {"step": int(state["step"]), "events_size": int(state["events_size"]), "spent": dict(state["spent"])}
     except Exception as error:  # torch raises a dozen kinds for a file that is not a checkpoint of this run
-        raise Unreadable(
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        ) from error
+        raise Unreadable(first_line(error)) from error
 
 
 def _packed(state: Any) -> Any:

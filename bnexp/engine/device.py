@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -65,20 +64,12 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     launcher sets ``BNEXP_THREADS`` so that its jobs do not fight for cores.
     """
     if threads is None:
+        from joblib import cpu_count  # which knows of taskset and of a container's share of the cores
+
         inherited = os.environ.get("BNEXP_THREADS")
-        threads = int(inherited) if inherited else (count_cores() if is_convolutional(model) else 1)
+        threads = int(inherited) if inherited else (cpu_count() if is_convolutional(model) else 1)
     torch.set_num_threads(threads)
     return threads
-
-
-def count_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under ``taskset``, a batch system or a container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # another system, or "max": no quota
-        return cores
 
 
 def set_precision(config: ExperimentConfig, model: nn.Module, device: torch.device) -> ExperimentConfig:

@@ -166,9 +166,8 @@ class TrainingState:
         """Other tensors in the places of these, in the order of :meth:`tensors`."""
         rest = iter(tensors)
         parameters, buffers = ([next(rest) for _ in mine] for mine in (self.parameters, self.buffers))
-        return TrainingState(
-            parameters, buffers, {name: [next(rest) for _ in row] for name, row in self.slots.items()}
-        )  # fmt: skip
+        slots = {name: [next(rest) for _ in row] for name, row in self.slots.items()}
+        return TrainingState(parameters, buffers, slots)
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -204,10 +203,7 @@ class PureStep:
         self._buffer_names = [name for name, _ in model.named_buffers()]
         places = {id(parameter): place for place, parameter in enumerate(trainable(model))}
         self._groups = [
-            (
-                {name: value for name, value in group.items() if name not in ("params", "lr")},
-                [places[id(p)] for p in group["params"]],
-            )
+            ({name: group[name] for name in group if name != "params"}, [places[id(p)] for p in group["params"]])
             for group in optimizer.param_groups
         ]
         gradients = grad_and_value(self._loss, has_aux=True)
@@ -241,9 +237,7 @@ class PureStep:
         after = self._plain_attributes()
         for name, value in after.items():
             if before.get(name) != value:
-                raise RuntimeError(
-                    f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold"
-                )
+                raise RuntimeError(f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold")
         return graph
 
     def _plain_attributes(self) -> dict[str, Any]:
@@ -292,7 +286,9 @@ def update_of(optimizer: torch.optim.Optimizer) -> Update:
 
     Source: ``torch.optim.SGD``, ``Adam`` (Kingma & Ba 2015, Algorithm 1) and ``AdamW`` (Loshchilov & Hutter 2019, Algorithm 2).
     """
-    return next(update for kind, update in _KINDS.items() if isinstance(optimizer, kind))
+    if isinstance(optimizer, torch.optim.SGD):
+        return _sgd
+    return partial(_adam, decoupled=isinstance(optimizer, torch.optim.AdamW))
 
 
 def _sgd(
@@ -307,23 +303,13 @@ def _sgd(
 
 
 def _adam(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
-    if group["weight_decay"]:
+    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor,
+    decoupled: bool = False,
+) -> None:  # fmt: skip
+    if decoupled:
+        parameter.mul_(1 - _beside(lr, parameter) * group["weight_decay"])
+    elif group["weight_decay"]:
         gradient = gradient + group["weight_decay"] * parameter
-    _adam_without_decay(group, parameter, gradient, slots, lr)
-
-
-def _adamw(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
-    parameter.mul_(1 - _beside(lr, parameter) * group["weight_decay"])
-    _adam_without_decay(group, parameter, gradient, slots, lr)
-
-
-def _adam_without_decay(
-    group: Mapping[str, Any], parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], lr: Tensor
-) -> None:
     beta1, beta2 = group["betas"]
     step = _beside(slots["step"].add_(1), parameter)
     mean = slots["exp_avg"].mul_(beta1).add_(gradient * (1 - beta1))
@@ -335,11 +321,3 @@ def _adam_without_decay(
 def _beside(per_run: Tensor, parameter: Tensor) -> Tensor:
     """``[S]`` as ``[S, 1, ...]``, or ``[]`` as ``[1, ...]``, to be multiplied with a parameter."""
     return per_run.view(per_run.shape + (1,) * (parameter.ndim - per_run.ndim))
-
-
-#: The first that fits: torch's AdamW is an Adam.
-_KINDS: Mapping[type, Update] = {
-    torch.optim.SGD: _sgd,
-    torch.optim.AdamW: _adamw,
-    torch.optim.Adam: _adam,
-}

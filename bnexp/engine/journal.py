@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from bnexp.records.writer import RunWriter
 LINE_SECONDS = 10.0
 
 
-class Sink(Protocol):
-    """A copy of the record for people to look at; losing it loses nothing."""
+class Sink:
+    """A copy of the record for people to look at; losing it loses nothing. What it does not care for it need not define."""
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A measurement."""
@@ -196,7 +196,7 @@ def run_title(config: ExperimentConfig) -> str:
     return f"{config.dataset.name} {config.model.name} {config.norm.name} s{config.seed}"
 
 
-class Progress:
+class Progress(Sink):
     """What a run shows on stderr while it trains: a tqdm bar with loss, accuracy, steps/s and time left; on no terminal, lines.
 
     Args:
@@ -207,9 +207,8 @@ class Progress:
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
         self._title, self._steps = title, steps
-        self._bar = tqdm(
-            total=steps, initial=done, desc=title, unit="step", disable=None, dynamic_ncols=True, leave=False
-        )
+        bar = {"total": steps, "initial": done, "desc": title, "unit": "step", "dynamic_ncols": True, "leave": False}
+        self._bar = tqdm(**bar, disable=None)
         self._known: dict[str, float] = {}
         self._started = self._last_line = time.monotonic()
         self._first = done
@@ -220,9 +219,6 @@ class Progress:
         if name == "train/loss":
             self._advance(step)
 
-    def observation(self, observation: Observation) -> None:
-        """Nothing to show."""
-
     def close(self, summary: Mapping[str, Any]) -> None:  # noqa: ARG002 - a sink's signature
         """Remove the bar; the table that follows says the rest."""
         self._bar.close()
@@ -230,19 +226,14 @@ class Progress:
     def _advance(self, step: int) -> None:
         words = {"loss": self._known.get("train/loss"), "val acc": self._known.get("val/accuracy")}
         shown = {name: f"{value:.3f}" for name, value in words.items() if value is not None}
+        now = time.monotonic()
         if not self._bar.disable:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(step - self._bar.n)
-        elif time.monotonic() - self._last_line >= LINE_SECONDS:
-            self._line(step, shown)
-
-    def _line(self, step: int, shown: dict[str, str]) -> None:
-        self._last_line = time.monotonic()
-        rate = (step - self._first) / (self._last_line - self._started)
-        left = (self._steps - step) / rate if rate else float("inf")
-        words = ", ".join(f"{name} {value}" for name, value in shown.items())
-        print(
-            f"{self._title}: step {step}/{self._steps}, {words}, {rate:.0f} steps/s, {left:.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        elif now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            rate = (step - self._first) / (now - self._started)
+            left = (self._steps - step) / rate if rate else float("inf")
+            losses = ", ".join(f"{name} {value}" for name, value in shown.items())
+            line = f"{self._title}: step {step}/{self._steps}, {losses}, {rate:.0f} steps/s, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)

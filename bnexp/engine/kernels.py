@@ -208,11 +208,7 @@ class _WideLayers(TorchFunctionMode):
         self._operator = operator
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Operator, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """``func``, or oneDNN's linear layer in place of torch's."""
         if func is F.linear and not kwargs:

@@ -87,41 +87,24 @@ class Looks:
 
     def after(self, step: int) -> int | None:
         """Look; returns the update whose loss was not finite, which ends the run, if there was one since the last look."""
-        if step in self._logs:
-            diverged_at = _log(step, self._ledger, self._experiment, self._journal)
-            if diverged_at is not None:
-                return diverged_at
+        experiment, journal = self._experiment, self._journal
+        interval = self._ledger.read(step) if step in self._logs else None
+        if interval and interval.diverged_at is not None:
+            journal.scalars(interval.diverged_at, {"train/loss": float("nan")})
+            return interval.diverged_at
+        if interval:
+            lr = experiment.optimizer.param_groups[0]["lr"]
+            journal.scalars(step, {"train/loss": interval.loss, "train/accuracy": interval.accuracy, "train/lr": lr})
+            journal.step_time(step, interval.num_steps)
         if step in self._evaluations:
-            _evaluate(step, self._experiment, self._journal)
+            with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
+                score = evaluate(experiment.model, experiment.validation, experiment)
+            journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
         for name, due in self._observations.items():
             if step in due and not self._ledger.broken():
-                _observe(step, name, self._experiment, self._journal)
+                with journal.watch.aside("probe"), guest(experiment.model, [experiment.noise, experiment.augmentation]):
+                    seen = experiment.probes[name].observe(step)
+                journal.observations(seen)
         if step in self._logs:  # nothing is waiting in the ledger: here the run can be saved, and stopped
             self._save(step)
         return None
-
-
-def _log(step: int, ledger: Ledger, experiment: Experiment, journal: Journal) -> int | None:
-    """One point of the training curve; returns the update at which the loss broke, if it did."""
-    interval = ledger.read(step)
-    if interval is None:
-        return None
-    if interval.diverged_at is not None:
-        journal.scalars(interval.diverged_at, {"train/loss": float("nan")})
-        return interval.diverged_at
-    lr = experiment.optimizer.param_groups[0]["lr"]
-    journal.scalars(step, {"train/loss": interval.loss, "train/accuracy": interval.accuracy, "train/lr": lr})
-    journal.step_time(step, interval.num_steps)
-    return None
-
-
-def _evaluate(step: int, experiment: Experiment, journal: Journal) -> None:
-    with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
-        score = evaluate(experiment.model, experiment.validation, experiment)
-    journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
-
-
-def _observe(step: int, name: str, experiment: Experiment, journal: Journal) -> None:
-    with journal.watch.aside("probe"), guest(experiment.model, [experiment.noise, experiment.augmentation]):
-        seen = experiment.probes[name].observe(step)
-    journal.observations(seen)

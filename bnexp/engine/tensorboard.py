@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from bnexp.config.schema import ExperimentConfig
+from bnexp.engine.journal import Sink
 from bnexp.probes.base import Observation
 
 #: About this many points a tag; TensorBoard itself keeps a random 1,000 of more.
@@ -21,7 +22,7 @@ MAX_POINTS = 1000
 METRICS = ("val/accuracy", "val/loss", "train/loss")
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """Writes events below ``folder``; deleting it loses nothing, and nothing is read back from it.
 
     Args:

@@ -31,7 +31,7 @@ Cells = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 def is_archive(folder: Path) -> bool:
     """Whether a folder holds runs in one file rather than a folder for each."""
-    return (folder / RUNS).is_file()
+    return os.path.isfile(folder / RUNS)  # pathlib's raises for a name that no file can have
 
 
 def open_record(folder: Path, run_id: str) -> RunRecord:
@@ -156,9 +156,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _damaged(file: Path, why: str) -> UserError:
-    return UserError(
-        why, got=file, todo="the file as it was committed, or bnexp export again"
-    )
+    return UserError(why, got=file, todo="the file as it was committed, or bnexp export again")
 
 
 def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -221,12 +219,8 @@ def _line(record: RunRecord) -> dict[str, Any]:
         curve["steps"].append(event["step"])
         curve["values"].append(event.get("kind", event["value"]))
         curve["seconds"].append(event["seconds"])
-    return {
-        "run": record.folder.name,
-        "header": record.header,
-        "end": record.end,
-        "curves": dict(sorted(curves.items())),
-    }
+    sorted_curves = dict(sorted(curves.items()))
+    return {"run": record.folder.name, "header": record.header, "end": record.end, "curves": sorted_curves}
 
 
 def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str, str, str], bool] | None) -> None:
@@ -236,9 +230,8 @@ def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str,
             for probe in record.probes():
                 for name, array in sorted(record.arrays(probe).items()):
                     if keep is None or keep(record.folder.name, probe, name):
-                        member = zipfile.ZipInfo(
-                            f"{record.folder.name}/{probe}/{name}.npy"
-                        )  # dated 1980: the same bytes
+                        # dated 1980: the same bytes
+                        member = zipfile.ZipInfo(f"{record.folder.name}/{probe}/{name}.npy")
                         member.compress_type = zipfile.ZIP_DEFLATED
                         with members.open(member, "w", force_zip64=True) as stream:
                             np.lib.format.write_array(stream, array, allow_pickle=False)

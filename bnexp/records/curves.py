@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ def area_under_curve(curve: Curve) -> float | None:
     values: Sequence[float | None] = curve.values
     if len(values) < 2 or any(value is None for value in values):
         return None
-    area = 0.0
-    for (s0, v0), (s1, v1) in zip(zip(curve.steps, values), zip(curve.steps[1:], values[1:])):  # noqa: B905 - pairs of neighbours
-        area += (s1 - s0) * ((v0 or 0.0) + (v1 or 0.0)) / 2
+    points = [(step, value or 0.0) for step, value in zip(curve.steps, values, strict=True)]
+    area = sum((s1 - s0) * (v0 + v1) / 2 for (s0, v0), (s1, v1) in pairwise(points))
     return area / (curve.steps[-1] - curve.steps[0])

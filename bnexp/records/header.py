@@ -94,16 +94,13 @@ def processor() -> str:
 
 def git_commit(folder: Path) -> dict[str, Any] | None:
     """Commit and cleanness of the checkout that ``folder`` is in; None for an installed package."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        tracked = _git(folder, "ls-files", ".")
-        return {"commit": commit, "clean": not _git(folder, "status", "--porcelain", "--", ".")} if tracked else None
+        commit, tracked = git("rev-parse", "HEAD"), git("ls-files", ".")
+        return {"commit": commit, "clean": not git("status", "--porcelain", "--", ".")} if tracked else None
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()

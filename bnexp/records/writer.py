@@ -43,8 +43,10 @@ class RunWriter:
         """Continue a record from a checkpoint: whatever was written after it is cut off, so no curve folds back.
 
         Raises:
-            ShortRecord: events are missing that were there at the checkpoint; nothing may stand in for them.
+            ShortRecord: events are missing that were there at the checkpoint, or the header; nothing may stand in for them.
         """
+        if not (folder / paths.HEADER).is_file():
+            raise ShortRecord(f"{paths.HEADER} is missing")
         file = folder / paths.EVENTS
         if file.is_symlink() or not file.is_file() or file.stat().st_size < events_size:
             raise ShortRecord(f"{paths.EVENTS} is shorter than it was at the checkpoint")

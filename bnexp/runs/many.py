@@ -228,7 +228,8 @@ def _begin_work(counter: Any) -> None:
     """In a process that is one of several, before its first run."""
     global _count_steps
     os.environ.setdefault("BNEXP_THREADS", "1")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which tells its processes
+    for number in (signal.SIGINT, signal.SIGHUP):  # these reach the parent, which tells its processes
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def add(steps: int) -> None:

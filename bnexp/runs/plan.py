@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -84,7 +84,8 @@ def make_plan(claims: Sequence[Claim], budget: Budget, runs_dir: Path) -> Plan:
     for claim in claims:
         for index, grid in _grids(claim, budget):
             if grid.tuning:
-                for arm, value, seed in itertools.product(_arms(grid), _values(grid, budget), budget.tuning_seeds()):
+                values = grid.tuning.values[:: budget.every_nth_value]
+                for arm, value, seed in itertools.product(_arms(grid), values, budget.tuning_seeds()):
                     _add_run(plan, claim, grid, index, "tuning", arm, value, seed)
         _add_measurements(plan, claim)
     add_reported(plan)
@@ -99,12 +100,13 @@ def add_reported(plan: Plan) -> None:
         plan.determined.add(claim.id)
         for index, grid in _grids(claim, plan.budget):
             seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
-            chosen = _choose(plan.runs(claim), grid, index)
-            for arm, regime in itertools.product(_arms(grid), ("own", "same")):
-                value = _value(grid, chosen, arm, regime)
-                if regime == "same" and not (grid.tuning and grid.tuning.same_as):
-                    continue
-                for seed in seeds:
+            runs, tuning = plan.runs(claim), grid.tuning
+            chosen = {name: select(runs.tuning(name, index)) for name in map(" ".join, _arms(grid))} if tuning else {}
+            for arm in _arms(grid):
+                values = {"own": chosen.get(" ".join(arm))}
+                if tuning and tuning.same_as:
+                    values["same"] = chosen.get(tuning.same_as)
+                for (regime, value), seed in itertools.product(values.items(), seeds):
                     _add_run(plan, claim, grid, index, regime, arm, value, seed)
 
 
@@ -119,23 +121,6 @@ def _arms(grid: Grid) -> list[tuple[str, ...]]:
         tuple(f"{k}={v}" for k, v in zip(keys, combination, strict=True))
         for combination in itertools.product(*grid.vary.values())
     ]
-
-
-def _values(grid: Grid, budget: Budget) -> tuple[float, ...]:
-    assert grid.tuning is not None
-    return grid.tuning.values[:: budget.every_nth_value]
-
-
-def _choose(runs: Runs, grid: Grid, index: int) -> Mapping[str, float]:
-    if not grid.tuning:
-        return {}
-    return {arm: select(runs.tuning(arm, index)) for arm in (" ".join(words) for words in _arms(grid))}
-
-
-def _value(grid: Grid, chosen: Mapping[str, float], arm: tuple[str, ...], regime: str) -> float | None:
-    if not grid.tuning:
-        return None
-    return chosen[" ".join(arm)] if regime == "own" else chosen.get(grid.tuning.same_as or "", None)
 
 
 def _add_run(

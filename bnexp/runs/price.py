@@ -19,7 +19,8 @@ from bnexp.records.reader import find_runs
 
 CALIBRATION_STEPS = 60
 
-#: Seconds that a run takes besides its training steps: its start, and for a calibrated kind also evaluation and records.
+#: Seconds that a run takes besides its steps, for building its model and data. Evaluation and records are in the price of a step
+#: of past runs; a calibration leaves them out, so that its price is somewhat low.
 PER_RUN = 0.5
 
 Kind = tuple[str, str, str, int]

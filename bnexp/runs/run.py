@@ -35,7 +35,7 @@ from bnexp.runs.stop import Stop, stoppable
 from bnexp.runs.summary import summarize
 
 #: Wall-clock seconds between checkpoints; when they are taken changes nothing in the record.
-CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SECONDS = 5.0
 
 #: What is shown of a run: a bar, nothing, or whatever a counter of finished steps adds up.
 Show = bool | Callable[[int], None]
@@ -163,6 +163,8 @@ class Recording:
         self._last_save = self._started = time.monotonic()
         self._saved_at: int | None = None
         self._stopping, self.alone = False, True
+        for torn in self.folder.glob(".*.[0-9]*"):  # what a killed attempt was writing
+            torn.unlink()
         self._writer = self._resumed() if place.interrupted else self._begun()
 
     def _resumed(self) -> RunWriter:
@@ -283,7 +285,7 @@ class Recording:
             self._journal = None
 
 
-class Copy:
+class Copy(Sink):
     """A sink whose loss costs nothing but itself: a terminal that was closed, a TensorBoard file that cannot be written."""
 
     def __init__(self, sink: Sink) -> None:
@@ -309,7 +311,7 @@ class Copy:
                 self._sink = None
 
 
-class Steps:
+class Steps(Sink):
     """A sink that counts the steps of a run, for whoever shows many runs at once."""
 
     def __init__(self, add: Callable[[int], None]) -> None:
@@ -320,9 +322,3 @@ class Steps:
         if name == "train/loss" and step > self._done:
             self._add(step - self._done)
             self._done = step
-
-    def observation(self, observation: Any) -> None:
-        """Nothing to count."""
-
-    def close(self, summary: Mapping[str, Any]) -> None:
-        """Nothing to end."""

@@ -1,9 +1,10 @@
-"""Runs that are told to stop, by Ctrl-C or by a scheduler's SIGTERM, save themselves first."""
+"""Runs that are told to stop, by Ctrl-C, a scheduler's SIGTERM or a terminal that closes, save themselves first."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,9 +12,12 @@ from types import FrameType
 #: Seconds that a run which is told to stop has for reaching the next point of its training curve, where it can be saved.
 GRACE = 3.0
 
+#: A signal so soon after another is the same one: schedulers and wrappers tell the whole group and then each process as well.
+ECHO = 0.5
+
 
 class Stop:
-    """Whether the runs of this process were told to stop, by Ctrl-C or SIGTERM.
+    """Whether the runs of this process were told to stop, by a signal.
 
     Attributes:
         gently: training has begun: the first signal waits for the next point where a run can be saved, for ``GRACE`` seconds.
@@ -21,34 +25,38 @@ class Stop:
 
     def __init__(self) -> None:
         self.gently = False
-        self._asked = False
+        self._asked_at: float | None = None
         self._step, self._answer = -1, False
 
     def at(self, step: int) -> bool:
         """Whether to stop after this step; runs that train as one program are all told the same."""
         if step != self._step:
-            self._step, self._answer = step, self._asked
+            self._step, self._answer = step, self._asked_at is not None
         return self._answer
 
     def signalled(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
         """A signal came: the second one, or the end of the grace, stops at once."""
-        if self._asked or not self.gently:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            if not self.gently:
+                raise KeyboardInterrupt
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+        elif number == signal.SIGALRM or now - self._asked_at > ECHO:
             raise KeyboardInterrupt
-        self._asked = True
-        signal.setitimer(signal.ITIMER_REAL, GRACE)
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Inside, SIGTERM ends a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued."""
+    """Inside, SIGTERM and SIGHUP end a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    numbers = [signal.SIGTERM, signal.SIGALRM]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a job in the background
-        numbers.append(signal.SIGINT)
-    before = {number: signal.signal(number, stop.signalled) for number in numbers}
+    told_to = (signal.SIGTERM, signal.SIGALRM, signal.SIGINT, signal.SIGHUP)
+    # a job in the background ignores SIGINT, and one under nohup SIGHUP
+    heard = [number for number in told_to if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.signalled) for number in heard}
     try:
         yield stop
     finally:

@@ -23,6 +23,7 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         curve: validation accuracy.
         seconds: time by part.
     """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on macOS in bytes
     return {
         "status": ended.status,
         "step": ended.step,
@@ -34,25 +35,20 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
         "evaluations": len(curve.steps),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
-        "peak_memory_mb": round(_peak_memory_bytes() / 1e6),
+        "peak_memory_mb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6),
     }
 
 
 def targets(curve: Curve, train: TrainConfig) -> list[dict[str, Any]]:
     """Steps, examples and training seconds to each target; ``observed`` false means not within this run (censored)."""
-    rows = []
-    for target in train.targets:
-        duration = time_to_target(curve, target)
-        rows.append(
-            {
-                "target": target,
-                "steps": duration.steps,
-                "examples": duration.steps * train.batch_size,
-                "seconds": round(duration.seconds, 3),
-                "observed": duration.observed,
-            }
-        )
-    return rows
+    durations = [(target, time_to_target(curve, target)) for target in train.targets]
+    return [
+        {
+            "target": target, "steps": took.steps, "examples": took.steps * train.batch_size,
+            "seconds": round(took.seconds, 3), "observed": took.observed,
+        }
+        for target, took in durations
+    ]  # fmt: skip
 
 
 def _test_scores(experiment: Experiment) -> dict[str, Any]:
@@ -71,8 +67,3 @@ def _test_scores(experiment: Experiment) -> dict[str, Any]:
 def _finite_or_none(loss: float) -> float | None:
     """The last update may break a net whose training losses were all finite, and JSON has no NaN."""
     return loss if math.isfinite(loss) else None
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

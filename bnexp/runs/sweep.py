@@ -63,13 +63,9 @@ class Told:
         """All processes have done so many steps together."""
         self._steps = steps
         if self._bar is None:
+            hidden = True if sys.stderr is None else None
             self._bar = tqdm(
-                total=self.num_steps,
-                unit="step",
-                unit_scale=True,
-                dynamic_ncols=True,
-                leave=False,
-                disable=True if sys.stderr is None else None,
+                total=self.num_steps, unit="step", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden
             )
         self._bar.set_description(f"[{self.done}/{self.num_runs}]", refresh=False)
         self._bar.update(steps - self._bar.n)
@@ -164,7 +160,8 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
                     _note(manifest, answer)
                     told.ended(answer, one.config.train.steps if num_processes == 1 else 0)
             for one in held:
-                told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
+                if find_complete([one.config]) == [None]:  # else it was asked for twice here, and has ended
+                    told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
                 (answer,) = attempt([one], show=True, wait=True)
                 ended.append(answer)
                 _note(manifest, answer)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnexp.engine import device, journal
+from bnexp.engine import journal
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
 from bnexp.engine.journal import Interval, Ledger
@@ -143,7 +143,7 @@ def test_the_learning_rate_is_set_for_every_group(make):
 def test_threads_are_those_asked_for_then_inherited_then_what_the_net_gains_from(
     monkeypatch, asked, inherited, layer, expected
 ):
-    monkeypatch.setattr(device, "count_cores", lambda: 5)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 5)
     if inherited:
         monkeypatch.setenv("BNEXP_THREADS", inherited)
     assert use_threads(asked, layer) == torch.get_num_threads() == expected

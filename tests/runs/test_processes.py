@@ -53,7 +53,7 @@ def in_front(folder: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_process_outlives_a_parent_that_is_told_to_stop_or_killed(tmp_path, number):
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import in_front, Path; in_front(Path({str(tmp_path)!r}))"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as parent:

@@ -17,6 +17,7 @@ import torch
 
 from bnexp.claims import CLAIMS
 from bnexp.records.reader import RunRecord, find_runs
+from bnexp.runs.folder import occupied
 
 
 @pytest.fixture
@@ -66,6 +67,21 @@ def test_a_failed_run_is_tried_again_and_the_rest_is_not(bnexp, tiny_claim, brok
     (told,) = json.loads(answer.out)
     assert (told["claim"], told["outcome"], told["missing"]) == ("tiny", "INCONCLUSIVE", [])
     assert told["endpoints"]["loss"]["word"] == "not powered"
+
+
+def test_a_run_that_another_process_is_at_is_told_and_the_same_command_judges_when_that_has_ended(
+    bnexp, tiny_claim, tmp_path
+):
+    tiny_claim(tuned=False)
+    assert bnexp("reproduce", "tiny", "jobs=1").code == 0
+    first = find_runs(tmp_path / "runs")[0].folder
+    (first / "end.json").unlink()
+    with occupied(tmp_path / "runs", first.name):
+        answer = bnexp("reproduce", "tiny", "jobs=1")
+    assert answer.code == 3
+    assert "1 run failed, or did not end; the same command tries them again:" in answer.err
+    assert re.search(rf"^  {first.name}: another process is at this very run", answer.err, flags=re.M)
+    assert bnexp("reproduce", "tiny", "jobs=1").code == 0
 
 
 @pytest.mark.usefixtures("broken_layer_norm")

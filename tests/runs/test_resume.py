@@ -123,14 +123,20 @@ def test_time_spent_before_the_checkpoint_counts(make, folder):
     assert seconds[7] < 100 < seconds[8]
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT, signal.SIGTERM]],
+    ids=["scheduler", "closed terminal", "told twice at once, as wrappers do"],
+)
 def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_from_there(
-    bnexp, small, monkeypatch, unbroken, same_record, tmp_path
+    bnexp, small, monkeypatch, unbroken, same_record, tmp_path, numbers
 ):
     real, count = stepping.train_step, iter(range(1, 10**6))
 
     def step(*arguments):
         if next(count) == 8:
-            sigterm()
+            for number in numbers:
+                os.kill(os.getpid(), number)
         return real(*arguments)
 
     with monkeypatch.context() as patch:
@@ -146,6 +152,7 @@ def test_a_run_that_is_told_to_stop_is_saved_first_and_the_same_command_goes_on_
 
 
 def test_told_twice_it_stops_at_once_from_its_last_checkpoint(bnexp, small, monkeypatch):
+    monkeypatch.setattr("bnexp.runs.stop.ECHO", -1)  # however soon after the first one
     monkeypatch.setattr(stepping, "train_step", lambda *_: (sigterm(), sigterm()))
     answer = bnexp("train", *small)
     assert (answer.code, answer.err) == (130, "\ninterrupted; the same command starts it again\n")
@@ -195,11 +202,26 @@ def test_nothing_in_a_run_folder_is_executed(make, folder, tmp_path, whole):
     assert not mark.exists()
 
 
-def test_a_record_that_lost_events_is_never_padded(make, folder, unbroken, same_record, capsys):
-    os.truncate(folder / "events.jsonl", 100)
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (lambda folder: os.truncate(folder / "events.jsonl", 100), "events.jsonl is shorter than it was at the checkpoint"),
+        (lambda folder: (folder / "run.json").unlink(), "run.json is missing"),
+    ],
+    ids=["events", "header"],
+)
+def test_a_record_that_lost_a_part_is_never_padded(make, folder, unbroken, same_record, capsys, lose, told):
+    lose(folder)
     ended = execute(make())
-    assert "events.jsonl is shorter than it was at the checkpoint; the run starts anew" in capsys.readouterr().err
+    assert f"{told}; the run starts anew" in capsys.readouterr().err
     same_record(ended.record, unbroken())
+
+
+def test_nothing_half_written_outlives_a_killed_attempt(make, folder):
+    for name in (".checkpoint.pt.12", ".end.json.3456"):
+        (folder / name).write_text("torn")
+    execute(make())
+    assert {file.name for file in folder.iterdir()} == {"run.json", "events.jsonl", "end.json", "probes", "tb"}
 
 
 def test_the_end_is_on_disk_before_the_checkpoint_goes(make, folder, monkeypatch):
