@@ -63,11 +63,14 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     A fully connected net of a few hundred units gains nothing from a second thread, and sums in another order. A parallel
     launcher sets ``BNEXP_THREADS`` so that its jobs do not fight for cores.
     """
-    if threads is None:
+    inherited = os.environ.get("BNEXP_THREADS")
+    if threads is None and inherited:
+        threads = int(inherited)
+    elif threads is None and is_convolutional(model):
         from joblib import cpu_count  # which knows of taskset and of a container's share of the cores
 
-        inherited = os.environ.get("BNEXP_THREADS")
-        threads = int(inherited) if inherited else (cpu_count() if is_convolutional(model) else 1)
+        threads = cpu_count()
+    threads = threads or 1
     torch.set_num_threads(threads)
     return threads
 

@@ -77,14 +77,14 @@ def test_no_bar_is_drawn_where_there_is_no_terminal(bnexp, small, monkeypatch):
 
 
 def fail_for(norm: str, monkeypatch) -> None:
-    real = loop._evaluate
+    real = loop.evaluate
 
-    def evaluate(step, experiment, journal):
+    def evaluate(model, split, experiment):
         if experiment.config.norm.name == norm:
             raise RuntimeError("out of luck")
-        real(step, experiment, journal)
+        return real(model, split, experiment)
 
-    monkeypatch.setattr(loop, "_evaluate", evaluate)
+    monkeypatch.setattr(loop, "evaluate", evaluate)
 
 
 def test_a_run_that_fails_names_its_folder_and_has_exit_code_3(bnexp, small, monkeypatch, tmp_path):
