@@ -18,7 +18,7 @@ AFFINE = ("full", "scale", "shift", "none")
 def set_affine(module: nn.Module, num_features: int, affine: str) -> None:
     """Give ``module`` the ``weight`` (gamma, ones) and ``bias`` (beta, zeros) that ``norm.affine`` asks for.
 
-    A missing one is None rather than frozen, so that the number of parameters is right however they are counted.
+    A missing one is None, or a constant that is no parameter, so that the number of parameters is right however they are counted.
 
     Shape: weight and bias ``[C]``.
 
@@ -29,6 +29,9 @@ def set_affine(module: nn.Module, num_features: int, affine: str) -> None:
     gamma_C, beta_C = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
     module.register_parameter("weight", gamma_C if affine in ("full", "scale") else None)
     module.register_parameter("bias", beta_C if affine in ("full", "shift") else None)
+    if isinstance(module, nn.GroupNorm) and affine == "shift":  # up to torch 2.12 its gradient on a CPU needs a weight
+        del module.weight
+        module.register_buffer("weight", torch.ones(num_features), persistent=False)
 
 
 def check_eps(eps: float) -> float:

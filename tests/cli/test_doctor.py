@@ -89,7 +89,7 @@ def test_an_unsupported_version_says_what_to_type(monkeypatch):
     assert items["torchvision"].state == "ok"
 
 
-@pytest.mark.parametrize("found", ["2.10.0+cpu", "2.15.1.dev20261101+cu132", "2.15.0"])
+@pytest.mark.parametrize("found", ["2.12.0+cpu", "2.15.1.dev20261101+cu132", "2.15.0"])
 def test_builds_and_nightlies_of_a_supported_version_are_supported(monkeypatch, found):
     assert versions_with(monkeypatch, "torch", found)["torch"].state == "ok"
 
