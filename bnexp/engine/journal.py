@@ -83,7 +83,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Interval:
+class Reading:
     """The steps since the last reading.
 
     Attributes:
@@ -116,8 +116,8 @@ class Ledger:
         """Whether a loss since the last reading was not finite; waits for the device."""
         return bool(self._losses) and not bool(torch.cat(self._losses).isfinite().all())
 
-    def read(self, step: int) -> Interval | None:
-        """The interval that ends after ``step`` updates, and start anew; None if there was no step."""
+    def read(self, step: int) -> Reading | None:
+        """The steps since the last reading, which end after ``step`` updates; None if there were none."""
         if not self._losses:
             return None
         losses = torch.cat(self._losses).double().cpu()
@@ -126,7 +126,7 @@ class Ledger:
         self._correct.clear()
         broken = (~losses.isfinite()).nonzero()
         diverged_at = step - len(losses) + 1 + int(broken[0]) if len(broken) else None
-        return Interval(len(losses), losses.mean().item(), correct.mean().item() / self._batch_size, diverged_at)
+        return Reading(len(losses), losses.mean().item(), correct.mean().item() / self._batch_size, diverged_at)
 
 
 class Stopwatch:

@@ -88,14 +88,14 @@ class Looks:
     def after(self, step: int) -> int | None:
         """Look; returns the update whose loss was not finite, which ends the run, if there was one since the last look."""
         experiment, journal = self._experiment, self._journal
-        interval = self._ledger.read(step) if step in self._logs else None
-        if interval and interval.diverged_at is not None:
-            journal.scalars(interval.diverged_at, {"train/loss": float("nan")})
-            return interval.diverged_at
-        if interval:
+        reading = self._ledger.read(step) if step in self._logs else None
+        if reading and reading.diverged_at is not None:
+            journal.scalars(reading.diverged_at, {"train/loss": float("nan")})
+            return reading.diverged_at
+        if reading:
             lr = experiment.optimizer.param_groups[0]["lr"]
-            journal.scalars(step, {"train/loss": interval.loss, "train/accuracy": interval.accuracy, "train/lr": lr})
-            journal.step_time(step, interval.num_steps)
+            journal.scalars(step, {"train/loss": reading.loss, "train/accuracy": reading.accuracy, "train/lr": lr})
+            journal.step_time(step, reading.num_steps)
         if step in self._evaluations:
             with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
                 score = evaluate(experiment.model, experiment.validation, experiment)

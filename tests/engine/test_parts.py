@@ -13,7 +13,7 @@ from torch import nn
 from bnexp.engine import journal
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
-from bnexp.engine.journal import Interval, Ledger
+from bnexp.engine.journal import Reading, Ledger
 from bnexp.engine.step import set_lr, train_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
@@ -36,10 +36,10 @@ def ledger():
 
 def test_a_reading_is_the_mean_since_the_last_one(ledger):
     filled = ledger(1.0, 2.0, 6.0)
-    assert filled.read(3) == Interval(3, 3.0, 0.2, None)
+    assert filled.read(3) == Reading(3, 3.0, 0.2, None)
     assert filled.read(3) is None
     filled.add(torch.tensor(5.0), torch.tensor(10))
-    assert filled.read(4) == Interval(1, 5.0, 1.0, None)
+    assert filled.read(4) == Reading(1, 5.0, 1.0, None)
 
 
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
