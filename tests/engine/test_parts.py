@@ -13,7 +13,7 @@ from torch import nn
 from bnexp.engine import journal
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
-from bnexp.engine.journal import Reading, Ledger
+from bnexp.engine.journal import Ledger, Reading
 from bnexp.engine.step import set_lr, train_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
