@@ -92,7 +92,9 @@ def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[s
         )
     share = end["seconds"]["eval"] / end["seconds"]["train"] if end["seconds"]["train"] else 0.0
     if share > 0.5 and end["seconds"]["eval"] >= 1:
-        words.append(f"took {100 * share:.0f} % of the training time; dataset.validation_examples={examples // 4 or 1} takes less")
+        words.append(
+            f"took {100 * share:.0f} % of the training time; dataset.validation_examples={examples // 4 or 1} takes less"
+        )
     return [["evaluation", "; ".join(words)]] if words else []
 
 
