@@ -11,7 +11,7 @@ from pathlib import Path
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import combinations, count, expand, is_sweep, run_hydra
+from bnexp.config.compose import QUESTIONS, combinations, count, expand, is_sweep, run_hydra
 from bnexp.config.paths import own_dir
 from bnexp.config.schema import ExperimentConfig
 from bnexp.records import paths
@@ -19,28 +19,10 @@ from bnexp.records import paths
 #: A sweep of more runs than this takes a while to plan, so its size is told first.
 MANY = 200
 
-#: Flags that only ask Hydra for information.
-HYDRA_QUESTIONS = set(
-    [
-        "-h",
-        "--help",
-        "--hydra-help",
-        "-c",
-        "--cfg",
-        "-i",
-        "--info",
-        "-sc",
-        "--shell-completion",
-        "--resolve",
-        "-p",
-        "--package",
-    ]
-)
-
 
 def main(argv: list[str]) -> int:
     """Everything is checked before anything is written; returns the exit code."""
-    if HYDRA_QUESTIONS & {word.split("=")[0] for word in argv}:
+    if QUESTIONS & {word.split("=")[0] for word in argv}:
         run_hydra(argv, _no_job)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)

@@ -39,6 +39,8 @@ _FLAGS: Mapping[str, tuple[str, ...] | None] = {
     **dict.fromkeys(("-i", "--info"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
     **dict.fromkeys(("-p", "--package", "-cd", "--config-dir"), ()),
 }
+#: Those that only ask for information.
+QUESTIONS = {*_FLAGS, "-sc", "--shell-completion"} - {"-m", "--multirun", "-cd", "--config-dir"}
 
 
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:

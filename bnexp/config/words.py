@@ -158,16 +158,11 @@ def _choice(key: str, value: str, text: str) -> Word | None:
     if key == "probes" and isinstance(got, list) and got and all(isinstance(name, str) for name in got):
         return Word(key, "choice", (text,), (f"[{','.join(got)}]",), False)  # one run may have several probes
     if isinstance(got, list | dict):
-        if isinstance(got, dict) and got and set(got) != {"name"}:
-            todo = " ".join(f"{key}.{name}={one}" for name, one in got.items() if name != "name")
-            raise UserError(
-                f"{key} takes a name; its options are typed one by one", got=text, todo=as_typed(*todo.split())
-            )
-        listed = (
-            ",".join(map(str, got.values() if isinstance(got, dict) else got))
-            or NO_CHOICE.get(key)
-            or next(iter(group_files(key)))
-        )
+        if isinstance(got, dict) and got and "name" not in got:
+            todo = as_typed(*(f"{key}.{name}={one}" for name, one in got.items()))
+            raise UserError(f"{key} takes a name; its options are typed one by one", got=text, todo=todo)
+        names = [got["name"]] if isinstance(got, dict) and got else got
+        listed = ",".join(map(str, names)) or NO_CHOICE.get(key) or next(iter(group_files(key)))
         both = "several values are a sweep, written without brackets" if len(got) > 1 else f"{key} takes a name"
         raise UserError(both, got=text, todo=as_typed(f"{key}={listed}"))
     if str(got).lower() in NOTHING and str(got) not in group_files(key):
@@ -178,8 +173,8 @@ def _choice(key: str, value: str, text: str) -> Word | None:
         raise UserError(
             f"{key} takes names", got=text, todo=as_typed(f"{key}={value.translate(str.maketrans('', '', '[]{} '))}")
         )
-    names = tuple("none" if one is None and key in NO_CHOICE else str(one) for one in values)
-    return Word(key, "choice", tuple(f"{key}={name}" for name in names), names, sweeps)
+    chosen = tuple("none" if one is None and key in NO_CHOICE else str(one) for one in values)
+    return Word(key, "choice", tuple(f"{key}={name}" for name in chosen), chosen, sweeps)
 
 
 def _deleted(key: str, text: str) -> Word | None:
