@@ -13,8 +13,9 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from bnexp.cli.settings import Parser
 from bnexp.config.paths import first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
@@ -81,19 +82,12 @@ def main(argv: list[str]) -> int:
     return _import(data_dir, path, arguments.name)
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its complaints in our three parts."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog} cannot be used like this", got=message, todo=f"{self.prog} --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    shared = _Parser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument(
         "--data-dir", metavar="FOLDER", help="the data folder (default: $BNEXP_DATA, else a cache folder)"
     )
-    parser = _Parser(
+    parser = Parser(
         "bnexp data",
         allow_abbrev=False,
         description=__doc__.splitlines()[0],
@@ -140,7 +134,11 @@ def _entry(name: str, data_dir: Path, what: str) -> Entry:
     cache, official = cache_file(data_dir, name), OFFICIAL.get(name)
     forms = [[data_dir / file.path for file in form] for form in official.forms] if official else []
     places = [file for file in [cache, *itertools.chain(*forms)] if file.is_file()]
-    here = None if SOURCES[name].fingerprint else not official or cache in places or any(set(form) <= set(places) for form in forms)
+    here = (
+        None
+        if SOURCES[name].fingerprint
+        else not official or cache in places or any(set(form) <= set(places) for form in forms)
+    )
     return Entry(name, here, sum(file.stat().st_size for file in places), official.download_mb if official else 0, what)
 
 
@@ -198,7 +196,9 @@ def _import(data_dir: Path, path: Path, name: str | None) -> int:
         usual = f"bnexp data import PATH, with the files of {name or 'mnist, or of another set'}: {wanted}"
         raise UserError(
             f"no intact official files of {name or 'any data set'} below this path (they are recognised by checksum)",
-            got="; ".join([str(path), *(words for words, _ in alike[:4]), *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]),
+            got="; ".join(
+                [str(path), *(words for words, _ in alike[:4]), *[f"and {len(alike) - 4} more"] * (len(alike) > 4)]
+            ),
             todo=next((todo for _, todo in alike if todo), usual),
         )
     for match in found:

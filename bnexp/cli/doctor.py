@@ -5,7 +5,6 @@ Imports torch only when it has something to ask it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from typing import Any
 
 from bnexp import __version__
 from bnexp.cli.main import DONE, USER_ERROR
+from bnexp.cli.settings import Parser
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError
 
@@ -81,9 +81,9 @@ def main(argv: list[str]) -> int:
     return USER_ERROR if preventing else DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     what = "Versions, device, data, disk and what a run costs; exit code 2 if something prevents runs."
-    parser = argparse.ArgumentParser("bnexp doctor", description=what, allow_abbrev=False)
+    parser = Parser("bnexp doctor", description=what, allow_abbrev=False)
     parser.add_argument("--data-dir", metavar="D", help="the data folder (default: $BNEXP_DATA, else a cache folder)")
     parser.add_argument("--runs-dir", metavar="R", type=Path, default=Path("runs"), help="for runs (default: runs)")
     parser.add_argument("--json", action="store_true", help="for machines")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.cli.main import DONE
 from bnexp.cli.report import told_if_unwritable
-from bnexp.cli.settings import as_flags
+from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -28,7 +27,7 @@ Read = set[tuple[str, str, str]]
 
 def main(argv: list[str]) -> int:
     """Write the archive and say what is in it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bnexp export",
         usage="bnexp export RUNS OUT [budget=smoke|quick|full]",
         description="Complete runs as text that a diff can show (runs.jsonl), their arrays (arrays.npz), and the claims' lists of "

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from bnexp.cli.main import DONE
-from bnexp.cli.settings import as_flags
+from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, percent
-from bnexp.config.paths import first_comment, group_files
+from bnexp.config.paths import first_comment, group_files, own_dir
 from bnexp.errors import UserError, nearest
 from bnexp.records.reader import RunRecord, find_runs
 
@@ -31,14 +30,14 @@ GROUPS = {
 def main(argv: list[str]) -> int:
     """Print names with a line about each; ``runs`` reads the records of a runs folder."""
     kinds = [*GROUPS, "claims", "runs"]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bnexp list",
         description="What there is to choose from.",
         epilog="runs_dir=DIR is the same as --runs-dir DIR.",
         allow_abbrev=False,
     )
     parser.add_argument("kind", metavar="|".join(kinds), nargs="?", help="what to list (default: what can be listed)")
-    parser.add_argument("-cd", "--config-dir", type=Path, help="also your own config folder")
+    parser.add_argument("-cd", "--config-dir", type=own_dir, help="also your own config folder")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
     parser.add_argument("--json", action="store_true", help="for machines")
     arguments = parser.parse_args(as_flags("list", argv, ("runs_dir", "config_dir")))

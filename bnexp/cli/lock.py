@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import datetime, timezone
 from pathlib import Path
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.lock import LOCK, declaration_hash, lock, read_lock
 from bnexp.cli.main import DONE
+from bnexp.cli.settings import Parser
 from bnexp.errors import UserError
 
 LOG = Path("results/LOG.md")
@@ -16,9 +16,7 @@ LOG = Path("results/LOG.md")
 
 def main(argv: list[str]) -> int:
     """Lock one claim; the reason goes to the log of evidence."""
-    parser = argparse.ArgumentParser(
-        "bnexp lock", description="Accept a claim's declaration as it stands.", allow_abbrev=False
-    )
+    parser = Parser("bnexp lock", description="Accept a claim's declaration as it stands.", allow_abbrev=False)
     parser.add_argument("claim")
     parser.add_argument("--because", required=True, metavar="REASON", help="what changed and why, for results/LOG.md")
     arguments = parser.parse_args(argv)

@@ -72,7 +72,9 @@ def run(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt as error:
-        print(f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr)
+        print(
+            f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr
+        )
         return INTERRUPTED
 
 

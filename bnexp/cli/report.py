@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
-from bnexp.cli.settings import as_flags
+from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError, nearest
 
@@ -57,8 +56,8 @@ def main(argv: list[str]) -> int:
     return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         "bnexp report",
         usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [--write-readme [FILE]] [--json]",
         description="Verdicts from records: a page, a Markdown table, lines here. "

@@ -19,7 +19,7 @@ from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.claims.judge import Judged
 from bnexp.claims.runs import cells_file, write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
-from bnexp.cli.settings import as_flags
+from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, duration, program
 from bnexp.config.checks import whole
 from bnexp.config.schema import ExperimentConfig
@@ -73,8 +73,8 @@ def main(argv: list[str]) -> int:
     return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         "bnexp reproduce",
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
@@ -103,8 +103,6 @@ def _claims(names: Sequence[str]) -> list[Claim]:
     if "all" in names:
         return [CLAIMS[name] for name in CLAIMS]
     for name in names:
-        if name.startswith("-"):
-            raise UserError("bnexp reproduce does not know this flag", got=name, todo=f"{program()} reproduce --help")
         if name not in CLAIMS:
             error = unknown_name("claim", name, CLAIMS)
             raise UserError(

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from bnexp.errors import UserError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaints in our three parts."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what argparse found wrong; it calls this instead of raising."""
+        subject, _, rest = message.partition(": ")
+        flag = subject.removeprefix("argument ").split("/")[-1]
+        if subject == "unrecognized arguments":
+            what = "does not know this flag" if rest.startswith("-") else "takes no more words than it has"
+            raise UserError(f"{self.prog} {what}", got=rest, todo=f"{self.prog} --help")
+        if rest.startswith("expected"):
+            raise UserError(f"{flag} needs a value", got=flag, todo=f"{flag} VALUE   ({self.prog} --help says which)")
+        if rest.startswith("ignored explicit argument"):
+            raise UserError(f"{flag} takes no value", got=f"{flag}={rest.split()[-1].strip(chr(39))}", todo=flag)
+        raise UserError(f"{self.prog} cannot be used like this", got=message, todo=f"{self.prog} --help")
 
 
 def as_flags(command: str, words: Sequence[str], settings: Sequence[str]) -> list[str]:

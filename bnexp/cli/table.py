@@ -13,6 +13,9 @@ from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
 from bnexp.text import columns
 
+#: Columns of a terminal.
+WIDTH = 80
+
 
 def program() -> str:
     """How the user calls bnexp: the checkout's script names itself here."""
@@ -92,7 +95,9 @@ def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[s
         )
     share = end["seconds"]["eval"] / end["seconds"]["train"] if end["seconds"]["train"] else 0.0
     if share > 0.5 and end["seconds"]["eval"] >= 1:
-        words.append(f"took {100 * share:.0f} % of the training time; dataset.validation_examples={examples // 4 or 1} takes less")
+        words.append(
+            f"took {100 * share:.0f} % of the training time; dataset.validation_examples={examples // 4 or 1} takes less"
+        )
     return [["evaluation", "; ".join(words)]] if words else []
 
 
@@ -132,16 +137,34 @@ def sweep_report(runs: Sequence[Ended]) -> str:
     for one, record in done:
         arms.setdefault(record.header["arm_id"], []).append((one, record))
     ordered = sorted(arms.values(), key=_merit, reverse=True)
-    targets = [f"steps to {row['target']:g}" for row in done[0][1].end["targets"]] if done else []
-    table = [[*varied, "val acc", "test acc", "recomputed", *targets, "train s", "ended"]]
+    targets = [f"to {row['target']:g}" for row in done[0][1].end["targets"]] if done else []
+    table = [[*_short(varied), "val acc", "test acc", "recomputed", *targets, "train s", "ended"]]
     for arm in ordered:
         by_seed = sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
         table += [_sweep_row(one, record, varied) for one, record in by_seed]
-    parts = [columns(table)] if done else []
+    parts = [_narrow(table, len(varied))] if done else []
     parts += [f"{one.status}: {' '.join(one.overrides)}: {_reason(one)}" for one in runs if not one.complete]
     if done:
         parts.append(f"look at them: {program()} tensorboard {shlex.quote(str(done[0][1].folder.parent))}")
     return "\n".join(parts)
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """The last part of each key; the whole of those that share it."""
+    lasts = [key.split(".")[-1] for key in keys]
+    return [last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)]
+
+
+def _narrow(table: Sequence[Sequence[str]], num_keys: int) -> str:
+    """The table; where it is wider than a terminal, what is the same in all rows stands once below it."""
+    whole = columns(table)
+    if len(table) < 3 or max(map(len, whole.splitlines())) <= WIDTH:
+        return whole
+    cells = list(enumerate(zip(*table, strict=True)))
+    same = [column for place, column in cells if place >= num_keys and len(set(column[1:])) == 1]
+    kept = [column for _, column in cells if column not in same]
+    shared = ", ".join(" ".join(column[:2]) for column in same)
+    return columns(list(zip(*kept, strict=True))) + (f"\nall: {shared}" if same else "")
 
 
 def _reason(one: Ended) -> str:

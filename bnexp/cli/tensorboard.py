@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import sys
 import tempfile
 from pathlib import Path
 
-from bnexp.cli.settings import as_flags
+from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import program
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -20,7 +19,7 @@ SAMPLES = "scalars=5000,histograms=500,images=100"
 
 def main(argv: list[str]) -> int:
     """Start TensorBoard in this process; Ctrl-C ends it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bnexp tensorboard", description="TensorBoard on a runs folder, or on chosen runs only.", allow_abbrev=False
     )
     parser.add_argument("where", nargs="*", type=Path, help="a runs folder, or run folders (default: runs)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,45 +9,24 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bnexp.cli.main import DONE, SOME_FAILED
+from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import combinations, count, expand, is_sweep, run_hydra
+from bnexp.config.compose import QUESTIONS, combinations, count, expand, is_sweep, run_hydra
+from bnexp.config.paths import own_dir
 from bnexp.config.schema import ExperimentConfig
-from bnexp.errors import UserError
 from bnexp.records import paths
 
 #: A sweep of more runs than this takes a while to plan, so its size is told first.
 MANY = 200
 
-#: Flags that only ask Hydra for information.
-HYDRA_QUESTIONS = (
-    "-h",
-    "--help",
-    "--hydra-help",
-    "-c",
-    "--cfg",
-    "-i",
-    "--info",
-    "-sc",
-    "--shell-completion",
-    "--resolve",
-    "-p",
-    "--package",
-)
-
 
 def main(argv: list[str]) -> int:
     """Everything is checked before anything is written; returns the exit code."""
-    if any(word.split("=")[0] in HYDRA_QUESTIONS for word in argv):
+    if QUESTIONS & {word.split("=")[0] for word in argv}:
         run_hydra(argv, _no_job)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
-    extra_dir = Path(arguments.config_dir) if arguments.config_dir else None
-    if extra_dir and not extra_dir.is_dir():
-        raise UserError(
-            "the folder of --config-dir does not exist",
-            got=arguments.config_dir,
-            todo="--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
-        )
+    extra_dir = own_dir(arguments.config_dir) if arguments.config_dir else None
     sweep = arguments.multirun or is_sweep(overrides)
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
@@ -117,8 +95,8 @@ def _preview(configs: Sequence[ExperimentConfig]) -> int:
     return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bnexp train", add_help=False, allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser("bnexp train", add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("--json", action="store_true")

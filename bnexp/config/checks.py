@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
+from bnexp.config.paths import default
 from bnexp.errors import UserError, nearest
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null"}
@@ -174,8 +175,12 @@ def check_options(
                 f"{group}={name} needs the option {group}.{key}", todo=f"add '{key}:' to configs/{group}/{name}.yaml"
             )
     hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
-    advice = f"bnexp train {group}={name} --cfg job   shows the default"
-    return {key: typed(f"{group}.{key}", options[key], hints[key], advice) for key in names}
+    checked = {}
+    for key in names:
+        value = default(group, name, key)
+        todo = f"bnexp train {group}={name} --cfg job" if value is None else f"{group}.{key}={_plain(value)}"
+        checked[key] = typed(f"{group}.{key}", options[key], hints[key], todo)
+    return checked
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str, value: str = "") -> UserError:
@@ -221,7 +226,7 @@ def _number(kind: type, value: Any) -> Any:
 
 def number_meant(value: Any) -> float | None:
     """The number that a word such as 10k, 1/64, 2^7, 5% or 1'000 stands for; None where there is none."""
-    word = re.sub(r"['\s]", "", str(value)).replace("−", "-").replace("–", "-")
+    word = re.sub(r"['\s]|(?<=\d),(?=\d{3}\b)", "", str(value)).replace("−", "-").replace("–", "-")
     try:
         if suffix := re.fullmatch(r"([-+]?[\d.]+)([kKmM%])", word):
             return float(f"{float(suffix[1]) * {'k': 1e3, 'm': 1e6, '%': 0.01}[suffix[2].lower()]:.12g}")
@@ -235,8 +240,15 @@ def number_meant(value: Any) -> float | None:
 
 def _swept(key: str, value: Any) -> str:
     """A list that was given to a key of one value, as the sweep that it was meant to be."""
+    if isinstance(value, str) and re.fullmatch(r"[^,\s]+(, *(?!\d{3}\b)[^,\s]+)+", value):
+        value = re.split(", *", value)
     listed = isinstance(value, list | tuple) and value and all(_is_scalar(entry) for entry in value)
     return f"{key}={','.join(str(entry) for entry in value)}" if listed else ""
+
+
+def _plain(value: Any) -> str:
+    """A value of a YAML as one types it."""
+    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
 
 
 def _shown(value: Any) -> str:

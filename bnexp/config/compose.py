@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnexp.config.meant import HELP, unknown_option
-from bnexp.config.paths import check_own, config_dir, group_files
+from bnexp.config.paths import check_own, config_dir, own_dir
 from bnexp.config.schema import ExperimentConfig, structure, with_values
 from bnexp.config.words import Word, named, read
 from bnexp.errors import UserError, nearest, unknown_name
@@ -39,6 +39,8 @@ _FLAGS: Mapping[str, tuple[str, ...] | None] = {
     **dict.fromkeys(("-i", "--info"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
     **dict.fromkeys(("-p", "--package", "-cd", "--config-dir"), ()),
 }
+#: Those that only ask for information.
+QUESTIONS = {*_FLAGS, "-sc", "--shell-completion"} - {"-m", "--multirun", "-cd", "--config-dir"}
 
 
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
@@ -129,7 +131,7 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
                 options = f" (or {', '.join(one for one in allowed if one != guess)})" if allowed else ""
                 raise UserError(f"{flag} needs a value", got=f"{flag} {value}".strip(), todo=f"{flag} {guess}{options}")
         if flag in ("-cd", "--config-dir"):
-            extra_dir = Path(value)
+            extra_dir = own_dir(value)
         flags += [flag] if allowed is None else [flag, value]
     parsed, _ = read(words)
     parsed = [named(word, extra_dir) for word in parsed]
@@ -286,8 +288,11 @@ def _told() -> Iterator[None]:
         todo = "blanks instead of the tab" if tab else f"mend that line; bnexp's own are in {config_dir()}"
         raise UserError(f"this YAML cannot be read: {error.problem}", got=place, todo=todo) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        known = ", ".join(group_files("experiment"))
-        todo = f"experiment=NAME, one of {known}" if "experiment" in str(error) else HELP
+        todo = HELP
+        if "'hydra.launcher." in str(error):
+            todo = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
+        elif re.search("defaults|Multiple values|Could not override", str(error)):
+            todo = "defaults: [override /norm: none]   in the YAML; the slash belongs to it"
         raise UserError(f"the configuration cannot be composed: {_first_line(error)}", todo=todo) from error
 
 

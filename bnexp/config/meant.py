@@ -67,7 +67,8 @@ def keys_meant(key: str, here: Iterable[str]) -> list[str]:
     same = [one for one in known if one.split(".")[-1] == last and "." in one and not one.endswith(".name")]
     order = ("train", "optimizer", "model", "dataset", "schedule", "norm")
     same.sort(key=lambda one: order.index(one.split(".")[0]) if one.split(".")[0] in order else len(order))
-    beside = {one.split(".")[-1]: one for one in known if "." not in name or one.startswith(f"{head}.")}
+    near = [one for one in known if not one.endswith(".name") and ("." not in name or one.startswith(f"{head}."))]
+    beside = {one.split(".")[-1]: one for one in near}
     swapped = next((one for one in beside if sorted(one) == sorted(last)), "")
     guess = beside.get(swapped or nearest(last, beside, 0.6) or "")
     if not same and last in KEYS:
@@ -106,14 +107,17 @@ def unknown_option(key: str, value: str, here: Iterable[str], chosen: Callable[[
 
 def unknown_choice(group: str, names: Sequence[str], known: Sequence[str], extra: Path | None) -> UserError:
     wrong = next(name for name in names if name not in known)
-    elsewhere = extra or Path()
-    if (elsewhere / group / f"{wrong}.yml").is_file():
-        file = elsewhere / group / f"{wrong}.yml"
+    if (file := (extra or Path()) / group / f"{wrong}.yml").is_file():
         return UserError("a config file ends in .yaml", got=file, todo=f"mv '{file}' '{file.with_suffix('.yaml')}'")
     places = [f"{group}/{wrong}.yaml", f"*/{group}/{wrong}.yaml"] if re.fullmatch(r"[\w-]+", wrong) else []
     here = [file for place in places for file in Path().glob(place)]
     if extra and extra.name == group and (extra / f"{wrong}.yaml").is_file():
         here = [extra / f"{wrong}.yaml"]
+    if ("/" in wrong or wrong.endswith(".yaml")) and (file := Path(wrong).with_suffix(".yaml")).is_file():
+        here, wrong = [file], file.stem
+        if file.resolve().parent.name != group:
+            todo = f"mkdir -p mine/{group} && mv '{file}' mine/{group}/, then --config-dir mine {group}={wrong}"
+            return UserError(f"a YAML of {group} is found by its name, in a folder {group}/", got=file, todo=todo)
     if here and here[0].parent.resolve() != (config_dir() / group).resolve():
         folder = here[0].parent.parent
         return UserError(

@@ -51,9 +51,22 @@ def option_owners() -> dict[str, tuple[str, ...]]:
     for group in groups():
         for name, file in group_files(group).items():
             if group not in ("experiment", "debug"):
-                for key in _loaded(file):
+                for key in _loaded(file).keys() - {"defaults"}:
                     owners[f"{group}.{key}"] = (*owners.get(f"{group}.{key}", ()), name)
     return {key: names for key, names in owners.items() if key.split(".")[0] not in ("defaults", "hydra")}
+
+
+def own_dir(typed: str) -> Path:
+    """The folder that ``--config-dir`` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(typed).expanduser()
+    if not folder.is_dir():
+        todo = "--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it"
+        raise UserError("the folder of --config-dir does not exist", got=typed, todo=todo)
+    return folder
 
 
 def check_own(group: str, name: str, extra: Path) -> None:
@@ -72,7 +85,7 @@ def check_own(group: str, name: str, extra: Path) -> None:
             todo=f"another name for it: mv '{file}' '{file.with_stem('my_' + name)}', then {group}=my_{name}",
         )
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
             "this YAML is not UTF-8", got=f"{file}, byte {error.start}", todo=f"iconv -f latin1 -t utf-8 '{file}'"
@@ -80,11 +93,17 @@ def check_own(group: str, name: str, extra: Path) -> None:
     except OSError as error:
         raise UserError(f"this YAML cannot be read ({error.strerror})", got=file, todo=f"ls -l '{file}'") from error
     values = re.sub(r"(?m)^\s*(#.*|---\s*)?$", "", text).strip()
-    if ":" not in values:
+    if ":" not in values or values.startswith("- "):
         first = "its values" if group in ("experiment", "debug", "probes") else f"name: {name}   and its options"
         raise UserError(f"this YAML {'has no key: value in it' if values else 'is empty'}", got=file, todo=first)
+    if text.startswith("\ufeff"):
+        raise UserError(
+            "this YAML begins with a byte-order mark, which hides its first line",
+            got=file,
+            todo=f"sed -i '1s/^\\xEF\\xBB\\xBF//' '{file}'",
+        )
     whole = group in ("experiment", "debug")
-    has_package = re.search(r"(?m)^#\s*@package\s+_global_\s*$", text) is not None
+    has_package = re.match(r"(\s*#\s*@.*\n)*\s*#\s*@package\s+_global_\s*$", text, re.MULTILINE) is not None
     if whole != has_package:
         wanted = "# @package _global_   as its first line" if whole else "leave the line '# @package _global_' out"
         raise UserError(
@@ -104,6 +123,12 @@ def _swept(file: Path) -> str:
     for key in ("sweeper", "params"):
         params = params.get(key) if isinstance(params, dict) else None
     return " ".join(f"{key}={value}" for key, value in params.items()) if isinstance(params, dict) else "seed=0,1,2"
+
+
+def default(group: str, name: str, option: str) -> Any:
+    """The value of an option in ``bnexp``'s own YAML of a component; None where there is none."""
+    file = group_files(group).get(name)
+    return _loaded(file).get(option) if file else None
 
 
 def _loaded(file: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from bnexp.config import checks
 from bnexp.config.meant import unknown_option
+from bnexp.config.paths import group_files
 from bnexp.errors import UserError, unknown_name
 
 Options = Mapping[str, Any]
@@ -248,11 +249,11 @@ def _plugin(key: str, value: Any) -> str:
     if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
         module = name.removeprefix("./").removesuffix(".py").strip("/").replace("/", ".")
         known = all(part.isidentifier() for part in module.split("."))
-        raise UserError(
-            "plugins are names of Python modules, not of files",
-            got=f"plugins=[{name}]",
-            todo=f"plugins=[{module if known else 'my_norm'}]   from the folder that holds it",
-        )
+        todo = f"plugins=[{module if known else 'my_norm'}]   from the folder that holds it"
+        if name.startswith("/") and known:
+            folder, _, module = name.removesuffix(".py").rpartition("/")
+            todo = f"PYTHONPATH={folder} bnexp train plugins=[{module}]"
+        raise UserError("plugins are names of Python modules, not of files", got=f"plugins=[{name}]", todo=todo)
     return name
 
 
@@ -310,7 +311,11 @@ def structure(values: Mapping[str, Any]) -> ExperimentConfig:
         inner = values.get(name)
         if not isinstance(inner, Mapping):
             got = f"{name}={inner}" if name in values else f"no {name}"
-            raise UserError(f"{name} must be a group of options", got=got, todo="bnexp train --help   shows the groups")
+            typed = str(inner or "none")  # an experiment's YAML that says norm: none
+            todo = f"defaults: [override /{name}: {typed}]   in the YAML, or {name}={typed} typed"
+            if typed not in group_files(name):
+                todo = "bnexp train --help   shows the groups"
+            raise UserError(f"{name} must be a group of options", got=got, todo=todo)
         if name == "optimizer":
             if inner.get("name") not in OPTIMIZERS:
                 raise unknown_name(name, str(inner.get("name")), OPTIMIZERS)
@@ -335,6 +340,10 @@ def _built(kind: Any, values: Mapping[str, Any]) -> Any:
                 f"the YAML of {name} puts its values below {name!r}, where nothing reads them",
                 todo="# @package _global_   as its first line",
             )
+        if "." in str(name):
+            head, _, last = str(name).partition(".")
+            raise UserError("a dot in a key of a YAML makes no section", got=f"{name}: {others[name]}",
+                            todo=f"{head}: {{{last}: {others[name]}}}")  # fmt: skip
         value = others[name] if isinstance(others[name], str | int | float) else "..."
         known = [prefix + one for one in names]
         raise unknown_option(f"{prefix}{name}", str(value), known, lambda _: str(given.get("name", "...")))

@@ -103,6 +103,8 @@ def _word(text: str, following: Sequence[str]) -> Word | None:
     assert match
     sign, blank, key, gap, value = match.groups()
     plain = key.translate(PRINTED).strip("'\" ")
+    if value and key not in PATHS and re.search(r"\s[+~]{0,2}[A-Za-z_][\w./]*=", value) and _parsed(key, value) is None:
+        raise UserError("several overrides reached us as one word", got=repr(text), todo=text)
     if not re.fullmatch(r"[A-Za-z_][\w.]*|hydra/\w+", key) or blank or gap or (value or "").startswith((" ", "=")):
         key = (keys_meant(plain, ()) or [plain if re.fullmatch(r"[A-Za-z_][\w.]*", plain) else "norm"])[0]
         value = (value or "batch").translate(PRINTED).strip(" =\"'")
@@ -156,7 +158,11 @@ def _choice(key: str, value: str, text: str) -> Word | None:
     if key == "probes" and isinstance(got, list) and got and all(isinstance(name, str) for name in got):
         return Word(key, "choice", (text,), (f"[{','.join(got)}]",), False)  # one run may have several probes
     if isinstance(got, list | dict):
-        listed = ",".join(str(name) for name in got) or NO_CHOICE.get(key) or next(iter(group_files(key)))
+        if isinstance(got, dict) and got and "name" not in got:
+            todo = as_typed(*(f"{key}.{name}={one}" for name, one in got.items()))
+            raise UserError(f"{key} takes a name; its options are typed one by one", got=text, todo=todo)
+        names = [got["name"]] if isinstance(got, dict) and got else got
+        listed = ",".join(map(str, names)) or NO_CHOICE.get(key) or next(iter(group_files(key)))
         both = "several values are a sweep, written without brackets" if len(got) > 1 else f"{key} takes a name"
         raise UserError(both, got=text, todo=as_typed(f"{key}={listed}"))
     if str(got).lower() in NOTHING and str(got) not in group_files(key):
@@ -167,8 +173,8 @@ def _choice(key: str, value: str, text: str) -> Word | None:
         raise UserError(
             f"{key} takes names", got=text, todo=as_typed(f"{key}={value.translate(str.maketrans('', '', '[]{} '))}")
         )
-    names = tuple("none" if one is None and key in NO_CHOICE else str(one) for one in values)
-    return Word(key, "choice", tuple(f"{key}={name}" for name in names), names, sweeps)
+    chosen = tuple("none" if one is None and key in NO_CHOICE else str(one) for one in values)
+    return Word(key, "choice", tuple(f"{key}={name}" for name in chosen), chosen, sweeps)
 
 
 def _deleted(key: str, text: str) -> Word | None:
@@ -213,7 +219,10 @@ def _stray(text: str, following: Sequence[str]) -> UserError:
             return UserError(
                 "settings are typed without dashes, key=value", got=text, todo=as_typed(_mended(meant[0], value))
             )
-        todo = f"--{plain.lstrip('-')}" if plain != text else "bnexp train --help"
+        elsewhere = {"config-name": "experiment=NAME", "cn": "experiment=NAME"} | dict.fromkeys(
+            ("config-path", "cp"), "--config-dir FOLDER"
+        )
+        todo = f"--{plain.lstrip('-')}" if plain != text else elsewhere.get(key.lstrip("-"), "bnexp train --help")
         return UserError("bnexp train does not know this flag", got=text, todo=todo)
     key, colon, value = re.sub(r"^(\w+)-(?=\w+$)", r"\1:", plain).partition(":")
     value = value.strip("\"' ") if colon else rest
@@ -293,7 +302,7 @@ def _mended(key: str, value: str) -> str:
     """``key=value`` changed as little as makes Hydra's grammar read it."""
     plain = value.translate(PRINTED).strip()
     commas = re.sub(r"\s*,[\s,]*", ",", plain).strip(",")
-    bare = commas.strip("[](){}\"'")
+    bare = commas.strip("[](){}\"',")
     listed = f"[{bare}]" if plain[:1] in ("[", "(") else bare
     for tried in (value, plain, commas, plain.lstrip("= "), listed, bare):
         if tried and _parsed(key, tried) is not None and "()" not in tried:

@@ -98,8 +98,36 @@ REFUSED = [
         "the folder of --config-dir does not exist\n  got: nowhere\n"
         "  try: --config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
     ),
+    ("norm=renorm norm.momentum=null", "norm.momentum must be a number\n  got: None\n  try: norm.momentum=0.01"),
+    ("norm.affine=7", "norm.affine must be true or false\n  got: 7\n  try: norm.affine=true"),
     ("seed=0,-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
 ]
+
+
+#: What argparse refuses, and what is to be typed.
+MISTYPED = [
+    ("train --config-dir", "--config-dir VALUE   (bnexp train --help says which)"),
+    ("train --json=1", "--json"),
+    ("train --cfg job --config-dir nowhere", "--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it"),
+    ("list norms --config-dir nowhere", "--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it"),
+    ("list runs here there", "bnexp list --help"),
+    ("report --frobnicate", "bnexp report --help"),
+    ("report --out", "--out VALUE   (bnexp report --help says which)"),
+    ("reproduce all --frobnicate", "bnexp reproduce --help"),
+    ("export runs", "bnexp export --help"),
+    ("lock", "bnexp lock --help"),
+    ("doctor --runs-dir", "--runs-dir VALUE   (bnexp doctor --help says which)"),
+    ("tensorboard --port six", "bnexp tensorboard --help"),
+    ("data frobnicate", "bnexp data --help"),
+]
+
+
+@pytest.mark.parametrize(("typed", "todo"), MISTYPED, ids=[typed for typed, _ in MISTYPED])
+def test_a_command_that_is_mistyped_is_told_in_three_parts(bnexp, typed, todo):
+    answer = bnexp(*typed.split())
+    assert (answer.code, answer.out) == (2, "")
+    what, got, advice = answer.err.splitlines()
+    assert (what[:7], got[:7], advice) == ("error: ", "  got: ", f"  try: {todo}")
 
 
 def without(small: list[str], words: list[str]) -> list[str]:

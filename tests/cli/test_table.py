@@ -1,11 +1,14 @@
-"""What the last lines of a run say of its evaluations."""
+"""What the last lines of a run say of its evaluations, and the table of a sweep."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from bnexp import schedule
-from bnexp.cli.table import run_report
+from bnexp.cli.table import WIDTH, run_report, sweep_report
+from bnexp.records.ended import Ended
 from bnexp.runs.run import execute
 
 
@@ -35,3 +38,23 @@ def test_a_run_that_was_evaluated_less_often_than_asked_says_why(report, monkeyp
 def test_evaluation_that_takes_more_than_half_of_training_says_what_takes_less(report):
     words = "took 250 % of the training time; dataset.validation_examples=11 takes less"
     assert f" evaluation {words} run folder " in report(2.5)
+
+
+def test_a_sweep_of_several_keys_fits_a_terminal_and_says_what_all_runs_share_once(make):
+    ended = execute(make("probes=none"))
+    typed = [
+        ("norm=batch", f"optimizer.lr={lr}", f"train.batch_size={size}", "seed=0")
+        for lr in (0.1, 0.25)
+        for size in (20, 100)
+    ]
+    runs: list[Ended] = [
+        replace(ended, overrides=(*words, f"norm={norm}")) for words in typed for norm in ("reference", "none")
+    ]
+    heading, *rows, shared, last = sweep_report(runs).splitlines()
+    assert heading.split() == ["norm", "lr", "batch_size"]
+    assert max(map(len, [heading, *rows])) <= WIDTH
+    assert len(rows) == 8
+    assert shared.startswith("all: val acc ")
+    assert shared.endswith(f"ended {ended.status}")
+    assert last == f"look at them: bnexp tensorboard {ended.record.folder.parent}"
+    assert "all: " not in sweep_report(runs[:1])

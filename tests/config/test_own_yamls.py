@@ -57,6 +57,14 @@ WRONG = {
     "a list for a number": ("experiment/x.yaml", GLOBAL + "optimizer: {lr: [0.1, 0.3]}\n", ["optimizer.lr=0.1,0.3"]),
     "a word for a number": ("experiment/x.yaml", GLOBAL + "train: {steps: ten}\n", ["train.steps must be a whole number"]),
     "an unknown choice": ("experiment/x.yaml", GLOBAL + "defaults: [{override /norm: bacth}]\n", ["norm=batch"]),
+    "a comment before the package line": ("experiment/x.yaml", "# Mine.\n" + GLOBAL + "seed: 3\n", ["as its first line"]),
+    "a byte-order mark": ("experiment/x.yaml", "\ufeff" + GLOBAL + "seed: 3\n", ["byte-order mark", "sed -i"]),
+    "a list": ("experiment/x.yaml", GLOBAL + "- seed: 3\n", ["no key: value"]),
+    "a choice as a value": ("experiment/x.yaml", GLOBAL + "norm: none\n", ["defaults: [override /norm: none]"]),
+    "a choice less its slash": ("experiment/x.yaml", GLOBAL + "defaults: [override norm: none]\n", ["override /norm: none"]),
+    "a key with a dot": ("experiment/x.yaml", GLOBAL + "train.steps: 20\n", ["try: train: {steps: 20}"]),
+    "a comma list": ("experiment/x.yaml", GLOBAL + "seed: 0,1,2\n", ["try: seed=0,1,2"]),
+    "thousands": ("experiment/x.yaml", GLOBAL + "train: {steps: '1,000'}\n", ["try: train.steps=1000"]),
     "a sweep of Hydra's": (
         "experiment/x.yaml",
         GLOBAL + "hydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1,2'}}\n",
@@ -86,6 +94,7 @@ def test_a_file_that_is_not_where_it_is_looked_for_is_told(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     put(tmp_path, "my_configs/norm/mine.yaml", MINE)
     put(tmp_path, "my_configs/norm/other.yml", MINE)
+    put(tmp_path, "a.yaml", MINE)
     for extra, choice, todo in [
         (None, "norm=mine", "bnexp train --config-dir my_configs norm=mine"),
         (tmp_path / "my_configs/norm", "norm=mine", f"bnexp train --config-dir {tmp_path}/my_configs norm=mine"),
@@ -94,6 +103,8 @@ def test_a_file_that_is_not_where_it_is_looked_for_is_told(tmp_path, monkeypatch
             "norm=other",
             f"mv '{tmp_path}/my_configs/norm/other.yml' '{tmp_path}/my_configs/norm/other.yaml'",
         ),
+        (None, "norm=my_configs/norm/mine.yaml", "bnexp train --config-dir my_configs norm=mine"),
+        (None, "norm=a.yaml", "mkdir -p mine/norm && mv 'a.yaml' mine/norm/, then --config-dir mine norm=a"),
     ]:
         with pytest.raises(UserError) as error:
             expand([choice], extra)
