@@ -137,11 +137,12 @@ def sweep_report(runs: Sequence[Ended]) -> str:
     for one, record in done:
         arms.setdefault(record.header["arm_id"], []).append((one, record))
     ordered = sorted(arms.values(), key=_merit, reverse=True)
-    targets = [f"to {row['target']:g}" for row in done[0][1].end["targets"]] if done else []
-    table = [[*_short(varied), "val acc", "test acc", "recomputed", *targets, "train s", "ended"]]
+    targets = sorted({row["target"] for _, record in done for row in record.end["targets"]})
+    wanted = [f"to {target:g}" for target in targets]
+    table = [[*_short(varied), "val acc", "test acc", "recomputed", *wanted, "train s", "ended"]]
     for arm in ordered:
         by_seed = sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
-        table += [_sweep_row(one, record, varied) for one, record in by_seed]
+        table += [_sweep_row(one, record, varied, targets) for one, record in by_seed]
     parts = [_narrow(table, len(varied))] if done else []
     parts += [f"{one.status}: {' '.join(one.overrides)}: {_reason(one)}" for one in runs if not one.complete]
     if done:
@@ -171,15 +172,16 @@ def _reason(one: Ended) -> str:
     return f"{one.reason} (see {one.folder})" if one.folder and one.status == "failed" else one.reason
 
 
-def _sweep_row(one: Ended, record: RunRecord, varied: Sequence[str]) -> list[str]:
+def _sweep_row(one: Ended, record: RunRecord, varied: Sequence[str], targets: Sequence[float]) -> list[str]:
     end = record.end
     values = _assignments(one)
     test = end["test"] or {}
+    reached = {row["target"]: f"{'' if row['observed'] else '> '}{row['steps']:,}" for row in end["targets"]}
     scores = [end["validation"]["final"], test.get("accuracy"), test.get("recomputed_accuracy")]
     return [
         *(values.get(key, "") for key in varied),
         *(percent(score) if score is not None else "-" for score in scores),
-        *(f"{target['steps']:,}" if target["observed"] else f"> {target['steps']:,}" for target in end["targets"]),
+        *(reached.get(target, "-") for target in targets),
         f"{end['seconds']['train']:.1f}",
         f"diverged at {end['step']:,}" if end["status"] == "diverged" else end["status"],
     ]

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
-from bnexp.config.paths import default
+from bnexp.config.paths import defaults
 from bnexp.errors import UserError, nearest
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null"}
@@ -144,6 +144,13 @@ def typed(key: str, value: Any, hint: Any, todo: str) -> Any:
     raise UserError(f"{key} must be {words}", got=repr(value), todo=_swept(key, value) or todo)
 
 
+def as_default(group: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` with each number of the type of its default: 8, 8.0 and "8" are one width, hence one run."""
+    known = defaults(group, name)
+    converted = {key: _as(type(known[key]), options[key]) for key in options if type(known.get(key)) in (int, float)}
+    return {**options, **{key: value for key, value in converted.items() if value is not _UNFIT}}
+
+
 def option_names(builder: Callable[..., Any], provided: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The options a builder takes: its keyword-only parameters without those the program itself provides."""
     parameters = inspect.signature(builder).parameters.values()
@@ -177,8 +184,8 @@ def check_options(
     hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
     checked = {}
     for key in names:
-        value = default(group, name, key)
-        todo = f"bnexp train {group}={name} --cfg job" if value is None else f"{group}.{key}={_plain(value)}"
+        value = defaults(group, name).get(key)
+        todo = f"{group}.{key}=" + (f"VALUE, as in {group}/{name}.yaml" if value is None else _plain(value))
         checked[key] = typed(f"{group}.{key}", options[key], hints[key], todo)
     return checked
 

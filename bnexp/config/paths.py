@@ -6,6 +6,7 @@ They are beside the package in a checkout and inside it when installed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,11 @@ def _swept(file: Path) -> str:
     return " ".join(f"{key}={value}" for key, value in params.items()) if isinstance(params, dict) else "seed=0,1,2"
 
 
-def default(group: str, name: str, option: str) -> Any:
-    """The value of an option in ``bnexp``'s own YAML of a component; None where there is none."""
+@cache
+def defaults(group: str, name: str) -> Mapping[str, Any]:
+    """The values in ``bnexp``'s own YAML of a component; none if it has no such YAML."""
     file = group_files(group).get(name)
-    return _loaded(file).get(option) if file else None
+    return _loaded(file) if file else {}
 
 
 def _loaded(file: Path) -> dict[str, Any]:

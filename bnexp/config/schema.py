@@ -48,12 +48,15 @@ class Section:
     """A part of a config: every field is converted and checked as the part is built."""
 
     group: ClassVar[str] = ""
+    name: str
 
     def __post_init__(self) -> None:
         for name, key, check, optional in _fields(type(self)):  # type: ignore[arg-type]
             value = getattr(self, name)
             missing = optional and (value is None or value in ("None", "none", "null"))
             object.__setattr__(self, name, None if missing else check(key, value))
+        if options := getattr(self, "options", None):
+            object.__setattr__(self, "options", checks.as_default(self.group, self.name, options))
 
 
 @cache

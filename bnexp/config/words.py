@@ -69,7 +69,7 @@ def read(words: Sequence[str]) -> tuple[list[Word], list[str]]:
             continue
         before = found.pop(word.key, None)
         if before and before.values != word.values:
-            both = f"; {before.typed},{word.texts[0].partition('=')[2]} runs both" if word.kind == "choice" else ""
+            both = f"; {before.typed},{word.typed.partition('=')[2]} runs both" if word.kind == "choice" else ""
             notes.append(f"note: {word.key} is given twice; the last one counts, {word.typed}{both}")
         found[word.key] = word
     return list(found.values()), notes

@@ -99,7 +99,7 @@ REFUSED = [
         "  try: --config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
     ),
     ("norm=renorm norm.momentum=null", "norm.momentum must be a number\n  got: None\n  try: norm.momentum=0.01"),
-    ("norm.affine=7", "norm.affine must be true or false\n  got: 7\n  try: norm.affine=true"),
+    ("norm.affine=7", "norm.affine must be a word\n  got: 7\n  try: norm.affine=full"),
     ("seed=0,-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
 ]
 

@@ -58,3 +58,11 @@ def test_a_sweep_of_several_keys_fits_a_terminal_and_says_what_all_runs_share_on
     assert shared.endswith(f"ended {ended.status}")
     assert last == f"look at them: bnexp tensorboard {ended.record.folder.parent}"
     assert "all: " not in sweep_report(runs[:1])
+
+
+def test_the_runs_of_a_sweep_may_have_different_targets(make):
+    both = [execute(make("probes=none", f"train.targets={targets}")) for targets in ("[0.001]", "[0.001,0.999]")]
+    runs = [replace(one, overrides=(f"seed={seed}",)) for seed, one in enumerate(both)]
+    heading, *rows, _ = sweep_report(runs).splitlines()
+    assert ["to 0.001" in heading, "to 0.999" in heading] == [True, True]
+    assert sorted(row.split()[-3] == "-" for row in rows) == [False, True]

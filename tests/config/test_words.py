@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnexp.config.compose import combinations, compose, count, expand, is_sweep, varied_keys
+from bnexp.config.identity import run_id
 from bnexp.errors import UserError
 
 #: Words after ``bnexp train``, a blank between them, and what is to be typed instead.
@@ -182,6 +183,13 @@ def test_one_number_is_one_run_however_it_is_written(word):
     assert compose([word]) == compose(["optimizer.lr=0.001"])
 
 
+@pytest.mark.parametrize("word", ["model.width=32.0", 'model.width="32"', "model.width=3.2e1", "norm.eps=1", "norm.eps='1.0'"])
+def test_one_number_of_a_component_is_one_run_however_it_is_written(word):
+    plain = {"model.width": "model.width=32", "norm.eps": "norm.eps=1.0"}[word.partition("=")[0]]
+    assert run_id(compose([word])) == run_id(compose([plain]))
+    assert [run_id(one) for one in expand([word, "seed=0,1"])] == [run_id(one) for one in expand([plain, "seed=0,1"])]
+
+
 @pytest.mark.parametrize("word", ["force=yes", "force=on", "force='true'", "force=TRUE"])
 def test_a_truth_value_may_be_written_as_people_write_them(word):
     assert compose([word]).force is True
@@ -231,6 +239,8 @@ def test_a_key_that_is_given_twice_is_said_and_the_last_one_counts(capsys):
         "note: norm is given twice; the last one counts, norm=batch; norm=none,batch runs both\n"
         "note: train.steps is given twice; the last one counts, train.steps=9\n"
     )
+    expand(["norm=none", "norm=batch,layer"])
+    assert "norm=none,batch,layer runs both" in capsys.readouterr().err
     expand(["train.steps=20", "train.steps=2_0"])
     assert capsys.readouterr().err == ""
 
