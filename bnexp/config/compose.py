@@ -22,7 +22,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from bnexp.config.meant import HELP, unknown_option
 from bnexp.config.paths import check_own, config_dir, own_dir
@@ -165,7 +165,7 @@ class _Arm:
         values = copy.deepcopy(self.values)
         for word, value in zip(self.settings, changes, strict=True):
             self._put(values, word, value)
-        self.first = structure(_resolved(OmegaConf.create(values)) if "${" in str(values) else _complete(values))
+        self.first = structure(_resolved(values) if "${" in str(values) else _complete(values))
         return self.first
 
     def _put(self, values: dict[str, Any], word: Word, value: Any) -> None:
@@ -238,7 +238,11 @@ def _by_hydra(choices: Sequence[str], extra_dir: Path | None) -> dict[str, Any]:
 def _resolved(raw: Any) -> dict[str, Any]:
     """A composed config as plain values, ``${...}`` replaced by what it stands for."""
     try:
-        values = OmegaConf.to_container(raw, resolve=True)
+        values = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
+    except GrammarParseError as error:
+        got = ", ".join(f"{key}={value}" for key, value in _flat(raw) if "${" in str(value))
+        todo = "${KEY} or ${oc.env:NAME}, closed by }"
+        raise UserError("a ${...} of the configuration cannot be read", got=got, todo=todo) from error
     except OmegaConfBaseException as error:
         if variable := re.search(r"Environment variable '([^']*)' not found", str(error)):
             raise UserError(
@@ -251,6 +255,11 @@ def _resolved(raw: Any) -> dict[str, Any]:
             f"a ${{...}} of the configuration has no value{where}: {_first_line(error)}", todo=HELP
         ) from error
     return _complete(values)
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        yield from _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
 
 
 def _complete(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -107,6 +107,8 @@ def unknown_option(key: str, value: str, here: Iterable[str], chosen: Callable[[
 
 def unknown_choice(group: str, names: Sequence[str], known: Sequence[str], extra: Path | None) -> UserError:
     wrong = next(name for name in names if name not in known)
+    if len(wrong) > 200:  # longer than any file's name can be
+        return unknown_name(group, f"{wrong[:40]}...", known)
     if (file := (extra or Path()) / group / f"{wrong}.yml").is_file():
         return UserError("a config file ends in .yaml", got=file, todo=f"mv '{file}' '{file.with_suffix('.yaml')}'")
     places = [f"{group}/{wrong}.yaml", f"*/{group}/{wrong}.yaml"] if re.fullmatch(r"[\w-]+", wrong) else []

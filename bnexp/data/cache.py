@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import threading
 import stat
 import tempfile
 import time
@@ -99,9 +100,9 @@ def _write(partial: Path, source: Source) -> None:
 
 
 def _replace(file: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make the file under a name of this process's own, then rename it: readers see all of it or nothing."""
+    """Let ``write`` make the file under a name of this thread's own, then rename it: readers see all of it or nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         write(partial)
         os.replace(partial, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bnexp.config.compose import combinations, compose, count, expand, is_sweep, varied_keys
@@ -261,7 +261,10 @@ KEYS = ["norm", "seed", "optimizer.lr", "runs_dir", "model", "train.targets", "p
 VALUES = st.text(alphabet="=,[]{}()~+-$\"'` .:/\\*#@%\t–“abnro01", max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, derandomize=True)
+@example(["norm=/"])
+@example(["norm=" + "x" * 300])
+@example(["seed=$\\{0"])
 @given(st.lists(st.one_of(VALUES, st.builds("{}={}".format, st.sampled_from(KEYS), VALUES)), min_size=1, max_size=3))
 def test_anything_at_all_is_read_or_told_without_words_of_the_grammar(words):
     told: list[str] = []
