@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import shlex
-import threading
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
