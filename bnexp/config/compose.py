@@ -291,7 +291,7 @@ def _told() -> Iterator[None]:
             todo = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
         elif re.search("defaults|Multiple values|Could not override", str(error)):
             todo = "defaults: [override /norm: none]   in the YAML; the slash belongs to it"
-        raise UserError(f"the configuration cannot be composed: {_first_line(error)}", todo=todo) from error
+        raise UserError("the configuration cannot be composed", got=_first_line(error), todo=todo) from error
 
 
 def _first_line(error: Exception) -> str:
