@@ -113,7 +113,7 @@ def unknown_choice(group: str, names: Sequence[str], known: Sequence[str], extra
     here = [file for place in places for file in Path().glob(place)]
     if extra and extra.name == group and (extra / f"{wrong}.yaml").is_file():
         here = [extra / f"{wrong}.yaml"]
-    if ("/" in wrong or wrong.endswith(".yaml")) and (file := Path(wrong).with_suffix(".yaml")).is_file():
+    if ("/" in wrong or wrong.endswith(".yaml")) and (file := Path(f"{wrong.removesuffix('.yaml')}.yaml")).is_file():
         here, wrong = [file], file.stem
         if file.resolve().parent.name != group:
             todo = f"mkdir -p mine/{group} && mv '{file}' mine/{group}/, then --config-dir mine {group}={wrong}"
