@@ -19,9 +19,5 @@ def main(argv: list[str]) -> int:
     if len(words) > 1 and words[1] == "train":
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
         os.environ["COMP_POINT"] = str(max(0, int(os.environ.get("COMP_POINT", len(line))) - len("train ")))
-    run_hydra(argv, _no_job, program=sys.argv[0])
+    run_hydra(argv, program=sys.argv[0])
     return 0
-
-
-def _no_job(_: object) -> None:
-    raise AssertionError("completion starts no run")

@@ -35,7 +35,6 @@ PACKAGES = (
     "scipy",
     "matplotlib",
 )
-RANGE_OWNERS = ("bnexp", "hydra-core")
 
 #: The run that is measured: what ``bnexp train`` does when nothing else is asked for.
 MEASURED_RUN: tuple[str, ...] = ()
@@ -162,7 +161,7 @@ def _ranges() -> Mapping[str, str]:
     from packaging.requirements import Requirement
 
     ranges: dict[str, str] = {}
-    for owner in RANGE_OWNERS:
+    for owner in ("bnexp", "hydra-core"):
         for requirement in map(Requirement, requires(owner) or ()):
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 ranges.setdefault(requirement.name, str(requirement.specifier))

@@ -27,14 +27,8 @@ def main(argv: list[str]) -> int:
     if not LOG.is_file():
         raise UserError("the log of evidence is not here", got=LOG, todo="run this from the top of a checkout")
     lock(claim)
-    _write_down(
-        f"## {datetime.now(timezone.utc).date()}: declaration of {claim.id} locked\n\n- {arguments.because}\n\n"
-    )
+    entry = f"## {datetime.now(timezone.utc).date()}: declaration of {claim.id} locked\n\n- {arguments.because}\n\n"
+    title, heading, rest = LOG.read_text(encoding="utf-8").partition("## ")  # newest first
+    LOG.write_text(f"{title.rstrip()}\n\n{entry}{heading}{rest}", encoding="utf-8")
     print(f"locked {claim.id} in {LOCK.name}; the reason is in {LOG}")
     return DONE
-
-
-def _write_down(entry: str) -> None:
-    """Put an entry before all others: the log is newest first."""
-    title, heading, rest = LOG.read_text(encoding="utf-8").partition("## ")
-    LOG.write_text(f"{title.rstrip()}\n\n{entry}{heading}{rest}", encoding="utf-8")

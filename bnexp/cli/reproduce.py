@@ -66,11 +66,12 @@ def main(argv: list[str]) -> int:
     _tell_without(without)
     _tell_missing(judged, settings)
     missing = any(one.missing for one in judged)
+    contradicted = any(one.primary and one.primary.outcome == "CONTRADICTED" for one in judged)
     if not (arguments.json or missing):
         _write_page(judged, settings)
     if without or any(one.failure for one in judged) or (settings.num_shards == 1 and missing):
         return SOME_FAILED
-    return CONTRADICTED if arguments.check and _contradicted(judged) else DONE
+    return CONTRADICTED if arguments.check and contradicted else DONE
 
 
 def _parser() -> Parser:
@@ -234,7 +235,3 @@ def _tell_missing(judged: Sequence[Judged], settings: Settings) -> None:
             "until no run is missing: what is reported depends on all of the tuning",
             file=sys.stderr,
         )
-
-
-def _contradicted(judged: Sequence[Judged]) -> bool:
-    return any(one.primary and one.primary.outcome == "CONTRADICTED" for one in judged)

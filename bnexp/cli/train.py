@@ -11,7 +11,7 @@ from pathlib import Path
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import QUESTIONS, combinations, count, expand, is_sweep, run_hydra
+from bnexp.config.compose import QUESTIONS, combinations, count, expand, run_hydra, varied_keys
 from bnexp.config.paths import own_dir
 from bnexp.config.schema import ExperimentConfig
 from bnexp.records import paths
@@ -23,11 +23,11 @@ MANY = 200
 def main(argv: list[str]) -> int:
     """Everything is checked before anything is written; returns the exit code."""
     if QUESTIONS & {word.split("=")[0] for word in argv}:
-        run_hydra(argv, _no_job)
+        run_hydra(argv)
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
     extra_dir = own_dir(arguments.config_dir) if arguments.config_dir else None
-    sweep = arguments.multirun or is_sweep(overrides)
+    sweep = arguments.multirun or bool(varied_keys(overrides))
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
@@ -102,7 +102,3 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     return parser
-
-
-def _no_job(_: ExperimentConfig) -> None:
-    raise AssertionError("a question to Hydra starts no run")

@@ -78,20 +78,17 @@ def combinations(overrides: Sequence[str], extra_dir: Path | None = None) -> lis
     return list(itertools.product(*(named(word, extra_dir).texts for word in read(overrides)[0])))
 
 
-def is_sweep(overrides: Sequence[str]) -> bool:
-    """Whether any override stands for several values."""
-    return bool(varied_keys(overrides))
-
-
 def varied_keys(overrides: Sequence[str]) -> tuple[str, ...]:
     """The keys that stand for several values."""
     return tuple(word.key for word in read(overrides)[0] if word.sweeps)
 
 
-def run_hydra(arguments: Sequence[str], task: Callable[[ExperimentConfig], None], program: str = "bnexp train") -> None:
+def run_hydra(
+    arguments: Sequence[str], task: Callable[[ExperimentConfig], None] | None = None, program: str = "bnexp train"
+) -> None:
     """Hand a command line to Hydra itself: ``--help``, ``--cfg``, ``-m`` with any launcher, shell completion.
 
-    ``task`` gets one checked config a job; ``program`` is what completion is installed for.
+    ``task`` gets one checked config a job, None for a question, which starts none; ``program`` is what completion is installed for.
 
     Raises:
         UserError: a flag or an override that is none.
@@ -102,6 +99,7 @@ def run_hydra(arguments: Sequence[str], task: Callable[[ExperimentConfig], None]
     sys.argv = [program, *arguments]
 
     def job(raw: DictConfig) -> None:
+        assert task, "a question to Hydra starts no run"
         task(structure(_resolved(raw)))
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=_CONFIG)
@@ -302,7 +300,7 @@ def _told() -> Iterator[None]:
             todo = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
         elif re.search("defaults|Multiple values|Could not override", str(error)):
             todo = "defaults: [override /norm: none]   in the YAML; the slash belongs to it"
-        raise UserError(f"the configuration cannot be composed: {_first_line(error)}", todo=todo) from error
+        raise UserError("the configuration cannot be composed", got=_first_line(error), todo=todo) from error
 
 
 def _first_line(error: Exception) -> str:

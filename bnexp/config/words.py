@@ -311,15 +311,11 @@ def _mended(key: str, value: str) -> str:
     return f"{key}={_quoted(value) if number is None else f'{number:g}'}"
 
 
+@lru_cache(maxsize=4096)
 def _parsed(key: str, value: str) -> Override | None:
     """Hydra's reading of ``key=value``, or None where it has none."""
-    return _parse(f"{key}={value}")
-
-
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> Override | None:
     try:
-        override = OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(f"{key}={value}")
         override.value()
     except (HydraException, ValueError, ArithmeticError, RecursionError, TypeError):
         return None
@@ -330,7 +326,8 @@ def _swept(override: Override, text: str) -> tuple[list[str], tuple[Any, ...]]:
     """The texts and values of a sweep, in the order they are typed in."""
     sweep = override.value()
     if isinstance(sweep, RangeSweep):
-        entries: list[Any] = [_rounded(number) for number in sweep.range()]
+        # less the last digits of a sum: 0.3, not 0.30000000000000004
+        entries: list[Any] = [one if isinstance(one, int) else float(f"{one:.12g}") for one in sweep.range()]
         texts = [str(number) for number in entries]
     elif isinstance(sweep, ChoiceSweep):
         sweep.shuffle = False  # runs do not depend on each other, and both readings of a sweep must agree
@@ -343,11 +340,6 @@ def _swept(override: Override, text: str) -> tuple[list[str], tuple[Any, ...]]:
     if not entries:
         raise UserError("this sweep has no values", got=text, todo=f"{override.key_or_group}=range(0,5)")
     return texts, tuple(_as_is(entry) for entry in entries)
-
-
-def _rounded(number: float) -> float:
-    """Less the last digits of a sum: 0.3, not 0.30000000000000004."""
-    return number if isinstance(number, int) else float(f"{number:.12g}")
 
 
 def _as_is(entry: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bnexp.config.compose import combinations, compose, count, expand, is_sweep, varied_keys
+from bnexp.config.compose import combinations, compose, count, expand, varied_keys
 from bnexp.config.identity import run_id
 from bnexp.errors import UserError
 
@@ -248,7 +248,6 @@ def test_a_key_that_is_given_twice_is_said_and_the_last_one_counts(capsys):
 def test_a_sweep_can_be_counted_without_composing_it(monkeypatch):
     monkeypatch.setattr("bnexp.config.compose._by_hydra", None)
     assert count(["seed=range(0,100000)", "norm=none,batch", "schedule=glob(*)"]) == 800_000
-    assert not is_sweep(["train.targets=[0.8,0.9]", "norm=none"])
     assert varied_keys(["train.targets=[0.8,0.9],[0.7]", "norm=none", "seed=1,2"]) == ("train.targets", "seed")
 
 
