@@ -1,8 +1,9 @@
-"""Who may import whom, as one table, and what may never be loaded to answer a quick question."""
+"""Who may import whom, as one table, who may use what others keep private, and what a quick question may never load."""
 
 from __future__ import annotations
 
 import ast
+import re
 import resource
 import subprocess
 import sys
@@ -59,6 +60,16 @@ RESERVED = {
 #: Packages that take seconds to import or to use, and that most commands do without: never at the top of a file.
 SLOW = {"torchvision", "mlxtend"}
 
+#: The files that may use what another package keeps private. Both engine files are behind the guard of ``engine/kernels.py``.
+PRIVATE = {
+    "engine/kernels.py",
+    "engine/graph.py",
+    "claims/used_everywhere.py",  # two base classes; editing a measurement makes every record of it another one's
+}
+
+#: Private by their spelling alone.
+PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}
+
 
 def imported(source: str) -> Iterator[tuple[str, bool]]:
     """Every module a source imports, and whether it does so inside a function or for the type checker alone."""
@@ -98,6 +109,22 @@ def violations(file: str, source: str) -> list[str]:
     return found
 
 
+def private_uses(source: str) -> Iterator[str]:
+    """Every name with a leading underscore that a source takes from anything but itself (``self``, ``cls``)."""
+    for node in ast.walk(ast.parse(source)):
+        found = []
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            whole = ast.unparse(node)
+            found = ["_mkldnn"] if whole == "torch.ops.mkldnn" else [node.attr] if whole not in PUBLIC_AFTER_ALL else []
+        elif isinstance(node, ast.Import):
+            found = [part for alias in node.names for part in alias.name.split(".")]
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            found = [*str(node.module).split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
+            found = [str(word.value) for word in node.args[1:2] if isinstance(word, ast.Constant)]
+        yield from (name for name in found if re.match("_[^_]", name) and name not in PUBLIC_AFTER_ALL)
+
+
 def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -131,6 +158,30 @@ def test_imports_follow_the_table(file):
 )
 def test_the_guard_sees_a_violation(file, source):
     assert len(violations(file, source)) == 1
+
+
+def test_nothing_private_is_used_but_behind_the_guard():
+    found = {
+        file.relative_to(PACKAGE).as_posix(): list(private_uses(file.read_text(encoding="utf-8"))) for file in sources()
+    }
+    assert {file for file, names in found.items() if names} == PRIVATE
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.ops.mkldnn._linear_pointwise",
+        "import torch\ntorch.ops.mkldnn.linear",
+        "import torch._inductor",
+        "from torch._inductor import ir",
+        "from torch.utils import _pytree",
+        "def f(writer):\n    return writer._get_file_writer()",
+        "def f(self):\n    return self.net._modules",
+        "getattr(x, '_modules', None)",
+    ],
+)
+def test_the_guard_sees_a_private_name(source):
+    assert list(private_uses(source)) != []
 
 
 def test_nothing_of_the_judging_half_loads_torch():
