@@ -52,6 +52,14 @@ def test_locking_writes_the_hash_and_the_reason(monkeypatch, tmp_path, capsys):
     assert "again" not in log.read_text(encoding="utf-8")
 
 
+def test_without_the_log_of_evidence_nothing_is_locked(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(lock_file, "LOCK", tmp_path / "claims.lock.json")
+    monkeypatch.chdir(tmp_path)
+    assert run(["lock", "fig1_speed", "--because", "the target was too easy"]) == 2
+    assert "run this from the top of a checkout" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_misspelt_claim_gets_the_nearest_name(capsys):
     assert run(["lock", "fig1_sped", "--because", "x"]) == 2
     assert "fig1_speed" in capsys.readouterr().err

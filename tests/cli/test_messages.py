@@ -220,6 +220,10 @@ def test_a_full_disk_is_told_with_what_to_do(bnexp, small, monkeypatch):
             ["list", "norm"],
             f"bnexp list knows no 'norm'\n  got: norm\n  try: bnexp list norms (known: {KNOWN_KINDS})",
         ),
+        (
+            ["reproduce", "algorithm_1", "budget=quikc"],
+            "there is no budget named 'quikc'\n  got: budget=quikc\n  try: budget=quick (known: full, quick, smoke)",
+        ),
         (["tensorboard"], "there is no such folder of runs\n  got: runs\n  try: bnexp train, which makes runs/"),
     ],
 )

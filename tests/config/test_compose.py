@@ -102,6 +102,12 @@ def test_what_cannot_be_composed_is_told(words, message):
     assert str(error.value) == message
 
 
+def test_a_sweep_is_refused_where_one_run_is_wanted():
+    with pytest.raises(UserError) as error:
+        compose(["norm=none", "seed=3,1"])
+    assert (error.value.got, error.value.todo) == ("seed=3,1", "seed=3")
+
+
 def by_hydra(words: tuple[str, ...]) -> ExperimentConfig:
     """What Hydra makes of all of the words."""
     GlobalHydra.instance().clear()

@@ -129,6 +129,12 @@ FLAT_COLOUR = np.random.default_rng(0).integers(0, 256, (100, 3 * 16), dtype=np.
 UNIT = np.random.default_rng(0).random((100, 4, 4))
 
 
+def test_what_an_interpolation_left_below_zero_is_cut_off_and_black_stays_black(tmp_path, saved):
+    """Stretched to its ends instead, every picture would turn grey."""
+    error = refusal(tmp_path, saved(x_train=UNIT * 1.04 - 0.04, x_test=UNIT[:30] * 1.04 - 0.04))
+    assert error.todo == "x_train, x_test = np.clip(x_train, 0, 1), np.clip(x_test, 0, 1)   (if 0 is black and 1 white)"
+
+
 @pytest.mark.parametrize(
     "held",
     [
