@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnexp.claims.quantities import Quantity
 from bnexp.registry import Registry
-from bnexp.stats.verdict import Gates, Rule, Sample
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Gates, Rule, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,14 +32,18 @@ class Budget:
     Attributes:
         name: ``smoke`` (seconds; can only say "not powered"), ``quick`` (minutes, embedded digits) or ``full`` (real data sets).
         num_seeds: reported seeds of a training grid that does not say otherwise.
-        num_tuning_seeds: seeds each tuned value is tried at.
+        num_tuning_seeds: seeds that each tuned value is tried at, unless it is far behind on the first ``num_first_seeds``.
+        num_first_seeds: as said.
         every_nth_value: a smoke tuning tries only every n-th value of the list.
+        most_extended: values that a list may grow by on each side while the choice lies at its edge.
     """
 
     name: str
     num_seeds: int
     num_tuning_seeds: int
+    num_first_seeds: int
     every_nth_value: int = 1
+    most_extended: int = 3
 
     def tuning_seeds(self) -> tuple[int, ...]:
         """Seeds that choose; nothing from them is reported but the tuning curve."""
@@ -47,42 +53,46 @@ class Budget:
 BUDGETS = {
     budget.name: budget
     for budget in (
-        Budget(name="smoke", num_seeds=2, num_tuning_seeds=1, every_nth_value=3),
-        Budget(name="quick", num_seeds=8, num_tuning_seeds=2),
-        Budget(name="full", num_seeds=8, num_tuning_seeds=3),
+        Budget(name="smoke", num_seeds=2, num_tuning_seeds=1, num_first_seeds=1, every_nth_value=3, most_extended=0),
+        Budget(name="quick", num_seeds=8, num_tuning_seeds=6, num_first_seeds=2),
+        Budget(name="full", num_seeds=8, num_tuning_seeds=6, num_first_seeds=2),
     )
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """A value that every arm gets to choose for itself, from the same list, on tuning seeds and validation accuracy only.
+    """A value that every arm gets to choose for itself, from the same list, on tuning seeds and validation data only.
 
     Attributes:
         key: what is tuned, e.g. ``"optimizer.lr"``.
-        values: the list.
-        same_as: an arm at whose chosen value all arms are run as well (the same-value comparison), or None.
+        values: the list, increasing; it grows by itself where a choice lies at its edge.
+        by: the judged quantity. Every value within one standard error of the best counts as chosen and is reported.
+        same_as: an arm at whose chosen values all arms are run as well (the same-value comparison), or None.
+        overrides: for each budget, further overrides of tuning runs alone: they may end as soon as they have said what they are for.
     """
 
     key: str
     values: tuple[float, ...]
+    by: Quantity
     same_as: str | None = None
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Runs of ``bnexp train``: every combination of ``vary`` is an arm, every arm runs at every reported seed.
+    """Runs of ``bnexp train``: every arm runs at every reported seed.
 
     Attributes:
         overrides: Hydra overrides all runs share.
-        vary: key to its values; an arm is named by its overrides, e.g. ``"norm=batch"``.
+        arms: name to overrides; ``{control}`` and ``{subject}`` stand for the claim's.
         tuning: a nuisance value chosen per arm, or None.
         budgets: further overrides for each budget; a budget that is left out has no runs of this grid.
         num_seeds: reported seeds 0..n-1 for each budget that differs from the budget's own number.
     """
 
     overrides: tuple[str, ...] = ()
-    vary: Mapping[str, tuple[Any, ...]]
+    arms: Mapping[str, str]
     tuning: Tuning | None = None
     budgets: Mapping[str, tuple[str, ...]]
     num_seeds: Mapping[str, int] = field(default_factory=dict)
@@ -97,11 +107,13 @@ class Measurement:
             where it measures time.
         num_seeds: seeds 0..n-1, for each budget.
         parallel: False where other work on the machine would spoil it (timing).
+        takes_subject: ``measure(seed, budget, control, subject, overrides)`` instead: it trains nets, and can those of a variant.
     """
 
-    measure: Callable[[int, str], Mapping[str, np.ndarray]]
+    measure: Callable[..., Mapping[str, np.ndarray]]
     num_seeds: Mapping[str, int]
     parallel: bool = True
+    takes_subject: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +122,7 @@ class Evidence:
 
     Attributes:
         samples: endpoint name to what its rule judges; the names are those of ``Claim.endpoints``.
+        out_of_reach: endpoints of which too few levels are reached, and why; they need no sample.
         gates: manipulation check to whether it passed.
         numbers: further numbers worth reporting, name to value in words.
         data: whatever ``draw`` needs, JSON-like or arrays.
@@ -117,6 +130,7 @@ class Evidence:
     """
 
     samples: Mapping[str, Sample]
+    out_of_reach: Mapping[str, str] = field(default_factory=dict)
     gates: Gates = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -129,6 +143,10 @@ class Endpoint:
 
     estimand: str
     rule: Rule
+
+
+#: One sentence from the numbers: what an analysis found and the verdicts on it, the primary one first.
+Say = Callable[[Evidence, Mapping[str, Verdict]], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +162,15 @@ class Claim:
         formula: what is measured, as a formula in words.
         grids, measurement: the runs.
         endpoints: name to endpoint; the first is primary, the others are secondary and Holm-corrected.
+        analyse, draw: pure functions of records.
+        say: the result in one sentence that its numbers carry.
+        control, subject: overrides of the layer that the claim compares with and of the one it is about; empty where the claim is
+            about something else, or where another layer would make no sense.
         gates: what must hold for the runs to speak about the claim at all.
         caveats: what this cannot show.
         overturn: what would change this verdict.
         deviations: where this differs from the source.
-        analyse, draw: pure functions of records.
+        variant: what was typed to put the same declaration to another layer, data set or net; empty for the claim itself.
     """
 
     id: str
@@ -160,12 +182,21 @@ class Claim:
     endpoints: Mapping[str, Endpoint]
     analyse: Callable[[Runs, np.random.Generator], Evidence]
     draw: Callable[[Evidence, Figure], None]
+    say: Say
+    control: str = ""
+    subject: str = ""
     grids: tuple[Grid, ...] = ()
     measurement: Measurement | None = None
     gates: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     overturn: str = ""
     deviations: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name among claims and variants, e.g. ``fig1_speed`` or ``fig1_speed subject=norm=ghost``."""
+        return " ".join((self.id, *self.variant))
 
 
 CLAIMS: Registry[Claim] = Registry("claim")
@@ -174,18 +205,3 @@ CLAIMS: Registry[Claim] = Registry("claim")
 def register(claim: Claim) -> Claim:
     """Make a claim known under its id."""
     return CLAIMS.add(claim.id, claim)
-
-
-#: The arms of the paper's first experiment, and its grid: the claims about Fig. 1 are judged on the same runs. The rates reach
-#: half a decade to each side of what sigmoid nets of this kind like.
-NONE, BATCH = "norm=none", "norm=batch"
-PAPER_GRID = Grid(
-    overrides=("experiment=paper_mnist",),
-    vary={"norm": ("none", "batch")},
-    tuning=Tuning(key="optimizer.lr", values=(0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), same_as=NONE),
-    budgets={
-        "smoke": ("dataset=mnist_5k", "train.steps=60", "train.eval_every=10", "train.log_every=20"),
-        "quick": ("dataset=mnist_5k", "train.steps=3000", "train.eval_every=100", "train.log_every=50"),
-        "full": (),
-    },
-)

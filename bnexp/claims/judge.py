@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from bnexp.claims.base import Claim, Evidence
 from bnexp.claims.runs import Cell, Runs, kept_cells
+from bnexp.claims.variants import variant_of
 from bnexp.rng import numpy_stream
+from bnexp.stats.holm import holm
 from bnexp.stats.verdict import Verdict
+
+#: What an adjusted p has to be at most.
+LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Judged:
         failure: why and where the analysis of complete runs broke down, in one line; then there is no verdict either.
         evidence: what the analysis made of the records; None where there is no verdict.
         verdicts: endpoint to verdict, the primary one first; empty where there is none.
+        sentence: what was found, as the claim says it; empty where there is no verdict.
     """
 
     claim: Claim
@@ -36,6 +40,7 @@ class Judged:
     failure: str = ""
     evidence: Evidence | None = None
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    sentence: str = ""
 
     @property
     def primary(self) -> Verdict | None:
@@ -44,21 +49,25 @@ class Judged:
 
 
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
-    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``."""
+    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``, each followed by its variants."""
     kept = kept_cells(folder, budget)
-    return [judge_claim(claim, budget, kept[claim.id], folder) for claim in claims if claim.id in kept]
+    judged = []
+    for claim in claims:
+        own = [key for key in sorted(kept) if key.split(" ")[0] == claim.id and (not claim.variant or key == claim.key)]
+        judged += [judge_claim(variant_of(claim, key.split(" ")[1:]), budget, kept[key], folder) for key in own]
+    return judged
 
 
 def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> Judged:
     """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time."""
-    runs = Runs(cells, folder)
+    runs = Runs(claim, budget, cells, folder)
     judged = Judged(claim=claim, budget=budget, runs=runs, missing=tuple(runs.missing()))
     if judged.missing or not cells:
         return judged
-    rng = numpy_stream(0, f"claims/{claim.id}")
     try:
-        evidence = claim.analyse(runs, rng)
-        verdicts = judge(claim, evidence, rng)
+        evidence = claim.analyse(runs, numpy_stream(0, f"claims/{claim.id}"))
+        verdicts = judge(claim, evidence)
+        sentence = claim.say(evidence, verdicts)
     except Exception as error:  # one analysis' bug must not cost the other claims their verdicts
         return replace(judged, failure=in_one_line(error))
     if budget == "smoke":  # whatever its numbers
@@ -66,21 +75,50 @@ def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) 
         verdicts = {
             name: Verdict("INCONCLUSIVE", reason, verdict.effect, "not powered") for name, verdict in verdicts.items()
         }
-    return replace(judged, evidence=evidence, verdicts=verdicts)
+        sentence = reason
+    return replace(judged, evidence=evidence, verdicts=verdicts, sentence=sentence)
 
 
-def judge(claim: Claim, evidence: Evidence, rng: np.random.Generator) -> dict[str, Verdict]:
-    """The verdict on each endpoint, the primary one first.
+def judge(claim: Claim, evidence: Evidence) -> dict[str, Verdict]:
+    """The verdict on each endpoint, the primary one first, each with its stability; the secondary ones are Holm-corrected.
 
     Raises:
         ValueError: the analysis returned other endpoints than were declared, or a sample that its rule cannot judge.
     """
-    if set(evidence.samples) != set(claim.endpoints):
-        raise ValueError(f"{claim.id} declared {sorted(claim.endpoints)} and analysed {sorted(evidence.samples)}")
-    return {
-        name: endpoint.rule.judge(evidence.samples[name], rng, evidence.gates)
-        for name, endpoint in claim.endpoints.items()
-    }
+    analysed = {**evidence.samples, **evidence.out_of_reach}
+    if set(analysed) != set(claim.endpoints):
+        raise ValueError(f"{claim.id} declared {sorted(claim.endpoints)} and analysed {sorted(analysed)}")
+    verdicts = {name: _judge_one(claim, name, evidence) for name in claim.endpoints}
+    return {**verdicts, **_corrected(claim, evidence, verdicts)}
+
+
+def _judge_one(claim: Claim, name: str, evidence: Evidence) -> Verdict:
+    if name in evidence.out_of_reach:
+        return Verdict("INCONCLUSIVE", evidence.out_of_reach[name], None, "out of reach")
+    rule, sample = claim.endpoints[name].rule, evidence.samples[name]
+    verdict = rule.judge(sample, numpy_stream(0, f"claims/{claim.id}/{name}"), evidence.gates)
+    if verdict.word in ("gate failed", "not powered"):  # no draw of seeds changes that
+        return verdict
+    again = rule.redraw(sample, numpy_stream(0, f"claims/{claim.id}/{name}/again"))
+    return replace(verdict, stability=again.count(verdict.outcome) / len(again)) if again else verdict
+
+
+def _corrected(claim: Claim, evidence: Evidence, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """The secondary verdicts with their adjusted p; one that does not survive the correction is open."""
+    p_values = {}
+    for name in list(claim.endpoints)[1:]:
+        if name in evidence.samples:
+            rng = numpy_stream(0, f"claims/{claim.id}/{name}/p")
+            p = claim.endpoints[name].rule.p_value(evidence.samples[name], verdicts[name], rng)
+            p_values |= {} if p is None else {name: p}
+    corrected = {}
+    for name, p in holm(p_values).items():
+        verdict = replace(verdicts[name], p=p)
+        if verdict.outcome != "INCONCLUSIVE" and p > LEVEL:
+            reason = f"{verdict.reason} Corrected for {len(p_values)} further endpoints p is {p:.2g}, which is not below {LEVEL:g}."
+            verdict = replace(verdict, outcome="INCONCLUSIVE", word="one of many", reason=reason)
+        corrected[name] = verdict
+    return corrected
 
 
 def in_one_line(error: Exception) -> str:

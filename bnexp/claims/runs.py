@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 import numpy as np
 
+from bnexp.claims.base import Claim
+from bnexp.claims.tuning import at_edge
 from bnexp.records import archive, paths
 from bnexp.records.archive import open_record
-from bnexp.records.curves import Duration, time_to_target
 from bnexp.records.jsonfile import write_json
 from bnexp.records.reader import RunRecord
+from bnexp.stats.sample import Side
 
-#: How far below the tuned baseline's own final accuracy a target lies, so that the baseline's time does not depend on a noisy
-#: plateau (docs/claims.md, 0.4).
-BELOW_BASELINE = 0.005
+INSIDE = "every tuned value lies inside its list, which grew as far as it may"
+FINISHED = "no reported run diverged"
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
 REGIMES = ("own", "same", "tuning")
@@ -30,7 +32,7 @@ class Cell:
     Attributes:
         grid: index of the claim's grid; -1 for a measurement.
         regime: one of ``REGIMES``.
-        arm: its overrides in words, e.g. ``"norm=batch"``.
+        arm: the name of its arm, e.g. ``"subject"``.
         value: the tuned value, or None.
         seed: the run's seed.
         run_id: the run's folder name.
@@ -50,12 +52,14 @@ class Runs:
     """The complete records behind a claim.
 
     Args:
+        claim: whose runs they are.
+        budget: of the runs.
         cells: every run the claim asks for.
         folder: where the runs are, of either kind: a folder each, or an archive.
     """
 
-    def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
-        self.cells = tuple(cells)
+    def __init__(self, claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> None:
+        self.claim, self.budget, self.cells = claim, budget, tuple(cells)
         self._records = {cell.run_id: open_record(folder, cell.run_id) for cell in cells}
 
     def missing(self) -> list[Cell]:
@@ -70,22 +74,68 @@ class Runs:
         """Names of the arms of a grid, in the order they were declared."""
         return tuple(dict.fromkeys(cell.arm for cell in self.cells if cell.grid == grid))
 
-    def reported(self, arm: str, regime: str = "own", grid: int = 0) -> dict[int, RunRecord]:
-        """Seed to record of an arm's reported runs, by seed."""
-        chosen = [c for c in self.cells if (c.grid, c.arm, c.regime) == (grid, arm, regime)]
-        return {cell.seed: self.record(cell) for cell in sorted(chosen, key=lambda cell: cell.seed)}
+    def candidates(self, arm: str, regime: str = "own", grid: int = 0) -> dict[float | None, dict[int, RunRecord]]:
+        """An arm's reported runs: chosen value (increasing; None where nothing is tuned) to seed to record."""
+        found: dict[float | None, dict[int, RunRecord]] = {}
+        for cell in sorted(self.cells, key=lambda cell: (cell.value or 0.0, cell.seed)):
+            if (cell.grid, cell.arm, cell.regime) == (grid, arm, regime):
+                found.setdefault(cell.value, {})[cell.seed] = self.record(cell)
+        return found
 
-    def tuning(self, arm: str, grid: int = 0) -> dict[float, list[RunRecord]]:
-        """Tuned value to the records of its tuning runs, in increasing order of the value."""
-        tried: dict[float, list[RunRecord]] = {}
+    def reported(self, arm: str, regime: str = "own", grid: int = 0) -> list[RunRecord]:
+        """Every reported run of an arm, by chosen value and seed."""
+        return [record for by_seed in self.candidates(arm, regime, grid).values() for record in by_seed.values()]
+
+    def typical(self, arm: str, regime: str = "own", grid: int = 0) -> list[RunRecord]:
+        """The runs of the chosen value with the best mean tuning score, by seed: what a figure shows of an arm."""
+        found = self.candidates(arm, regime, grid)
+        scores = self.scores(self._chooser(arm, regime, grid), grid)
+        best = max(found, key=lambda value: fmean(scores[value].values()) if value in scores else 0.0)
+        return list(found[best].values())
+
+    def tuning(self, arm: str, grid: int = 0) -> dict[float, dict[int, RunRecord]]:
+        """Tuned value to seed to the record of its tuning runs, in increasing order of the value."""
+        tried: dict[float, dict[int, RunRecord]] = {}
         for cell in sorted(self.cells, key=lambda cell: (cell.value or 0.0, cell.seed)):
             if (cell.grid, cell.arm, cell.regime) == (grid, arm, "tuning") and cell.value is not None:
-                tried.setdefault(cell.value, []).append(self.record(cell))
+                tried.setdefault(cell.value, {})[cell.seed] = self.record(cell)
         return tried
 
-    def chosen(self, arm: str, regime: str = "own", grid: int = 0) -> float | None:
-        """The tuned value an arm's reported runs used."""
-        return next((c.value for c in self.cells if (c.grid, c.arm, c.regime) == (grid, arm, regime)), None)
+    def scores(self, arm: str, grid: int = 0) -> dict[float, dict[int, float]]:
+        """Tuned value to seed to the judged quantity of its tuning run."""
+        tuning = self.claim.grids[grid].tuning
+        tried = self.tuning(arm, grid).items() if tuning else ()
+        return {
+            value: {seed: tuning.by.score(record, self.budget) for seed, record in records.items()}
+            for value, records in tried
+            if tuning
+        }
+
+    def side(self, read: Callable[[RunRecord], float], arm: str, regime: str = "own", grid: int = 0) -> Side:
+        """One arm of a comparison: what ``read`` says of every reported run, with the tuning scores behind the choice."""
+        found = self.candidates(arm, regime, grid)
+        values_CS = tuple(tuple(read(record) for record in by_seed.values()) for by_seed in found.values())
+        scores = self.scores(self._chooser(arm, regime, grid), grid)
+        if not scores:
+            return Side(values_CS)
+        return Side(values_CS, tuple(tuple(scores[value].values()) for value in found if value is not None))
+
+    def chosen(self, arm: str, regime: str = "own", grid: int = 0) -> tuple[float, ...]:
+        """The tuned values that an arm's reported runs used."""
+        return tuple(value for value in self.candidates(arm, regime, grid) if value is not None)
+
+    def tuning_gate(self) -> dict[str, bool]:
+        """Whether every chosen value lies inside its list, as far as the list could grow."""
+        inside = True
+        for index, grid in enumerate(self.claim.grids):
+            for arm in self.arms(index) if grid.tuning else ():
+                inside &= not at_edge(self.scores(arm, index), list(self.chosen(arm, grid=index)))
+        return {INSIDE: inside} if any(grid.tuning for grid in self.claim.grids) else {}
+
+    def finished_gate(self) -> dict[str, bool]:
+        """Whether every reported run finished."""
+        reported = [cell for cell in self.cells if cell.regime != "tuning"]
+        return {FINISHED: all(self.record(cell).status == "finished" for cell in reported)}
 
     def measured(self, seed: int) -> dict[str, np.ndarray]:
         """The arrays of the claim's measurement at a seed."""
@@ -96,12 +146,10 @@ class Runs:
         """The seeds of the claim's measurement."""
         return tuple(cell.seed for cell in self.cells if cell.grid == -1)
 
-
-def final_accuracy(record: RunRecord) -> float:
-    """Mean of the last five validation accuracies, in [0, 1]; 0 for a diverged run. What tuning selects by."""
-    if record.status != "finished":
-        return 0.0
-    return fmean(value or 0.0 for value in record.curve("val/accuracy").values[-5:])
+    def _chooser(self, arm: str, regime: str, grid: int) -> str:
+        """The arm whose tuning decides an arm's values."""
+        tuning = self.claim.grids[grid].tuning
+        return tuning.same_as if regime == "same" and tuning and tuning.same_as else arm
 
 
 def test_points(record: RunRecord) -> float:
@@ -129,33 +177,14 @@ def all_measured(runs: Runs) -> dict[str, np.ndarray]:
     return {name: np.concatenate([np.atleast_1d(arrays[name]) for arrays in measured]) for name in measured[0]}
 
 
-def tuned_target(runs: Runs, arm: str, grid: int = 0) -> float:
-    """A validation accuracy in [0, 1] that an arm reaches by its own tuning: the median at its chosen value, less a margin."""
-    best = runs.tuning(arm, grid)[runs.chosen(arm, grid=grid) or 0.0]
-    return median(final_accuracy(record) for record in best) - BELOW_BASELINE
-
-
-def times_to(records: Iterable[RunRecord], target: float) -> list[Duration]:
-    """How long each run took to a validation accuracy in [0, 1]."""
-    return [time_to_target(record.curve("val/accuracy"), target) for record in records]
-
-
-def select(tried: Mapping[float, Sequence[RunRecord]]) -> float:
-    """The value with the highest mean :func:`final_accuracy`; the smaller of two equals."""
-    return max(sorted(tried), key=lambda value: fmean(final_accuracy(record) for record in tried[value]))
-
-
-def write_cells(file: Path, cells: Sequence[Cell]) -> None:
-    """Keep which run is which, so that a report needs neither Hydra nor today's configs."""
+def write_cells(folder: Path, budget: str, claim: Claim, cells: Sequence[Cell]) -> None:
+    """Keep which run is which, so that a report needs neither Hydra nor today's configs; a file for each claim and variant."""
+    words = [re.sub(r"[^A-Za-z0-9=.,+-]+", "_", word) for word in (claim.id, *claim.variant)]
+    file = folder / paths.CLAIMS / budget / f"{'@'.join(words)}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"cells": [asdict(cell) for cell in cells]})
-
-
-def cells_file(folder: Path, budget: str, claim_id: str) -> Path:
-    """Where a claim's list of runs is kept."""
-    return folder / paths.CLAIMS / budget / f"{claim_id}.json"
+    write_json(file, {"claim": claim.key, "cells": [asdict(cell) for cell in cells]})
 
 
 def kept_cells(folder: Path, budget: str) -> dict[str, list[Cell]]:
-    """Claim to its runs, of every claim reproduced with this budget in a folder of either kind."""
-    return {claim: [Cell(**row) for row in rows] for claim, rows in archive.read_cells(folder).get(budget, {}).items()}
+    """Claim or variant (see ``Claim.key``) to its runs, of all that were reproduced with this budget in a folder of either kind."""
+    return {key: [Cell(**row) for row in rows] for key, rows in archive.read_cells(folder).get(budget, {}).items()}

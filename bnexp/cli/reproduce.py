@@ -17,11 +17,14 @@ from tqdm import tqdm
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.claims.judge import Judged
-from bnexp.claims.runs import cells_file, write_cells
+from bnexp.claims.runs import write_cells
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, duration, program
+from bnexp.claims.variants import PLUGINS, variant_of
 from bnexp.config.checks import whole
+from bnexp.config.paths import groups
+from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError, unknown_name
 from bnexp.records.ended import Ended
@@ -31,7 +34,7 @@ from bnexp.runs.plan import Job, Plan, make_plan
 from bnexp.stats.verdict import counted
 
 #: Settings that may be given with = as well as with --.
-SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards")
+SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards", "plugins")
 
 #: Missing runs of a claim that are named one by one; more are counted.
 MOST_NAMED = 5
@@ -46,13 +49,36 @@ class Settings:
     jobs: int = 1
     shard: int = 0
     num_shards: int = 1
+    plugins: tuple[str, ...] = ()
+
+
+def split_variant(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The command's own words, and those that make a variant: a subject, and overrides as ``bnexp train`` takes them.
+
+    Plugins stand among both: they may bring claims as well as what a variant puts to them.
+
+    Example:
+        >>> split_variant(["fig1_speed", "subject=norm=ghost", "budget=quick", "model.depth=6"])
+        (['fig1_speed', 'budget=quick'], ('subject=norm=ghost', 'model.depth=6'))
+    """
+    varied = [word for word in words if _varies(word)]
+    plugins = [word for word in words if word.startswith(PLUGINS)] if varied else []
+    return [word for word in words if word not in varied], (*varied, *plugins)
+
+
+def _varies(word: str) -> bool:
+    key, equals, _ = word.partition("=")
+    return bool(equals) and not word.startswith("-") and (key == "subject" or "." in key or key in groups())
 
 
 def main(argv: list[str]) -> int:
     """Bare words name claims, words with = or -- are settings; returns the exit code."""
-    arguments = _parser().parse_args(as_flags("reproduce", argv, SETTINGS))
-    claims, settings = _claims(arguments.claims), _settings(arguments)
-    plan = make_plan(claims, settings.budget, settings.runs_dir)
+    words, variant = split_variant(argv)
+    arguments = _parser().parse_args(as_flags("reproduce", words, SETTINGS))
+    settings = _settings(arguments)
+    import_plugins(settings.plugins)
+    claims = [variant_of(claim, variant) for claim in _claims(arguments.claims)]
+    plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins)
     if arguments.dry_run:
         print(_claim_lines(plan))
         print(_announcement(plan, settings, dry=True))
@@ -77,9 +103,12 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "bnexp reproduce",
-        usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]",
+        usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]\n"
+        "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
-        epilog="--budget quick is the same as budget=quick, and so are the others.",
+        epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, such as "
+        "dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a variant, shown "
+        "beside the claim and never as it.",
         allow_abbrev=False,
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims, or all")
@@ -90,6 +119,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
     parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
+    parser.add_argument("--plugins", default="", help="your own modules that bring claims, norms, models or data, as [a,b]")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its price; run and create nothing")
     parser.add_argument("--check", action="store_true", help=f"exit with {CONTRADICTED} if a claim is contradicted")
     parser.add_argument("--json", action="store_true", help="verdicts for machines")
@@ -124,7 +154,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             todo=f"shard={num_shards - 1}",
         )
     jobs = _number("jobs", arguments.jobs, least=1)
-    return Settings(BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), jobs, shard, num_shards)
+    plugins = tuple(name.strip() for name in arguments.plugins.strip("[] ").split(",") if name.strip())
+    return Settings(BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), jobs, shard, num_shards, plugins)
 
 
 def _number(key: str, word: str, *, least: int) -> int:
@@ -135,7 +166,7 @@ def _claim_lines(plan: Plan) -> str:
     """What is known of each claim's runs before anything is run; a run that several claims share stands in each line."""
     rows = [["claim", "runs known", "missing"]]
     for claim in plan.claims:
-        rows.append([claim.id, str(len(plan.cells.get(claim.id, []))), str(len(plan.runs(claim).missing()))])
+        rows.append([claim.key, str(len(plan.cells.get(claim.key, []))), str(len(plan.runs(claim).missing()))])
     return columns(rows)
 
 
@@ -175,24 +206,24 @@ def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
     """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that has no result."""
     from bnexp.runs.reproduce import Share, reproduce
 
-    total = len(plan.missing()) + plan.undetermined()
-    started, count = time.monotonic(), 0
-    with tqdm(total=total, unit="run", desc="reproduce", disable=None, dynamic_ncols=True, leave=False) as bar:
+    started, count, first, known = time.monotonic(), 0, len(plan.missing()), len(plan.jobs)
+    with tqdm(unit="run", desc="reproduce", disable=None, dynamic_ncols=True, leave=False) as bar:
 
         def tell(job: Job, ended: Ended) -> None:
             nonlocal count
             count += 1
+            total = bar.total = max(count, first + plan.undetermined() + len(plan.jobs) - known)
             bar.update()
             words = f"{ended.status} in {ended.seconds:.1f} s" if ended.complete else ended.reason
             left = (time.monotonic() - started) / count * max(total - count, 0)
-            ending = f"; at most about {duration(left)} left" if bar.disable else ""
+            ending = f"; about {duration(left)} left" if bar.disable else ""
             tqdm.write(f"{job.run_id}: {words}{ending}", file=sys.stderr)
 
         share = Share(index=settings.shard, count=settings.num_shards)
         without = reproduce(plan, settings.jobs, share, tell)
     with told_if_disk_refuses(settings.runs_dir, always=True):
         for claim in plan.claims:
-            write_cells(cells_file(settings.runs_dir, plan.budget.name, claim.id), plan.cells.get(claim.id, []))
+            write_cells(settings.runs_dir, plan.budget.name, claim, plan.cells.get(claim.key, []))
     return without
 
 
@@ -200,10 +231,10 @@ def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
     """The page of everything that was ever reproduced here with this budget; each claim is judged once."""
     from bnexp.report.page import build, gather
 
-    asked = {one.claim.id: one for one in judged}
-    others = gather([CLAIMS[name] for name in CLAIMS if name not in asked], settings.budget.name, settings.runs_dir)
-    known = [one for one in (*judged, *others) if one.runs.cells]
-    known.sort(key=lambda one: (section_key(one.claim.section), one.claim.id))
+    asked = {one.claim.key for one in judged}
+    others = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
+    known = [one for one in (*judged, *(one for one in others if one.claim.key not in asked)) if one.runs.cells]
+    known.sort(key=lambda one: (section_key(one.claim.section), one.claim.id, one.claim.variant))
     with told_if_disk_refuses(settings.runs_dir / "report", always=True):
         written = build(known, settings.runs_dir / "report")
     print(f"the page: {written.page}", file=sys.stderr)
@@ -224,7 +255,7 @@ def _tell_missing(judged: Sequence[Judged], settings: Settings) -> None:
     """Which runs stand between each claim and its verdict."""
     lacking = [one for one in judged if one.missing]
     for one in lacking:
-        print(f"{one.claim.id}: {missing_words(one)}", file=sys.stderr)
+        print(f"{one.claim.key}: {missing_words(one)}", file=sys.stderr)
         if settings.num_shards == 1:
             rest = len(one.missing) - MOST_NAMED
             names = [f"  {cell.command}" for cell in one.missing[:MOST_NAMED]]

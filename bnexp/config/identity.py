@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,10 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
     return f"{config.dataset.name}-{config.model.name}-{config.norm.name}-lr{config.optimizer.lr:g}-{_digest(essence)}"
 
 
-def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any]) -> str:
+def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any], variant: Sequence[str] = ()) -> str:
     """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one."""
-    return f"{claim}-{budget}-s{seed}-{_digest({'source': _reached(measure), 'schema_version': SCHEMA_VERSION})}"
+    essence = {"source": _reached(measure), "variant": list(variant), "schema_version": SCHEMA_VERSION}
+    return f"{claim}-{budget}-s{seed}-{_digest(essence)}"
 
 
 def _reached(measure: Callable[..., Any]) -> dict[str, str]:

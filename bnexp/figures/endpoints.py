@@ -13,7 +13,6 @@ import numpy as np
 
 from bnexp.figures.style import COLORS, plain_log_axis
 from bnexp.stats.intervals import Interval
-from bnexp.stats.survival import Times, survival_curve
 from bnexp.stats.verdict import Marks
 
 if TYPE_CHECKING:
@@ -96,20 +95,15 @@ def draw_pairs(
     arm_S: Sequence[float],
     ax: Axes,
     *,
-    observed_base: Sequence[bool],
-    observed_arm: Sequence[bool],
     log: bool,
     ylabel: str,
 ) -> Axes:
-    """One line a seed from the side compared with to the side the claim is about; hollow points were cut off (censored)."""
+    """One line a seed from the side compared with to the side the claim is about."""
     shift_S = np.linspace(-SPREAD, SPREAD, len(arm_S))
     for shift, base, arm in zip(shift_S, base_S, arm_S, strict=True):
         ax.plot([shift, 1 + shift], [base, arm], color="#9aa5b1", linewidth=0.9, zorder=1)
-    sides = ((0, base_S, observed_base, COLORS["none"], "s"), (1, arm_S, observed_arm, COLORS["batch"], "o"))
-    for place, values, observed, color, marker in sides:
-        for shift, value, there in zip(shift_S, values, observed, strict=True):
-            face = color if there else "white"
-            ax.plot([place + shift], [value], marker, color=color, markerfacecolor=face, markersize=5.5, zorder=2)
+    for place, values, color, marker in ((0, base_S, COLORS["none"], "s"), (1, arm_S, COLORS["batch"], "o")):
+        ax.plot(place + shift_S, values, marker, color=color, markersize=5.5, zorder=2)
     ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)
     ax.set_xticklabels([f"base\n(n={len(base_S)})", f"arm\n(n={len(arm_S)})"])
     if log:
@@ -145,29 +139,4 @@ def draw_errors(errors_K: Sequence[float], tolerance: float, ax: Axes) -> Axes:
         ax.annotate(f"tolerance {tolerance:g}", (0.01, tolerance), xycoords=("axes fraction", "data"), xytext=(0, 3),
                     textcoords="offset points", fontsize=8, color=COLORS["none"])  # fmt: skip
     ax.set_ylim(FLOOR / 3, 3 * max(3 * tolerance, float(shown_K.max(initial=FLOOR)), 3 * FLOOR))
-    return ax
-
-
-def draw_survival(base: Times, arm: Times, ax: Axes) -> Axes:
-    """Both sides as falling staircases, followed up to the longest time at which any run was watched; ticks mark runs cut off.
-
-    A run that diverged counts as on the way to the end: nothing is gained by diverging early.
-    """
-    horizon = max(*base.steps, *arm.steps)
-    for name, runs, color, line in (("base", base, COLORS["none"], "--"), ("arm", arm, COLORS["batch"], "-")):
-        watched = runs.seen_at(horizon)
-        curve = survival_curve(watched)
-        times, shares = [*curve.times, max(curve.last, curve.times[-1])], [*curve.shares, curve.shares[-1]]
-        lost = watched.observed.count(False)
-        label = f"{name} (n={len(runs.steps)}" + (f", {lost} never there)" if lost else ")")
-        ax.step(times, shares, where="post", color=color, linestyle=line, linewidth=1.6, label=label)
-        if lost:
-            ax.plot([horizon], [shares[-1]], "|", color=color, markersize=11, mew=1.6, clip_on=False)
-    ax.set(
-        xlabel="training steps",
-        ylabel="share of runs not at the target",
-        ylim=(-0.03, 1.05),
-        xlim=(0, 1.03 * max(horizon, 1)),
-    )
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

@@ -29,15 +29,21 @@ LONG_LABELS = 40
 
 
 def draw_tuning(
-    arms: Mapping[str, Mapping[float, Sequence[float]]], chosen: Mapping[str, float | None], ax: Axes, *, key: str
+    arms: Mapping[str, Mapping[float, Sequence[float]]],
+    chosen: Mapping[str, Sequence[float]],
+    ax: Axes,
+    *,
+    key: str,
+    quantity: str,
 ) -> Axes:
-    """Final validation accuracy against the tuned value.
+    """The judged quantity against the tuned value.
 
     Args:
-        arms: arm to value to the accuracy of each tuning seed, in [0, 1].
-        chosen: arm to the value it chose; marked by a ring, wider for each arm so that equal choices all show.
+        arms: arm to value to the score of each tuning seed, higher is better.
+        chosen: arm to the values it chose; marked by rings, wider for each arm so that equal choices all show.
         ax: where to draw.
         key: what was tuned.
+        quantity: what was scored.
     """
     for index, (arm, tried) in enumerate(arms.items()):
         color, line, marker = LOOKS[index % len(LOOKS)]
@@ -45,12 +51,10 @@ def draw_tuning(
         ax.plot(list(tried), means_V, color=color, linestyle=line, linewidth=1.4, label=arm)
         for value, scores in tried.items():
             ax.plot([value] * len(scores), scores, marker, color=color, markersize=4, alpha=0.85)
-        choice = chosen.get(arm)
-        if choice is not None and choice in tried:
-            ax.plot(
-                [choice], [fmean(tried[choice])], "o", color=color, markersize=12 + 3 * index, fillstyle="none", mew=1.4
-            )
-    ax.set(xlabel=key, ylabel="final validation accuracy")
+        rings = [value for value in chosen.get(arm, ()) if value in tried]
+        means = [fmean(tried[value]) for value in rings]
+        ax.plot(rings, means, "o", color=color, markersize=12 + 3 * index, fillstyle="none", mew=1.4)
+    ax.set(xlabel=key, ylabel=quantity)
     values = sorted({value for tried in arms.values() for value in tried})
     if values[0] > 0:
         ax.set_xscale("log")
@@ -61,20 +65,23 @@ def draw_tuning(
     return ax
 
 
-def draw_expected_best(arms: Mapping[str, Sequence[float]], ax: Axes, *, most_draws: int) -> Axes:
-    """Expected best final validation accuracy against the number of draws, up to a whole list's worth of them.
+def draw_expected_best(
+    arms: Mapping[str, Sequence[float]], ax: Axes, *, most_draws: int, quantity: str
+) -> Axes:
+    """Expected best of the judged quantity against the number of draws, up to a whole list's worth of them.
 
     Args:
-        arms: arm to the accuracy of each of its tuning runs, in [0, 1].
+        arms: arm to the mean score of each of its values.
         ax: where to draw.
         most_draws: how far to the right.
+        quantity: what was scored.
     """
     draws = range(1, most_draws + 1)
     for index, (arm, scores) in enumerate(arms.items()):
         color, line, marker = LOOKS[index % len(LOOKS)]
         curve = [expected_best(scores, num_draws) for num_draws in draws]
         ax.plot(draws, curve, color=color, linestyle=line, marker=marker, markersize=4, linewidth=1.4, label=arm)
-    ax.set(xlabel="random draws", ylabel="expected best accuracy")
+    ax.set(xlabel="random draws", ylabel=f"expected best: {quantity}")
     ax.set_xticks(draws)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

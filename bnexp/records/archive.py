@@ -25,7 +25,7 @@ from bnexp.records.reader import RunRecord
 
 RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
 
-#: Budget to claim to its list of runs, as plain dicts.
+#: Budget to claim or variant to its list of runs, as plain dicts.
 Cells = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
@@ -169,7 +169,8 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
         return _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for file in sorted((folder / paths.CLAIMS).glob("*/*.json")):
-        found.setdefault(file.parent.name, {})[file.stem] = _json(file).get("cells", [])
+        content = _json(file)
+        found.setdefault(file.parent.name, {})[content.get("claim", file.stem)] = content.get("cells", [])
     return found
 
 

@@ -14,13 +14,12 @@ from bnexp.claims.runs import Runs
 from bnexp.errors import UserError
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
-from bnexp.report.tuning import DRAWS, NEAR_BEST, TuningView, tuning_views
+from bnexp.report.tuning import DRAWS, TuningView, tuning_views
 from bnexp.report.words import (
     MEANINGS,
     SIGNS,
     WITHOUT_VERDICT,
     ClaimRow,
-    adjusted_p_values,
     claim_row,
     p_words,
     section_key,
@@ -46,11 +45,11 @@ class Written:
 
 
 def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]:
-    """Every claim in the order of ``docs/claims.md``; those that were never started stand there as not run."""
-    known = {one.claim.id: one for one in judge_all(claims, budget, runs_dir)}
-    ordered = sorted(claims, key=lambda claim: (section_key(claim.section), claim.id))
-    never = {c.id: Judged(claim=c, budget=budget, runs=Runs((), runs_dir)) for c in claims}
-    return [known.get(claim.id, never[claim.id]) for claim in ordered]
+    """Every claim in the order of ``docs/claims.md``, each followed by its variants; what was never started stands as not run."""
+    judged = judge_all(claims, budget, runs_dir)
+    known = {one.claim.key for one in judged}
+    judged += [Judged(claim=c, budget=budget, runs=Runs(c, budget, (), runs_dir)) for c in claims if c.key not in known]
+    return sorted(judged, key=lambda one: (section_key(one.claim.section), one.claim.id, one.claim.variant))
 
 
 def build(judged: Sequence[Judged], out: Path) -> Written:
@@ -79,7 +78,6 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
         meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
         draws_shown=DRAWS,
-        near_best=f"{100 * NEAR_BEST:g} points",
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
     )
 
@@ -94,7 +92,7 @@ class EndpointView:
         rule: what would support and contradict it.
         verdict: None for claims not run.
         p: of no effect, Holm-adjusted among secondary endpoints; empty where there is none.
-        pictures: interval, seeds, survival.
+        pictures: interval and seeds.
     """
 
     name: str
@@ -134,12 +132,12 @@ class Section:
 def section(judged: Judged) -> Section:
     """Gather and draw."""
     claim, evidence = judged.claim, judged.evidence
-    p_values = adjusted_p_values(judged)
     endpoints = []
     for index, (name, endpoint) in enumerate(claim.endpoints.items()):
         verdict = judged.verdicts.get(name)
-        drawn = endpoint_pictures(endpoint, evidence.samples[name], verdict) if evidence else []
-        p = p_words(p_values[name]) if name in p_values else ""
+        sample = evidence.samples.get(name) if evidence else None
+        drawn = endpoint_pictures(endpoint, sample, verdict) if sample else []
+        p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         endpoints.append(EndpointView(name, endpoint.estimand, index == 0, endpoint.rule.in_words(), verdict, p, drawn))
     return Section(
         row=claim_row(judged),
@@ -149,7 +147,7 @@ def section(judged: Judged) -> Section:
         tuning=tuning_views(judged) if evidence else [],
         series=series(judged),
         deviations=[*claim.deviations, *deviations_of(complete_records([judged]))],
-        command=f"bnexp reproduce {claim.id} budget={judged.budget}",
+        command=f"bnexp reproduce {claim.key} budget={judged.budget}",
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a claim: its own, and for each endpoint the interval, every seed and survival. One that fails costs no other."""
+"""The pictures of a claim: its own, and for each endpoint the interval and every seed. One that fails costs no other."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
+
 from bnexp.claims.base import Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
-from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_survival, draw_values
+from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
 from bnexp.figures.style import SETTINGS, save
-from bnexp.report.words import p_words
-from bnexp.stats.survival import Times, log_rank_p_value, share_reached
-from bnexp.stats.verdict import Sample, Verdict, counted
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +117,7 @@ def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
 
 
 def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
-    """The interval against what decides, every seed, and for durations the share of runs still on the way."""
+    """The interval against what decides, and every seed."""
     marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
     if effect is not None:
@@ -129,43 +130,25 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
             picture(lambda figure: draw_interval(effect, marks, figure.subplots()), caption, label, (4.2, 1.7))
         )
     pictures.append(_seeds_picture(endpoint, sample))
-    if sample.times:
-        pictures.append(_survival_picture(*sample.times))
     return pictures
 
 
 def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
     marks = endpoint.rule.marks()
-    unit = "steps to the target" if sample.times else "value"
     if endpoint.rule.per_case:
-        caption = f"The errors of {len(sample.arm):,} cases in order of size; an error of exactly 0 lies at 1e-17."
-        return picture(lambda figure: draw_errors(sample.arm, marks.values[0][0], figure.subplots()), caption)
-    if sample.base is None:
+        errors = sample.arm[0].values_CS[0]
+        caption = f"The errors of {len(errors):,} cases in order of size; an error of exactly 0 lies at 1e-17."
+        return picture(lambda figure: draw_errors(errors, marks.values[0][0], figure.subplots()), caption)
+    arm_S = sample.seeds_of(sample.arm, log=marks.log and bool(sample.base))
+    if not sample.base or sample.summed:
+        effects_S = sample.effects("ratio" if marks.log else "difference")
+        shown_S = np.exp(effects_S) if marks.log else effects_S
         caption = "Every seed's effect; the line is their mean."
-        return picture(lambda figure: draw_values(sample.arm, figure.subplots(), ylabel="effect"), caption)
-    base, always = sample.base, (True,) * len(sample.arm)
+        return picture(lambda figure: draw_values(shown_S.tolist(), figure.subplots(), ylabel="effect"), caption)
+    base_S = sample.seeds_of(sample.base, log=marks.log)
     caption = "Every seed: a line joins what is compared with (base) to what the claim is about (arm) at one seed."
-    if sample.censored:
-        caption += " Hollow points never arrived; they lie at the last step they were watched."
     return picture(
-        lambda figure: draw_pairs(
-            base, sample.arm, figure.subplots(), observed_base=sample.observed_base or always,
-            observed_arm=sample.observed_arm or always, log=marks.log, ylabel=unit,
-        ),
-        caption, size=(3.8, 3.0),
-    )  # fmt: skip
-
-
-def _survival_picture(base: Times, arm: Times) -> Picture:
-    horizon = max(*base.steps, *arm.steps)
-    watched = (base.seen_at(horizon), arm.seen_at(horizon))
-    reached = ", ".join(
-        f"{side} {sum(runs.observed)} of {len(runs.steps)} (95 % interval of the chance "
-        f"{share_reached(runs).low:.2f} to {share_reached(runs).high:.2f})"
-        for side, runs in zip(("base", "arm"), watched, strict=True)
+        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel="value"),
+        caption,
+        size=(3.8, 3.0),
     )
-    caption = (
-        f"Kaplan-Meier: the share of runs not at the target yet. Reached it: {reached}. "
-        f"Log-rank p {p_words(log_rank_p_value(*watched))}, which ignores the pairing; the verdict does not."
-    )
-    return picture(lambda figure: draw_survival(base, arm, figure.subplots()), caption, size=(4.2, 3.2))

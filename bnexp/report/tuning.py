@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from bnexp.claims.base import Tuning
 from bnexp.claims.judge import Judged
-from bnexp.claims.runs import final_accuracy
+from bnexp.claims.quantities import Quantity
+from bnexp.claims.tuning import at_edge
 from bnexp.figures.tuning import draw_expected_best, draw_tuning
 from bnexp.report.pictures import Picture, picture
 from bnexp.stats.random_search import draws_needed, expected_best
 from bnexp.stats.verdict import counted
 
-#: Arm to tuned value to the final accuracy of each tuning seed.
+#: Arm to tuned value to the judged quantity at each tuning seed.
 Scores = Mapping[str, Mapping[float, list[float]]]
 
-#: Sizes of a small budget, and how near to its best an arm has to come (docs/claims.md, 0.4).
+#: Sizes of a small budget (docs/claims.md, 0.4).
 DRAWS = (1, 3, 5)
-NEAR_BEST = 0.005
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class LittleTuning:
 
     Attributes:
         arm: its name.
-        expected: expected best validation accuracy after each of ``DRAWS`` draws, in words.
-        best: the accuracy of its best tuning run, in words.
-        needed: draws after which the expected best is within ``NEAR_BEST`` of that.
+        expected: expected best of the judged quantity after each of ``DRAWS`` draws, in words.
+        best: that of its best value, in words.
+        needed: draws after which the expected best is near that, see ``Quantity.near``.
     """
 
     arm: str
@@ -44,11 +45,13 @@ class TuningView:
 
     Attributes:
         key: what was tuned.
+        near: what is near enough, in words.
         pictures: the tuning curve, and the expected best against the number of draws.
         little: a row for each arm.
     """
 
     key: str
+    near: str
     pictures: list[Picture]
     little: list[LittleTuning]
 
@@ -59,64 +62,63 @@ def tuning_views(judged: Judged) -> list[TuningView]:
     for index, grid in enumerate(judged.claim.grids):
         scores = _scores(judged, index)
         if grid.tuning is not None and scores:
-            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(scores)]
-            views.append(TuningView(grid.tuning.key, pictures, [_little(arm, runs) for arm, runs in scores.items()]))
+            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(grid.tuning, scores)]
+            little = [_little(arm, tried, grid.tuning.by) for arm, tried in scores.items()]
+            views.append(TuningView(grid.tuning.key, grid.tuning.by.near[1], pictures, little))
     return views
 
 
 def _scores(judged: Judged, index: int) -> Scores:
-    tried = {arm: judged.runs.tuning(arm, index) for arm in judged.runs.arms(index)}
-    return {
-        arm: {value: [final_accuracy(record) for record in records] for value, records in values.items()}
-        for arm, values in tried.items()
-        if values
-    }
+    tried = {arm: judged.runs.scores(arm, index) for arm in judged.runs.arms(index)}
+    return {arm: {value: list(by_seed.values()) for value, by_seed in values.items()} for arm, values in tried.items() if values}
 
 
-def _flat(tried: Mapping[float, list[float]]) -> list[float]:
-    return [score for scores in tried.values() for score in scores]
+def _means(tried: Mapping[float, list[float]]) -> list[float]:
+    return [fmean(scores) for scores in tried.values()]
 
 
-def _little(arm: str, tried: Mapping[float, list[float]]) -> LittleTuning:
-    scores = _flat(tried)
-    expected = tuple(f"{100 * expected_best(scores, num_draws):.1f} %" for num_draws in DRAWS)
-    return LittleTuning(arm, expected, f"{100 * max(scores):.1f} %", draws_needed(scores, NEAR_BEST))
+def _little(arm: str, tried: Mapping[float, list[float]], by: Quantity) -> LittleTuning:
+    means = _means(tried)
+    expected = tuple(by.show(expected_best(means, num_draws)) for num_draws in DRAWS)
+    return LittleTuning(arm, expected, by.show(max(means)), draws_needed(means, by.near[0]))
 
 
 def _curve_picture(judged: Judged, index: int, tuning: Tuning, scores: Scores) -> Picture:
     chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
     return picture(
-        lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=tuning.key),
-        _curve_caption(scores, chosen),
+        lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=tuning.key, quantity=tuning.by.in_words()),
+        _curve_caption(scores, chosen, tuning),
         f"Tuning curve of {tuning.key}",
         (4.2, 2.8 + 0.2 * len(scores)),
     )
 
 
-def _search_picture(scores: Scores) -> Picture:
+def _search_picture(tuning: Tuning, scores: Scores) -> Picture:
     most = max(len(tried) for tried in scores.values())
+    means = {arm: _means(tried) for arm, tried in scores.items()}
     caption = (
-        "How much tuning does each arm need? The best that so many random draws can expect, where a draw is one of the "
-        f"arm's tuning runs, any as likely as any other; {counted(most, 'draw')} cost as much as the whole list at one seed. "
-        "Exact for these runs (Dodge et al. 2019); the best of noisy runs flatters every arm a little."
+        "How much tuning does each arm need? The best that so many random draws from the arm's list can expect, each value as likely "
+        "as any other and worth its mean over the tuning seeds. Exact for these runs (Dodge et al. 2019)."
     )
     return picture(
-        lambda figure: draw_expected_best(
-            {arm: _flat(tried) for arm, tried in scores.items()}, figure.subplots(), most_draws=most
-        ),
+        lambda figure: draw_expected_best(means, figure.subplots(), most_draws=most, quantity=tuning.by.in_words()),
         caption,
-        "Expected best accuracy against random draws",
+        "Expected best against random draws",
         (4.2, 2.8 + 0.2 * len(scores)),
     )
 
 
-def _curve_caption(scores: Scores, chosen: Mapping[str, float | None]) -> str:
+def _curve_caption(scores: Scores, chosen: Mapping[str, tuple[float, ...]], tuning: Tuning) -> str:
     seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
-    edges = [arm for arm, tried in scores.items() if len(tried) > 1 and chosen[arm] in (min(tried), max(tried))]
     caption = (
-        f"Every value that was tried, at {seeds} that are not among the reported ones: small points are runs, lines their means, "
-        "the ring the choice (highest mean; a run that diverged counts as 0)."
+        f"Every value that was tried, at up to {seeds} that are not among the reported ones (those far behind on the first ones only at "
+        "these): small points are runs, lines their means, rings the choice: every value within one standard error of the best."
     )
+    grown = {arm: sorted(set(tried) - set(tuning.values)) for arm, tried in scores.items()}
+    if any(grown.values()):
+        words = "; ".join(f"{arm} by {', '.join(f'{value:.3g}' for value in values)}" for arm, values in grown.items() if values)
+        caption += f" The list grew by itself, because a choice lay at its edge: {words}."
+    edges = [arm for arm, tried in scores.items() if at_edge({v: {} for v in tried}, list(chosen[arm]))]
     if edges:
-        caption += f" The choice of {', '.join(edges)} lies at the edge of the list: its best value may lie beyond."
+        caption += f" The choice of {', '.join(edges)} lies at the edge all the same: its best value may lie beyond."
     return caption

@@ -39,7 +39,7 @@ MEANINGS = {
 MOST_NAMED = 2
 
 #: Of the terminal's table.
-HEADINGS = ("claim", "verdict", "effect [95 % interval]", "n", "in a word")
+HEADINGS = ("claim", "verdict", "again", "effect [95 % interval]", "n", "in a word")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class ClaimRow:
         effect: the estimate with its interval; empty where there is none.
         count: seeds or cases.
         cost: computing time of all runs behind the claim.
+        share: how often the verdict would come out again, in words; empty where nothing is drawn.
     """
 
     id: str
@@ -65,21 +66,24 @@ class ClaimRow:
     effect: str = ""
     count: str = ""
     cost: str = ""
+    share: str = ""
 
 
 def claim_row(judged: Judged) -> ClaimRow:
     """The row of one claim."""
     claim = judged.claim
-    declared = (claim.id, claim.section, claim.statement, claim.source, claim.disputed_by)
+    declared = (claim.key, claim.section, claim.statement, claim.source, claim.disputed_by)
     if judged.failure:
         return ClaimRow(*declared, NOT_JUDGED, f"the analysis broke down: {judged.failure}")
     if judged.primary is None or judged.evidence is None:
         return ClaimRow(*declared, NOT_RUN, missing_words(judged))
     name, endpoint = next(iter(claim.endpoints.items()))
-    result = endpoint.rule.result_in_words(judged.evidence.samples[name], judged.primary)
     word = "; ".join([judged.primary.word, *_otherwise(judged)])
-    cost = cost_words(seconds_spent([judged]))
-    return ClaimRow(*declared, judged.primary.outcome, word, result.effect, result.count, cost)
+    cost, share = cost_words(seconds_spent([judged])), judged.primary.share_words
+    if name not in judged.evidence.samples:
+        return ClaimRow(*declared, judged.primary.outcome, word, cost=cost)
+    result = endpoint.rule.result_in_words(judged.evidence.samples[name], judged.primary)
+    return ClaimRow(*declared, judged.primary.outcome, word, result.effect, result.count, cost, share)
 
 
 def _otherwise(judged: Judged) -> list[str]:
@@ -114,7 +118,7 @@ def seconds_spent(judged: Sequence[Judged]) -> float:
 def verdict_table(judged: Sequence[Judged]) -> str:
     """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
     rows = [claim_row(one) for one in judged]
-    table = [HEADINGS, *((one.id, one.outcome, one.effect or "-", one.count or "-", one.word) for one in rows)]
+    table = [HEADINGS, *((one.id, one.outcome, one.share or "-", one.effect or "-", one.count or "-", one.word) for one in rows)]
     return "\n".join([columns(table), "", tally([one.outcome for one in rows])])
 
 
@@ -135,6 +139,8 @@ def as_json(judged: Judged) -> dict[str, Any]:
     claim = judged.claim
     return {
         "claim": claim.id,
+        "variant": list(claim.variant),
+        "sentence": judged.sentence,
         "section": claim.section,
         "statement": claim.statement,
         "budget": judged.budget,
@@ -149,6 +155,8 @@ def as_json(judged: Judged) -> dict[str, Any]:
                 "outcome": verdict.outcome,
                 "word": verdict.word,
                 "reason": verdict.reason,
+                "stability": verdict.stability,
+                "p": verdict.p,
                 "effect": _interval_json(verdict.effect),
             }
             for name, verdict in judged.verdicts.items()
@@ -162,17 +170,6 @@ def _interval_json(effect: Interval | None) -> dict[str, Any] | None:
     values = {"estimate": effect.estimate, "low": effect.low, "high": effect.high}
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
     return {**finite, "level": effect.level, "num_seeds": effect.num_seeds}
-
-
-def adjusted_p_values(judged: Judged) -> dict[str, float]:
-    """Secondary endpoint to its p of no effect, adjusted for their number; endpoints without a p are left out."""
-    from bnexp.stats.p_values import holm  # here, because it loads scipy, which listing and counting do without
-
-    if judged.evidence is None:
-        return {}
-    samples, secondary = judged.evidence.samples, list(judged.claim.endpoints.items())[1:]
-    p_values = {name: endpoint.rule.p_value(samples[name]) for name, endpoint in secondary}
-    return holm({name: p for name, p in p_values.items() if p is not None})
 
 
 def p_words(p: float) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from bnexp.claims.base import Budget, Claim, Grid
-from bnexp.claims.runs import Cell, Runs, select
+from bnexp.claims.runs import Cell, Runs
+from bnexp.claims.tuning import chosen, next_runs
+from bnexp.claims.variants import overrides_of
 from bnexp.config.compose import compose
 from bnexp.config.identity import measurement_id, run_id
 from bnexp.config.schema import ExperimentConfig, with_value
@@ -19,7 +21,7 @@ from bnexp.data.source import data_fingerprint
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run to carry out: a training config, or a claim's measurement at a seed."""
+    """One run to carry out: a training config, or the measurement of a claim (or of its variant, see ``Claim.key``) at a seed."""
 
     run_id: str
     claim: str
@@ -36,15 +38,17 @@ class Plan:
         claims: what is to be judged.
         budget: what it may cost.
         runs_dir: where run folders are.
-        cells: claim id to its cells.
+        plugins: modules that brought claims, norms, models or data.
+        cells: ``Claim.key`` to its cells.
         jobs: run id to job; claims that need the same run share it.
-        determined: ids of the claims whose reported runs are in the plan.
+        determined: keys of the claims whose reported runs are in the plan.
         hashes: of users' data files, each looked at once.
     """
 
     claims: Sequence[Claim]
     budget: Budget
     runs_dir: Path
+    plugins: tuple[str, ...] = ()
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     determined: set[str] = field(default_factory=set)
@@ -52,81 +56,106 @@ class Plan:
 
     def add(self, claim: Claim, cell: Cell, job: Job) -> None:
         """A claim needs a run."""
-        self.cells.setdefault(claim.id, []).append(cell)
+        self.cells.setdefault(claim.key, []).append(cell)
         self.jobs.setdefault(job.run_id, job)
 
     def runs(self, claim: Claim) -> Runs:
         """The records of a claim's cells."""
-        return Runs(self.cells.get(claim.id, []), self.runs_dir)
-
-    def is_tuned(self, claim: Claim) -> bool:
-        """Whether all tuning runs of a claim are complete, so that its reported runs can be determined."""
-        return not any(cell.regime == "tuning" for cell in self.runs(claim).missing())
+        return Runs(claim, self.budget.name, self.cells.get(claim.key, []), self.runs_dir)
 
     def missing(self) -> list[Job]:
         """Jobs whose run is not complete."""
-        incomplete = {cell.run_id for cells in self.cells.values() for cell in Runs(cells, self.runs_dir).missing()}
+        incomplete = {cell.run_id for claim in self.claims for cell in self.runs(claim).missing()}
         return [job for name, job in self.jobs.items() if name in incomplete]
 
     def undetermined(self) -> int:
-        """How many reported runs there can be at most of claims that are not tuned yet, before it is known which coincide."""
+        """About how many runs are to come of claims that are not tuned yet: the choice decides how many there are."""
         total = 0
         for claim in self.claims:
-            for _, grid in _grids(claim, self.budget) if claim.id not in self.determined else ():
+            for _, grid in _grids(claim, self.budget) if claim.key not in self.determined else ():
                 regimes = 2 if grid.tuning and grid.tuning.same_as else 1
-                total += len(_arms(grid)) * regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
+                per_arm = regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
+                if grid.tuning:
+                    per_arm += CONTENDERS * (self.budget.num_tuning_seeds - self.budget.num_first_seeds)
+                total += len(grid.arms) * per_arm
         return total
 
 
-def make_plan(claims: Sequence[Claim], budget: Budget, runs_dir: Path) -> Plan:
-    """Every measurement and tuning run, and the reported runs of the claims whose tuning runs are complete already."""
-    plan = Plan(claims, budget, runs_dir)
+#: Values of an arm that are tried at every tuning seed, about.
+CONTENDERS = 3
+
+
+def make_plan(claims: Sequence[Claim], budget: Budget, runs_dir: Path, plugins: tuple[str, ...] = ()) -> Plan:
+    """Every run that can be named today: measurements, and of each claim what its complete runs allow to say."""
+    plan = Plan(claims, budget, runs_dir, plugins)
     for claim in claims:
-        for index, grid in _grids(claim, budget):
-            if grid.tuning:
-                values = grid.tuning.values[:: budget.every_nth_value]
-                for arm, value, seed in itertools.product(_arms(grid), values, budget.tuning_seeds()):
-                    _add_run(plan, claim, grid, index, "tuning", arm, value, seed)
         _add_measurements(plan, claim)
-    add_reported(plan)
+    while advance(plan):
+        pass
     return plan
 
 
-def add_reported(plan: Plan) -> None:
-    """The reported runs of the claims that are tuned by now, with each tuned value as the complete tuning runs choose it."""
+def advance(plan: Plan) -> bool:
+    """Add what complete runs have made known: more tuning runs of a claim, or, where it is tuned, its reported ones.
+
+    Returns:
+        Whether the plan has grown.
+    """
+    grown = False
     for claim in plan.claims:
-        if claim.id in plan.determined or not plan.is_tuned(claim):
+        if claim.key in plan.determined or any(cell.regime == "tuning" for cell in plan.runs(claim).missing()):
             continue
-        plan.determined.add(claim.id)
-        for index, grid in _grids(claim, plan.budget):
-            seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
-            runs, tuning = plan.runs(claim), grid.tuning
-            chosen = {name: select(runs.tuning(name, index)) for name in map(" ".join, _arms(grid))} if tuning else {}
-            for arm in _arms(grid):
-                values = {"own": chosen.get(" ".join(arm))}
-                if tuning and tuning.same_as:
-                    values["same"] = chosen.get(tuning.same_as)
-                for (regime, value), seed in itertools.product(values.items(), seeds):
-                    _add_run(plan, claim, grid, index, regime, arm, value, seed)
+        more = _more_tuning(plan, claim)
+        if not more:
+            plan.determined.add(claim.key)
+            more = _reported(plan, claim)
+        for add in more:
+            add()
+        grown |= bool(more)
+    return grown
+
+
+def _more_tuning(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
+    runs = plan.runs(claim)
+    return [
+        partial(_add_run, plan, claim, grid, index, "tuning", arm, value, seed)
+        for index, grid in _grids(claim, plan.budget)
+        for arm in grid.arms
+        if grid.tuning
+        for value, seed in next_runs(grid.tuning, plan.budget, runs.scores(arm, index))
+    ]
+
+
+def _reported(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
+    added: list[Callable[[], None]] = []
+    for index, grid in _grids(claim, plan.budget):
+        seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
+        runs, tuning = plan.runs(claim), grid.tuning
+        values: dict[str, list[float]] = {}
+        if tuning:
+            values = {arm: chosen(tuning, plan.budget, runs.scores(arm, index)) for arm in grid.arms}
+        for arm in grid.arms:
+            regimes: dict[str, Sequence[float | None]] = {"own": values.get(arm, [None])}
+            if tuning and tuning.same_as:
+                regimes["same"] = values[tuning.same_as]
+            added += [
+                partial(_add_run, plan, claim, grid, index, regime, arm, value, seed)
+                for regime, picked in regimes.items()
+                for value, seed in itertools.product(picked, seeds)
+            ]
+    return added
 
 
 def _grids(claim: Claim, budget: Budget) -> Iterator[tuple[int, Grid]]:
     return ((index, grid) for index, grid in enumerate(claim.grids) if budget.name in grid.budgets)
 
 
-def _arms(grid: Grid) -> list[tuple[str, ...]]:
-    """Every combination of ``vary`` as overrides."""
-    keys = list(grid.vary)
-    return [
-        tuple(f"{k}={v}" for k, v in zip(keys, combination, strict=True))
-        for combination in itertools.product(*grid.vary.values())
-    ]
-
-
 def _add_run(
-    plan: Plan, claim: Claim, grid: Grid, index: int, regime: str, arm: tuple[str, ...], value: float | None, seed: int
+    plan: Plan, claim: Claim, grid: Grid, index: int, regime: str, arm: str, value: float | None, seed: int
 ) -> None:
-    shared = (*grid.overrides, *grid.budgets[plan.budget.name], *arm)
+    words = grid.arms[arm].format(control=claim.control, subject=claim.subject).split()
+    tuning = grid.tuning.overrides.get(plan.budget.name, ()) if grid.tuning and regime == "tuning" else ()
+    shared = last_of_each((*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm])))
     config = with_value(_composed(shared, str(plan.runs_dir)), "seed", seed)
     overrides = (*shared, f"seed={seed}")
     if value is not None and grid.tuning:
@@ -134,20 +163,31 @@ def _add_run(
         overrides = (*shared, f"{grid.tuning.key}={value!r}", f"seed={seed}")
     name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), plan.hashes))
     cell = Cell(
-        grid=index, regime=regime, arm=" ".join(arm), value=value, seed=seed, run_id=name,
+        grid=index, regime=regime, arm=arm, value=value, seed=seed, run_id=name,
         command=" ".join(["bnexp train", *overrides]),
     )  # fmt: skip
-    plan.add(claim, cell, Job(run_id=name, claim=claim.id, seed=seed, config=config, overrides=overrides))
+    plan.add(claim, cell, Job(run_id=name, claim=claim.key, seed=seed, config=config, overrides=overrides))
+
+
+def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Overrides with the last value of each key, where it stood last: what is said later counts.
+
+    Example:
+        >>> last_of_each(["dataset=mnist", "train.steps=10", "dataset=mnist_5k"])
+        ('train.steps=10', 'dataset=mnist_5k')
+    """
+    last = {override.partition("=")[0].lstrip("+~"): place for place, override in enumerate(overrides)}
+    return tuple(override for place, override in enumerate(overrides) if place in last.values())
 
 
 def _add_measurements(plan: Plan, claim: Claim) -> None:
     if claim.measurement is None:
         return
     for seed in range(claim.measurement.num_seeds[plan.budget.name]):
-        name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure)
-        command = f"bnexp reproduce {claim.id} budget={plan.budget.name}"
+        name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure, claim.variant)
+        command = f"bnexp reproduce {claim.key} budget={plan.budget.name}"
         cell = Cell(grid=-1, regime="own", arm="measurement", value=None, seed=seed, run_id=name, command=command)
-        plan.add(claim, cell, Job(run_id=name, claim=claim.id, seed=seed))
+        plan.add(claim, cell, Job(run_id=name, claim=claim.key, seed=seed))
 
 
 @cache

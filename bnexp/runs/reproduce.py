@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
+from bnexp.claims.variants import from_key, overrides_of
+from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import with_value
 from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
 from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
 from bnexp.runs.many import Asked, attempt, count_side_by_side, in_parallel, in_words, stacks, step_of
-from bnexp.runs.plan import Job, Plan, add_reported
+from bnexp.runs.plan import Job, Plan, advance
 from bnexp.runs.stop import stoppable
 
 
@@ -38,10 +39,10 @@ Tell = Callable[[Job, Ended], None]
 
 
 def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple[Job, Ended]]:
-    """Run whatever is missing: first what tunes and measures, then what is reported of the claims whose tuning is complete.
+    """Run whatever is missing, and then whatever that makes known: more tuning, and what is reported of claims that are tuned.
 
     Args:
-        plan: of the claims; what is reported joins it when it is determined.
+        plan: of the claims; it grows as tuning goes on.
         num_jobs: processes at a time.
         share: which of the missing runs are ours.
         tell: called as each job ends.
@@ -51,8 +52,8 @@ def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple
     """
     with stoppable():
         done = carry_out(plan, num_jobs, share, tell)
-        add_reported(plan)
-        done += carry_out(plan, num_jobs, share, tell, tried={job.run_id for job, _ in done})
+        while advance(plan):
+            done += carry_out(plan, num_jobs, share, tell, tried={job.run_id for job, _ in done})
     return [(job, ended) for job, ended in done if not ended.complete]
 
 
@@ -70,7 +71,7 @@ def carry_out(
     results = []
     together = _groups([job for job in jobs if not _alone(job)], plan, num_jobs)
     for groups, num_processes in ((together, num_jobs), ([[job] for job in jobs if _alone(job)], 1)):
-        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir)
+        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins)
         for number, answers in in_parallel(groups, do, num_processes):
             for job, ended in zip(groups[number], answers, strict=True):
                 results.append((job, ended))
@@ -78,14 +79,15 @@ def carry_out(
     return results
 
 
-def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path) -> list[Ended]:
+def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path, plugins: tuple[str, ...]) -> list[Ended]:
     """A measurement, or runs that train as one program, in whatever process; an exception becomes a reason."""
     first = jobs[0]
     if first.config is not None:
         return attempt([Asked(job.config, job.overrides) for job in jobs if job.config])
     start = time.perf_counter()
     try:
-        ended = measure(CLAIMS[first.claim], BUDGETS[budget], first.seed, first.run_id, runs_dir)
+        import_plugins(plugins)
+        ended = measure(_claim(first), BUDGETS[budget], first.seed, first.run_id, runs_dir)
     except Exception as error:  # one measurement's bug must not cost the others their turn
         ended = in_words(error)
     return [replace(ended, seconds=time.perf_counter() - start)]
@@ -96,6 +98,8 @@ def measure(claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path
     assert claim.measurement is not None
     import torch
 
+    setting = (claim.control, claim.subject, overrides_of(claim, "{subject}")) if claim.measurement.takes_subject else ()
+
     torch.set_num_threads(1)
     with occupied(runs_dir, run_id) as place:
         if place.complete:
@@ -104,7 +108,7 @@ def measure(claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path
             header = measurement_header(run_id=run_id, claim=claim.id, budget=budget.name, seed=seed)
             writer = RunWriter.begin(place.folder, header)
             start = time.perf_counter()
-            writer.arrays("measure", claim.measurement.measure(seed, budget.name))
+            writer.arrays("measure", claim.measurement.measure(seed, budget.name, *setting))
             writer.end({"status": "finished", "seconds": {"measure": round(time.perf_counter() - start, 3)}})
     return Ended(status="finished", folder=str(place.folder))
 
@@ -126,7 +130,6 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
 
     Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
     """
-    from bnexp.config.plugins import import_plugins
     from bnexp.engine.step import WORTH_COMPILING, reason_for_eager
 
     steps: Counter[str] = Counter()
@@ -147,5 +150,11 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
 
 
 def _alone(job: Job) -> bool:
-    measurement = CLAIMS[job.claim].measurement
+    measurement = _claim(job).measurement
     return job.config is None and measurement is not None and not measurement.parallel
+
+
+def _claim(job: Job) -> Claim:
+    claim = from_key(job.claim)
+    assert claim is not None, job.claim
+    return claim

@@ -2,7 +2,7 @@
 
 scipy is imported inside the functions that need it: claims declare rules, rules know intervals, and listing claims has to be quick.
 
-Legend: S seeds, K rows (one quantity per seed each), R resamples.
+Legend: S reported seeds, J tuning seeds, R resamples.
 """
 
 from __future__ import annotations
@@ -11,19 +11,14 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-#: Whether an effect is ``arm - base`` or ``base / arm``.
-Scale = Literal["difference", "ratio"]
+from bnexp.stats.sample import Sample, Scale
 
 #: A 90 % interval inside the margin is two one-sided tests at 5 %; a 95 % interval outside it is the contradiction.
 LEVELS = (0.90, 0.95)
-
-#: Called as ``statistic(row_RS, ...)``, one argument a row; reduces the last axis and keeps the others.
-Statistic = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -147,129 +142,124 @@ class TwoLevels:
             raise ValueError(f"the 90 % interval {self.narrow} must lie inside the 95 % interval {self.wide}")
 
 
-def effects_of_pairs(base_S: ArrayLike, arm_S: ArrayLike, scale: Scale) -> np.ndarray:
-    """What each pair of runs says: ``arm - base``, or ``log(base / arm)``: how many times fewer steps ``arm`` needs.
-
-    Shape: both ``[S]``, in the same order of seeds, S >= 2; returns ``[S]``.
-
-    Raises:
-        ValueError: lengths differ, fewer than two seeds, a value is not finite, or for a ratio not positive.
-    """
-    base_S, arm_S = np.asarray(base_S, float), np.asarray(arm_S, float)
-    if base_S.shape != arm_S.shape or base_S.ndim != 1 or len(base_S) < 2:
-        raise ValueError(
-            f"pairs need two rows of the same 2 or more seeds, got shapes {base_S.shape} and {arm_S.shape}"
-        )
-    if not (np.isfinite(base_S).all() and np.isfinite(arm_S).all()):
-        raise ValueError("paired values must be finite; censored or diverged runs need a survival method")
-    if scale == "difference":
-        return arm_S - base_S
-    if (base_S <= 0).any() or (arm_S <= 0).any():
-        raise ValueError("ratios need positive values")
-    return np.log(base_S) - np.log(arm_S)
-
-
 def intervals_by_t(
-    base_S: ArrayLike, arm_S: ArrayLike, scale: Scale = "difference", levels: Sequence[float] = (0.95,)
+    sample: Sample, scale: Scale, rng: np.random.Generator, levels: Sequence[float] = (0.95,)
 ) -> tuple[Interval, ...]:
-    """Mean of ``arm - base``, or geometric mean of ``base / arm``, with one Student-t interval over seeds for each level.
+    """Mean of ``arm - base``, or geometric mean of ``base / arm``, with one Student-t interval for each level.
 
-    Shape: both ``[S]``, in the same order of seeds, S >= 2.
+    The variance is that over reported seeds plus, where values were tuned, that of the choice over re-drawn tuning seeds.
 
     Raises:
-        ValueError: as :func:`effects_of_pairs`.
+        ValueError: fewer than two seeds, or a ratio of values that are not positive.
 
     Example:
-        >>> f"{intervals_by_t([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])[0]:.2f}"
+        >>> f"{intervals_by_t(Sample.of([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]), 'difference', np.random.default_rng(0))[0]:.2f}"
         '2.00 [-0.48, 4.48]'
     """
-    from scipy import stats
+    effect = mean_effect(sample, scale, rng)
+    return tuple(_on_scale(effect.interval(level), scale) for level in levels)
 
-    effects_S = effects_of_pairs(base_S, arm_S, scale)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # of effects that hardly vary, for the p value that is not used
-        test = stats.ttest_1samp(effects_S, 0)
-    limits = [test.confidence_interval(level) for level in levels]
-    return tuple(
-        _on_scale(Interval(float(effects_S.mean()), float(low), float(high), level, len(effects_S)), scale)
-        for level, (low, high) in zip(levels, limits, strict=True)
-    )
+
+@dataclass(frozen=True)
+class MeanEffect:
+    """An effect on the scale of differences or of log-ratios, as Student's t sees it.
+
+    Attributes:
+        estimate: mean over seeds.
+        error: its standard error, the choice of tuned values included.
+        num_seeds: reported seeds.
+    """
+
+    estimate: float
+    error: float
+    num_seeds: int
+
+    def interval(self, level: float) -> Interval:
+        """The two-sided interval."""
+        from scipy import stats
+
+        reach = self.error * float(stats.t.ppf((1 + level) / 2, self.num_seeds - 1))
+        return Interval(self.estimate, self.estimate - reach, self.estimate + reach, level, self.num_seeds)
+
+    def p_value(self, value: float) -> float:
+        """Two-sided p of the true effect being ``value``; below 0.05 exactly when the 95 % interval excludes it."""
+        from scipy import stats
+
+        distance = abs(self.estimate - value)
+        if self.error == 0:
+            return 0.0 if distance else 1.0
+        return float(2 * stats.t.sf(distance / self.error, self.num_seeds - 1))
+
+
+#: Re-draws of the tuning seeds behind the variance of a choice.
+CHOICES = 2_000
+
+
+def mean_effect(sample: Sample, scale: Scale, rng: np.random.Generator) -> MeanEffect:
+    """Mean and standard error of an effect, see :func:`intervals_by_t`.
+
+    Raises:
+        ValueError: fewer than two seeds.
+    """
+    effects_S = sample.effects(scale)
+    num_seeds = len(effects_S)
+    if num_seeds < 2:
+        raise ValueError("an interval over seeds needs two or more of them")
+    variance = effects_S.var(ddof=1) / num_seeds
+    if sample.num_tuning > 1:
+        tuning_RJ = rng.integers(sample.num_tuning, size=(CHOICES, sample.num_tuning))
+        every_RS = np.tile(np.arange(num_seeds), (CHOICES, 1))
+        variance += sample.redrawn(scale, every_RS, tuning_RJ).mean(-1).var()
+    return MeanEffect(float(effects_S.mean()), float(np.sqrt(variance)), num_seeds)
 
 
 def intervals_by_bootstrap(
-    base_S: ArrayLike,
-    arm_S: ArrayLike,
+    sample: Sample,
     scale: Scale,
     rng: np.random.Generator,
     levels: Sequence[float] = (0.95,),
     resamples: int = 10_000,
 ) -> tuple[Interval, ...]:
-    """The effect of :func:`intervals_by_t` with bootstrap intervals over seeds, all levels from the same resamples.
+    """The effect of :func:`intervals_by_t` with a bootstrap interval for each level, all from the same resamples and so nested.
 
-    Shape: both ``[S]``, in the same order of seeds, S >= 2.
+    A resample draws reported seeds and tuning seeds, each with replacement; pairs stay together, and the drawn tuning seeds choose
+    again among the reported values. The tails are widened so that for a mean of symmetric values the interval matches that of t:
+    the plain percentile interval covers about 89 % at 8 seeds where it says 95.
 
     Raises:
-        ValueError: as :func:`effects_of_pairs`.
+        ValueError: as :func:`intervals_by_t`.
+
+    Source: Efron & Tibshirani 1993, chapter 13 (percentile); Hesterberg 2015 (arXiv 1411.5279), expanded percentiles, as
+    ``ExpandProbs`` of the R package ``resample``, which expands by default; ``scipy.stats.bootstrap``.
     """
-    effects_S = effects_of_pairs(base_S, arm_S, scale)
-    found = bootstrap((effects_S,), lambda row_RS: row_RS.mean(-1), rng, levels=levels, resamples=resamples)
-    return tuple(_on_scale(interval, scale) for interval in found)
+    from scipy import stats
+
+    effects_S = sample.effects(scale)
+    num_seeds, num_tuning = len(effects_S), sample.num_tuning
+    if num_seeds < 2:
+        raise ValueError("an interval over seeds needs two or more of them")
+    rows = [np.arange(num_seeds), *([np.arange(num_tuning)] if num_tuning > 1 else [])]
+
+    def statistic(seeds: np.ndarray, tuning: np.ndarray | None = None, axis: int = -1) -> Any:  # noqa: ARG001 - scipy's signature
+        drawn = sample.redrawn(scale, np.atleast_2d(seeds), None if tuning is None else np.atleast_2d(tuning)).mean(-1)
+        return drawn if np.ndim(seeds) > 1 else drawn[0]
+
+    nominal = [expanded_level(level, num_seeds) for level in levels]
+    settings: dict[str, Any] = {"vectorized": True, "method": "percentile", "rng": rng}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # seeds that never vary give an interval of width 0
+        first = stats.bootstrap(rows, statistic, confidence_level=nominal[0], n_resamples=resamples, **settings)
+        again = {"n_resamples": 0, "bootstrap_result": first, **settings}
+        others = [stats.bootstrap(rows, statistic, confidence_level=level, **again) for level in nominal[1:]]
+    limits = [one.confidence_interval for one in (first, *others)]
+    return tuple(
+        _on_scale(Interval(float(effects_S.mean()), float(low), float(high), level, num_seeds), scale)
+        for level, (low, high) in zip(levels, limits, strict=True)
+    )
 
 
 def _on_scale(interval: Interval, scale: Scale) -> Interval:
     return interval.mapped(math.exp) if scale == "ratio" else interval
-
-
-def bootstrap(
-    rows_KS: Sequence[ArrayLike],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    *,
-    levels: Sequence[float] = (0.95,),
-    resamples: int = 10_000,
-) -> tuple[Interval, ...]:
-    """One interval for ``statistic`` over seeds for each level, all from the same resamples and therefore nested.
-
-    A resample draws S seeds with replacement and takes every row's value of each, so pairs stay together. The interval is about the
-    value the statistic would have over the population of seeds. Its tails are widened so that for a mean of symmetric values it
-    matches the t-interval; the plain percentile interval covers about 89 % at S = 8 where it says 95.
-
-    Shape: each row ``[S]``, finite, S >= 2, all in the same order of seeds.
-
-    Raises:
-        ValueError: rows of different or too small length, values or statistics that are not finite. Rows that never vary give an
-            interval of width 0.
-
-    Source: Efron & Tibshirani 1993, chapter 13 (percentile); Hesterberg 2015 (arXiv 1411.5279), expanded percentiles, as
-    ``ExpandProbs`` of the R package ``resample``, which expands by default.
-
-    Example:
-        >>> rows = [3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 2.0, 3.0]
-        >>> ratio_of_means = lambda base_RS, arm_RS: base_RS.mean(-1) / arm_RS.mean(-1)
-        >>> bootstrap(rows, ratio_of_means, np.random.default_rng(0))[0].estimate
-        2.25
-    """
-    from scipy import stats
-
-    checked_KS = _checked(rows_KS)
-    num_seeds = checked_KS.shape[1]
-    nominal = [expanded_level(level, num_seeds) for level in levels]
-    settings: dict[str, Any] = {"paired": True, "vectorized": True, "method": "percentile", "rng": rng}
-    rows, drawn = tuple(checked_KS), lambda *drawn_RS, **_: statistic(*drawn_RS)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # what is not finite is an error below
-        first = stats.bootstrap(rows, drawn, confidence_level=nominal[0], n_resamples=resamples, **settings)
-        again = {"n_resamples": 0, "bootstrap_result": first, **settings}
-        others = [stats.bootstrap(rows, drawn, confidence_level=level, **again) for level in nominal[1:]]
-        estimate = float(statistic(*checked_KS))
-    drawn_R = first.bootstrap_distribution
-    if not (np.isfinite(estimate) and np.isfinite(drawn_R).all()):
-        raise ValueError("the statistic is not finite for these seeds or for some resample of them")
-    limits = [one.confidence_interval for one in (first, *others)]
-    return tuple(
-        Interval(estimate, float(low), float(high), level, num_seeds)
-        for level, (low, high) in zip(levels, limits, strict=True)
-    )
 
 
 def expanded_level(level: float, num_seeds: int) -> float:
@@ -288,15 +278,3 @@ def expanded_level(level: float, num_seeds: int) -> float:
 
     reach = np.sqrt(num_seeds / (num_seeds - 1)) * stats.t.ppf((1 + level) / 2, num_seeds - 1)
     return float(1 - 2 * stats.norm.sf(reach))
-
-
-def _checked(rows_KS: Sequence[ArrayLike]) -> np.ndarray:
-    rows = [np.asarray(row, float) for row in rows_KS]
-    shapes = {row.shape for row in rows}
-    if len(shapes) != 1 or rows[0].ndim != 1 or len(rows[0]) < 2:
-        got = ", ".join(map(str, sorted(shapes))) or "none"
-        raise ValueError(f"a bootstrap needs rows over the same 2 or more seeds, got shapes {got}")
-    stacked_KS = np.stack(rows)
-    if not np.isfinite(stacked_KS).all():
-        raise ValueError("bootstrapped values must be finite; censored or diverged runs need a survival method")
-    return stacked_KS

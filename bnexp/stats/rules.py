@@ -23,21 +23,23 @@ from numpy.typing import ArrayLike
 from bnexp.stats.intervals import (
     LEVELS,
     Interval,
-    Scale,
+    MeanEffect,
     TwoLevels,
     intervals_by_bootstrap,
     intervals_by_t,
+    mean_effect,
     number_words,
 )
-from bnexp.stats.survival import restricted_mean_ratio, speedup_lower_bound
+from bnexp.stats.sample import Sample, Scale
 from bnexp.stats.verdict import (
     NO_GATES,
+    REDRAWS,
     Gates,
     Marks,
+    Outcome,
     ResultWords,
     Rule,
     RuleWords,
-    Sample,
     Verdict,
     counted,
     decide,
@@ -81,12 +83,7 @@ class Difference(Rule):
             raise ValueError(f"ratios are positive, got null {self.null:g} and smallest {self.smallest:g}")
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[Interval]:
-        """95 % intervals by bootstrap and by t; of censored durations, what survival statistics can still say."""
-        if self.scale == "ratio" and sample.censored and sample.times:
-            base, arm = sample.times
-            if all(arm.observed):
-                return [speedup_lower_bound(base, arm)]
-            return [restricted_mean_ratio(base, arm, max(*base.steps, *arm.steps), rng)]
+        """95 % intervals by bootstrap and by t."""
         return _by_bootstrap_and_t(sample, self.scale, rng)
 
     def decide(self, *evidence: Interval, gates: Gates = NO_GATES) -> Verdict:
@@ -118,13 +115,12 @@ class Difference(Rule):
 
     def in_words(self) -> RuleWords:
         side, least, short = ("above", "at least", "below") if self.direction > 0 else ("below", "at most", "above")
-        cut_off = " Where runs never reached the target, survival statistics take their place."
         return RuleWords(
             f"The whole 95 % interval of the {self.scale} lies {side} {self.null:g} (no effect), and the estimate is {least} "
             f"{self.smallest:g} (the smallest that matters).",
             f"The whole 95 % interval lies {short} {self.smallest:g}: any effect is too small to matter, or, if it lies {short} "
             f"{self.null:g}, goes the other way.",
-            _needs(self.min_seeds) + (cut_off if self.scale == "ratio" else ""),
+            _needs(self.min_seeds),
         )
 
     def marks(self) -> Marks:
@@ -135,17 +131,14 @@ class Difference(Rule):
         )
         return Marks(values, beyond, self.scale == "ratio")
 
-    def p_value(self, sample: Sample) -> float | None:
-        """Two-sided, of a paired t-test, on logarithms for a ratio; None where runs were cut off or are fewer than two."""
-        from bnexp.stats.p_values import paired_p_value
+    def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
+        """Of no effect, or of the smallest that matters where the verdict is that the effect is too small."""
+        ruled_out = self.smallest if verdict.word == "too small" else self.null
+        return _p_of(ruled_out, sample, self.scale, verdict, rng)
 
-        if sample.censored or len(sample.arm) < 2:
-            return None
-        if self.scale == "difference":
-            return paired_p_value([value + self.null for value in sample.compared_with], sample.arm)
-        if min(*sample.compared_with, *sample.arm) <= 0:
-            return None
-        return paired_p_value(sample.compared_with, [value * self.null for value in sample.arm], "ratio")
+    def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
+        """Judged by the t-interval alone, which agrees with the bootstrap wherever a verdict stands."""
+        return [self._judge_one(_on(effect, self.scale)).outcome for effect in _redrawn(sample, self.scale, rng)]
 
 
 @dataclass(frozen=True)
@@ -178,17 +171,10 @@ class Equivalence(Rule):
         return 1 / self.margin if self.scale == "ratio" else -self.margin
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[TwoLevels]:
-        """90 and 95 % intervals by bootstrap and by t.
-
-        Raises:
-            ValueError: as the base class, and of censored durations, whose sameness no rule judges.
-        """
-        if sample.censored:
-            raise ValueError("equivalence of censored durations has no rule")
-        base, arm = sample.compared_with, sample.arm
+        """90 and 95 % intervals by bootstrap and by t."""
         return [
-            TwoLevels(*intervals_by_bootstrap(base, arm, self.scale, rng, LEVELS)),
-            TwoLevels(*intervals_by_t(base, arm, self.scale, LEVELS)),
+            TwoLevels(*intervals_by_bootstrap(sample, self.scale, rng, LEVELS)),
+            TwoLevels(*intervals_by_t(sample, self.scale, rng, LEVELS)),
         ]
 
     def decide(self, *evidence: TwoLevels, gates: Gates = NO_GATES) -> Verdict:
@@ -223,6 +209,17 @@ class Equivalence(Rule):
     def marks(self) -> Marks:
         ends = (self.low, self.margin)
         return Marks(tuple((end, f"margin ({end:.3g})") for end in ends), ends, self.scale == "ratio")
+
+    def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
+        """Of the margin: the larger of two one-sided tests, or two-sided of the nearer end where the verdict is a difference."""
+        found = [_p_of(end, sample, self.scale, verdict, rng) or 0.0 for end in (self.low, self.margin)]
+        return max(found) / 2 if verdict.outcome == "SUPPORTED" else max(found)
+
+    def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
+        """Judged by the t-intervals alone."""
+        effects = _redrawn(sample, self.scale, rng)
+        pairs = (TwoLevels(*(_on(effect, self.scale, level) for level in LEVELS)) for effect in effects)
+        return [self._judge_one(pair).outcome for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -295,6 +292,17 @@ class Scaling(Rule):
         values = ((self.predicted, f"predicted ({self.predicted:.3g})"), (self.rival, f"rival ({self.rival:.3g})"))
         return Marks(values, (self.predicted - self.within, self.predicted + self.within), log=False)
 
+    def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
+        """Of the rival's exponent, or of the nearest claimed one where the verdict is against the claim."""
+        if verdict.outcome == "SUPPORTED":
+            return _p_of(self.rival, sample, "difference", verdict, rng)
+        ends = (self.predicted - self.within, self.predicted + self.within)
+        return max(_p_of(end, sample, "difference", verdict, rng) or 0.0 for end in ends)
+
+    def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
+        """Judged by the t-interval alone."""
+        return [self._judge_one(_on(effect, "difference")).outcome for effect in _redrawn(sample, "difference", rng)]
+
 
 @dataclass(frozen=True)
 class Exact(Rule):
@@ -321,7 +329,7 @@ class Exact(Rule):
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[tuple[float, ...]]:  # noqa: ARG002
         """The errors as they are: nothing is estimated."""
-        return [sample.arm]
+        return [sample.arm[0].values_CS[0]]
 
     def decide(self, *evidence: ArrayLike, gates: Gates = NO_GATES) -> Verdict:
         """The verdict on the errors, one per case; several arrays are several identities of one claim, which must all hold.
@@ -357,13 +365,41 @@ class Exact(Rule):
         return Marks(((self.tolerance, f"tolerance {self.tolerance:g}"),), (0.0, self.tolerance), log=True)
 
     def result_in_words(self, sample: Sample, verdict: Verdict) -> ResultWords:  # noqa: ARG002
-        largest = number_words(max(map(abs, sample.arm)))
-        return ResultWords(f"largest error {largest}", counted(len(sample.arm), "case"))
+        largest = number_words(float(np.abs(sample.seeds_of(sample.arm)).max()))
+        return ResultWords(f"largest error {largest}", counted(sample.num_seeds, "case"))
 
 
 def _by_bootstrap_and_t(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[Interval]:
-    base, arm = sample.compared_with, sample.arm
-    return [*intervals_by_bootstrap(base, arm, scale, rng), *intervals_by_t(base, arm, scale)]
+    return [*intervals_by_bootstrap(sample, scale, rng), *intervals_by_t(sample, scale, rng)]
+
+
+def _on(effect: MeanEffect, scale: Scale, level: float = 0.95) -> Interval:
+    interval = effect.interval(level)
+    return interval.mapped(math.exp) if scale == "ratio" else interval
+
+
+def _redrawn(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[MeanEffect]:
+    """The effect of each re-draw of reported seeds and tuning seeds, as far from the one found as a new experiment's would be.
+
+    A re-draw with replacement varies by (S-1)/S of what new seeds would; its distances and its sd are widened by that much.
+    """
+    found, num_seeds = mean_effect(sample, scale, rng), sample.num_seeds
+    seeds_RS = rng.integers(num_seeds, size=(REDRAWS, num_seeds))
+    num_tuning = sample.num_tuning
+    tuning_RJ = rng.integers(num_tuning, size=(REDRAWS, num_tuning)) if num_tuning > 1 else None
+    effects_RS = sample.redrawn(scale, seeds_RS, tuning_RJ)
+    widened = math.sqrt(num_seeds / (num_seeds - 1))
+    means_R = found.estimate + widened * (effects_RS.mean(-1) - found.estimate)
+    of_seeds = float(sample.effects(scale).var(ddof=1)) / num_seeds
+    of_choice = max(found.error**2 - of_seeds, 0.0)
+    errors_R = np.sqrt(widened**2 * effects_RS.var(-1, ddof=1) / num_seeds + of_choice)
+    return [MeanEffect(float(mean), float(error), num_seeds) for mean, error in zip(means_R, errors_R, strict=True)]
+
+
+def _p_of(value: float, sample: Sample, scale: Scale, verdict: Verdict, rng: np.random.Generator) -> float | None:
+    if verdict.outcome == "INCONCLUSIVE":
+        return 1.0
+    return mean_effect(sample, scale, rng).p_value(math.log(value) if scale == "ratio" else value)
 
 
 def _decide_at_95(judge_one: Any, intervals: Sequence[Interval], gates: Gates, min_seeds: int) -> Verdict:

@@ -12,11 +12,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from bnexp.records.curves import Duration
 from bnexp.stats.intervals import Interval
-from bnexp.stats.survival import Times
+from bnexp.stats.sample import Sample
 
 Outcome = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
 Word = Literal[
@@ -29,6 +27,8 @@ Word = Literal[
     "counterexample",  # CONTRADICTED: an identity that fails
     "not powered",  # INCONCLUSIVE: too few seeds or cases to tell
     "gate failed",  # INCONCLUSIVE: the manipulation did not take place
+    "out of reach",  # INCONCLUSIVE: too few of the declared levels are reached
+    "one of many",  # INCONCLUSIVE: a secondary endpoint that does not survive the correction for their number
     "intervals disagree",  # INCONCLUSIVE: the verdict depends on the kind of interval
     "too noisy",  # INCONCLUSIVE: the interval allows both answers
     "maybe too small",  # INCONCLUSIVE: an effect, but perhaps below what matters
@@ -40,57 +40,10 @@ T = TypeVar("T")
 
 NO_GATES: Gates = MappingProxyType({})
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What a rule judges: one number per seed for each side, or one per seed where the effect is a single number, or one per case.
-
-    Attributes:
-        arm: the side the claim is about, ``[S]``.
-        base: the side the claim compares with, ``[S]``; None where the effect is ``arm`` itself.
-        observed_base, observed_arm: False where a duration is censored; None where the numbers are no durations.
-    """
-
-    arm: tuple[float, ...]
-    base: tuple[float, ...] | None = None
-    observed_base: tuple[bool, ...] | None = None
-    observed_arm: tuple[bool, ...] | None = None
-
-    @classmethod
-    def of(cls, arm: ArrayLike, base: ArrayLike | None = None) -> Sample:
-        """From arrays or lists; of more than one axis, as errors of many cases and parts, every entry counts."""
-        sides = [None if side is None else tuple(np.ravel(np.asarray(side, float)).tolist()) for side in (arm, base)]
-        return cls(arm=sides[0] or (), base=sides[1])
-
-    @classmethod
-    def durations(cls, base: Sequence[Duration], arm: Sequence[Duration]) -> Sample:
-        """Steps to a target of both arms, in the same order of seeds, with what was censored.
-
-        A run that was there before its first step, or diverged in it, counts as one step: a ratio cannot have a zero.
-        """
-        return cls(
-            arm=tuple(float(max(d.steps, 1)) for d in arm),
-            base=tuple(float(max(d.steps, 1)) for d in base),
-            observed_base=tuple(d.observed for d in base),
-            observed_arm=tuple(d.observed for d in arm),
-        )
-
-    @property
-    def times(self) -> tuple[Times, Times] | None:
-        """Both sides as durations, ``base`` first; None where the numbers are no durations."""
-        if self.base is None or self.observed_base is None or self.observed_arm is None:
-            return None
-        return Times(self.base, self.observed_base), Times(self.arm, self.observed_arm)
-
-    @property
-    def censored(self) -> bool:
-        """Whether any duration is censored."""
-        return not all((*(self.observed_base or ()), *(self.observed_arm or ())))
-
-    @property
-    def compared_with(self) -> tuple[float, ...]:
-        """``base``; an effect that is one number per seed is compared with 0."""
-        return self.base if self.base is not None else (0.0,) * len(self.arm)
+#: A verdict that comes out again in fewer re-draws than this is fragile (docs/claims.md, O0).
+STABLE = 0.8
+#: Re-draws behind a stability.
+REDRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -102,12 +55,33 @@ class Verdict:
         reason: one plain sentence.
         effect: the primary interval; None for an exact claim.
         word: the kind of outcome, to be read where there is no room for the reason.
+        stability: share of re-draws over seeds and tuning that give this outcome; None where nothing is drawn, as in algebra.
+        p: of a secondary endpoint, adjusted for their number; None where there is none.
     """
 
     outcome: Outcome
     reason: str
     effect: Interval | None
     word: Word
+    stability: float | None = None
+    p: float | None = None
+
+    @property
+    def fragile(self) -> bool:
+        """Whether another draw of the same experiment would often say something else."""
+        return self.stability is not None and self.stability < STABLE
+
+    @property
+    def share_words(self) -> str:
+        """The stability in words, e.g. ``97 %`` or ``fragile, 64 %``; empty where there is none.
+
+        Example:
+            >>> Verdict("SUPPORTED", "", None, "as claimed", 0.64).share_words
+            'fragile, 64 %'
+        """
+        if self.stability is None:
+            return ""
+        return f"{'fragile, ' if self.fragile else ''}{100 * self.stability:.0f} %"
 
 
 def decide(
@@ -255,9 +229,13 @@ class Rule(ABC):
         suffix = " ×" if self.marks().log else ""
         return ResultWords(verdict.effect.in_words(self.prefix, suffix), counted(verdict.effect.num_seeds, "seed"))
 
-    def p_value(self, sample: Sample) -> float | None:  # noqa: ARG002
-        """p of no effect; None where that is not what is tested."""
+    def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:  # noqa: ARG002
+        """p of the value that the verdict rules out, two-sided; 1 for an open verdict, None where nothing is estimated."""
         return None
+
+    def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:  # noqa: ARG002
+        """The outcome of each of ``REDRAWS`` re-draws of seeds and tuning; empty where nothing is drawn."""
+        return []
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,36 +1,8 @@
-"""p values of secondary endpoints: the paired t-test of no effect, and Holm's correction for their number.
-
-Legend: S seeds.
-"""
+"""Holm's correction for the number of secondary endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
-
-from bnexp.stats.intervals import Scale, effects_of_pairs
-
-
-def paired_p_value(base_S: ArrayLike, arm_S: ArrayLike, scale: Scale = "difference") -> float:
-    """Two-sided p of the paired t-test of no effect; below 0.05 exactly when the 95 % t-interval excludes none.
-
-    Shape: both ``[S]``, in the same order of seeds, S >= 2. Arms that are equal at every seed have p = 1, an effect that never
-    varies has p = 0.
-
-    Raises:
-        ValueError: as :func:`bnexp.stats.intervals.effects_of_pairs`.
-
-    Example:
-        >>> round(paired_p_value([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), 4)
-        0.0742
-    """
-    effects_S = effects_of_pairs(base_S, arm_S, scale)
-    if np.ptp(effects_S) == 0:
-        return 1.0 if effects_S[0] == 0 else 0.0
-    return float(stats.ttest_1samp(effects_S, 0).pvalue)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

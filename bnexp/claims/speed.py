@@ -1,0 +1,133 @@
+"""How much sooner one arm reaches a family of levels than another: what every claim about speed is judged by (docs/claims.md, O0).
+
+Legend: L levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bnexp.claims.quantities import Speed
+from bnexp.claims.runs import Runs
+from bnexp.records.reader import RunRecord
+from bnexp.rng import numpy_stream
+from bnexp.stats.intervals import Interval, intervals_by_t
+from bnexp.stats.sample import Sample
+
+#: A level counts while the base reaches it in at least this share of its reported runs; of fewer levels than half nothing is said.
+REACHED, ENOUGH = 7 / 8, 0.5
+
+#: Parts of the family, as shares of its levels from the easiest to the hardest.
+THIRDS = {"early": (0, 0.3), "middle": (0.3, 0.7), "late": (0.7, 1)}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Reported runs of a claim, as :meth:`Runs.side` takes them."""
+
+    name: str
+    regime: str = "own"
+    grid: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Steps to a family of levels, ``base`` over ``arm``.
+
+    Attributes:
+        runs: the claim's.
+        speed: the family.
+        base, arm: what is compared; several are averaged.
+        summed: as :attr:`Sample.summed`.
+    """
+
+    runs: Runs
+    speed: Speed
+    base: tuple[Arm, ...]
+    arm: tuple[Arm, ...]
+    summed: bool = False
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """The family, easiest first. Shape ``[L]``."""
+        return self.speed.values(self.runs.budget)
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """Share of the base's reported runs that reach each level; of several arms the smallest. Shape ``[L]``."""
+        return np.min([self._share_reached(arm) for arm in self.base], axis=0)
+
+    def part(self, name: str = "") -> np.ndarray:
+        """Which levels count, of one of ``THIRDS`` or of all. Shape ``[L]``, booleans."""
+        start, end = THIRDS.get(name, (0, 1))
+        place = np.arange(len(self.levels)) / len(self.levels)
+        return (self.reached >= REACHED) & (place >= start - 1e-9) & (place < end - 1e-9)
+
+    def too_few(self, name: str = "") -> str:
+        """Why a part of the family says nothing; empty where it does."""
+        start, end = THIRDS.get(name, (0, 1))
+        declared, counts = round((end - start) * len(self.levels)), int(self.part(name).sum())
+        if counts >= ENOUGH * declared:
+            return ""
+        return (
+            f"What is compared with reaches only {counts} of these {declared} levels in {REACHED:.0%} of its runs "
+            f"({self.runs.budget}); half of them are needed."
+        )
+
+    def sample(self, name: str = "", *, seconds: bool = False) -> Sample:
+        """Geometric-mean steps, or training seconds, to the levels of a part that count."""
+        part = self.part(name)
+
+        def read(record: RunRecord) -> float:
+            price = record.end["step_ms"] / 1000 if seconds else 1.0
+            return float(price * np.exp(self._log_steps(record)[part].mean()))
+
+        return self._sample(read)
+
+    def by_level(self) -> list[Interval | None]:
+        """How many times sooner at each level, with 95 % t-intervals; None at a level that does not count. Length L."""
+        rng = numpy_stream(0, "claims/speed")
+        found: list[Interval | None] = []
+        for index, counts in enumerate(self.part()):
+            at = self._sample(lambda record, index=index: float(np.exp(self._log_steps(record)[index])))  # type: ignore[misc]
+            found.append(intervals_by_t(at, "ratio", rng)[0] if counts else None)
+        return found
+
+    def crossing(self) -> float | None:
+        """The first level, from the easiest, at which ``arm`` is no longer sooner; None where it always is."""
+        ratios = self.by_level()
+        return next((float(level) for level, one in zip(self.levels, ratios, strict=True) if one and one.estimate <= 1), None)
+
+    def _share_reached(self, arm: Arm) -> np.ndarray:
+        records = self.runs.reported(arm.name, arm.regime, arm.grid)
+        there = [[one.observed for one in self.speed.durations(record, self.runs.budget)] for record in records]
+        return np.mean(there, axis=0)
+
+    def _sample(self, read: Callable[[RunRecord], float]) -> Sample:
+        def sides(arms: Sequence[Arm]) -> tuple:
+            return tuple(self.runs.side(read, arm.name, arm.regime, arm.grid) for arm in arms)
+
+        return Sample(sides(self.arm), sides(self.base), self.summed)
+
+    @cached_property
+    def _known(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _log_steps(self, record: RunRecord) -> np.ndarray:
+        name = record.folder.name
+        if name not in self._known:
+            self._known[name] = self.speed.log_steps(record, self.runs.budget)
+        return self._known[name]
+
+
+def judged(comparisons: dict[str, tuple[Comparison, str, bool]]) -> tuple[dict[str, Sample], dict[str, str]]:
+    """Endpoint to (comparison, part, in seconds) as samples, and as reasons where too few levels are reached."""
+    why = {name: comparison.too_few(part) for name, (comparison, part, _) in comparisons.items()}
+    samples = {
+        name: comparison.sample(part, seconds=seconds) for name, (comparison, part, seconds) in comparisons.items() if not why[name]
+    }
+    return samples, {name: reason for name, reason in why.items() if reason}

@@ -1,0 +1,35 @@
+"""Numbers of a claim as people say them; every claim's sentence is made of these."""
+
+from __future__ import annotations
+
+from bnexp.claims.runs import Runs
+from bnexp.stats.intervals import Interval
+
+
+def level_words(error: float) -> str:
+    """A validation error as the accuracy it leaves.
+
+    Example:
+        >>> level_words(0.07)
+        '93 % accuracy'
+    """
+    return f"{100 * (1 - error):.3g} % accuracy"
+
+
+def times_sooner(ratio: Interval) -> str:
+    """A ratio of steps; one whose interval holds 1 is no difference.
+
+    Example:
+        >>> times_sooner(Interval(3.1, 2.5, 3.8, 0.95, 8)), times_sooner(Interval(1.1, 0.9, 1.3, 0.95, 8))
+        ('3.1 times sooner', 'no sooner')
+        >>> times_sooner(Interval(0.5, 0.4, 0.6, 0.95, 8))
+        '2.0 times later'
+    """
+    if ratio.covers(1):
+        return "no sooner"
+    return f"{ratio.estimate:.2g} times sooner" if ratio.estimate > 1 else f"{1 / ratio.estimate:.1f} times later"
+
+
+def rates_words(runs: Runs, arm: str, regime: str = "own", grid: int = 0) -> str:
+    """An arm's chosen values, e.g. ``2 or 4``."""
+    return " or ".join(f"{value:g}" for value in runs.chosen(arm, regime, grid)) or "untuned"
