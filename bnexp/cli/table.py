@@ -54,6 +54,8 @@ def run_json(record: RunRecord) -> dict[str, Any]:
 def _ending(end: dict[str, Any]) -> str:
     if end["status"] == "diverged":
         return f"diverged; the loss of update {end['step']:,} was not finite"
+    if end.get("stopped_at") is not None:
+        return f"stopped at its goal after {end['step']:,} steps"
     return f"{end['status']} after {end['step']:,} steps"
 
 
@@ -88,7 +90,7 @@ def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[s
     most = most_evaluations(train["steps"], train["batch_size"], examples)
     wanted = len(evaluation_steps(train["steps"], train["eval_every"]))
     words = []
-    if count is not None and wanted > most:
+    if count is not None and wanted > most and end.get("stopped_at") is None:
         words.append(
             f"{count} times instead of {wanted}, because {examples:,} validation examples are many beside "
             f"{train['steps'] * train['batch_size']:,} training examples seen"

@@ -14,7 +14,7 @@ from typing import Any
 from bnexp.config.schema import COSMETIC, ExperimentConfig
 
 #: Raised when the same config computes something else than before, so that old records are not taken for new ones.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def run_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:

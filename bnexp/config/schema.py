@@ -191,7 +191,8 @@ class TrainConfig(Section):
     """Length of a run in optimiser steps, and when it is looked at.
 
     ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
-    in (0, 1) whose steps-to-target are reported.
+    in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and
+    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``).
     """
 
     group = "train"
@@ -200,6 +201,13 @@ class TrainConfig(Section):
     eval_every: int = _by(checks.whole, least=1, example=100)
     log_every: int = _by(checks.whole, least=1, example=50)
     targets: tuple[float, ...] = _each(checks.real, "[0.9,0.95]", above=0, below=1, example=0.95, listed=True)
+    stop_at_accuracy: float | None = _by(checks.real, above=0, below=1, example=0.95)
+    stop_at_loss: float | None = _by(checks.real, above=0, example=0.01)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether a run can end before its last step without having diverged."""
+        return self.stop_at_accuracy is not None or self.stop_at_loss is not None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,17 +11,19 @@ from collections.abc import Callable
 
 from bnexp.engine.build import Experiment
 from bnexp.engine.evaluate import evaluate
+from bnexp.engine.goals import Goals
 from bnexp.engine.journal import Journal, Ledger, run_title
 from bnexp.engine.step import pick_step, set_lr
 from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
+from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
 
 
 def train(
     experiment: Experiment, journal: Journal, save: Callable[[int], None], resumed_at: int | None = None
 ) -> Ended:
-    """Train to the last step, or to the first loss that is not a finite number.
+    """Train to the last step, to the goals of ``train.stop_at_...``, or to the first loss that is not a finite number.
 
     Args:
         experiment: the run, at step 0 or as a checkpoint left it.
@@ -45,18 +47,18 @@ def train(
             diverged_at = looks.after(step)
             if diverged_at is not None:
                 return Ended(status="diverged", step=diverged_at, execution=execution)
-        if step == steps:
+        if step == steps or looks.goals.reached:
             break
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
         images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
-    return finished(experiment, execution)
+    return finished(experiment, step, execution)
 
 
-def finished(experiment: Experiment, execution: str) -> Ended:
-    """The end of a run whose losses were all finite; a net that is broken all the same is told of.
+def finished(experiment: Experiment, step: int, execution: str) -> Ended:
+    """The end, after ``step`` updates, of a run whose losses were all finite; a net that is broken all the same is told of.
 
     Batch statistics may overflow while what they normalise does not: such a net trains, and answers at random in eval mode.
     """
@@ -66,11 +68,15 @@ def finished(experiment: Experiment, execution: str) -> Ended:
         others = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         reason = f"not finite after the last step, so that its scores mean nothing: {', '.join(broken[:3])}{others}"
         print(f"{run_title(experiment.config)}: {reason}; a smaller optimizer.lr or model.init_scale may help", file=sys.stderr)
-    return Ended(status="finished", step=experiment.config.train.steps, execution=execution, reason=reason)
+    return Ended(status="finished", step=step, execution=execution, reason=reason)
 
 
 class Looks:
-    """What is looked at after which step of a run: the training curve, the validation score, the probes, a checkpoint."""
+    """What is looked at after which step of a run: the training curve, the validation score, the probes, a checkpoint.
+
+    Attributes:
+        goals: what the run may stop at; they have seen what is on record, so that a resumed run stops where the unbroken one does.
+    """
 
     def __init__(self, experiment: Experiment, journal: Journal, ledger: Ledger, save: Callable[[int], None]) -> None:
         train = experiment.config.train
@@ -79,6 +85,11 @@ class Looks:
         self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
+        self._last_step = train.steps
+        self.goals = Goals(train)
+        if train.may_stop:
+            for event in RunRecord(journal.writer.folder).events():
+                self.goals.see(event["name"], event["value"])
 
     @property
     def steps(self) -> set[int]:
@@ -94,14 +105,17 @@ class Looks:
             return reading.diverged_at
         if reading:
             lr = experiment.optimizer.param_groups[0]["lr"]
+            self.goals.see("train/loss", reading.loss)
             journal.scalars(step, {"train/loss": reading.loss, "train/accuracy": reading.accuracy, "train/lr": lr})
             journal.step_time(step, reading.num_steps)
         if step in self._evaluations:
             with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
                 score = evaluate(experiment.model, experiment.validation, experiment)
+            self.goals.see("val/accuracy", score.accuracy)
             journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
+        end = self._last_step if self.goals.reached else step  # a run that stops here has its last look here
         for name, due in self._observations.items():
-            if step in due and not self._ledger.broken():
+            if (step in due or end in due) and not self._ledger.broken():
                 with journal.watch.aside("probe"), guest(experiment.model, [experiment.noise, experiment.augmentation]):
                     seen = experiment.probes[name].observe(step)
                 journal.observations(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,27 @@ def time_to_target(curve: Curve, target: float) -> Duration:
         if above[index] and above[index + 1]:
             return Duration(curve.steps[index], curve.seconds[index], True)
     return Duration(curve.steps[-1], curve.seconds[-1], False)
+
+
+def step_milliseconds(curve: Curve) -> float | None:
+    """The price of a training step: the median, over all steps, of the milliseconds a step took in its block.
+
+    A block is what lies between two points of the training curve, and each step in it counts as the block's mean, so that a
+    block weighs by its steps. The first block is left out: there everything is done for the first time. None without another.
+
+    Args:
+        curve: ``train/loss``, one point a block; of a diverged run the last one, which is no block, is None.
+
+    Example:
+        >>> step_milliseconds(Curve((1, 11, 13, 23), (2.0, 1.0, 1.0, 1.0), (5.0, 5.02, 5.1, 5.12)))
+        2.0
+    """
+    points = zip(curve.steps, curve.seconds, curve.values, strict=True)
+    ends = [(step, seconds) for step, seconds, value in points if value is not None]
+    blocks = sorted(((t1 - t0) / (s1 - s0), s1 - s0) for (s0, t0), (s1, t1) in pairwise(ends))
+    half = sum(steps for _, steps in blocks) / 2
+    upto = accumulate(steps for _, steps in blocks)
+    return next((1e3 * seconds for (seconds, _), total in zip(blocks, upto, strict=True) if total >= half), None)
 
 
 def area_under_curve(curve: Curve) -> float | None:

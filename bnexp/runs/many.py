@@ -98,7 +98,10 @@ def step_of(config: ExperimentConfig) -> str:
 
 
 def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
-    """Places of runs that can train as one program, at most ``size`` of them. One that draws noise as it trains is alone."""
+    """Places of runs that can train as one program, at most ``size`` of them.
+
+    One that draws noise as it trains is alone, and so is one that may stop before the others would.
+    """
     if size == 1:
         return [[place] for place in range(len(configs))]
     from bnexp.config.plugins import import_plugins
@@ -107,7 +110,7 @@ def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
     groups: dict[str, list[list[int]]] = {}
     for place, config in enumerate(configs):
         import_plugins(config.plugins)
-        alone = f"{place}" if reason_for_eager(config) else ""
+        alone = f"{place}" if config.train.may_stop or reason_for_eager(config) else ""
         rows = groups.setdefault(f"{program(config)!r}{alone}", [[]])
         if len(rows[-1]) == size:
             rows.append([])

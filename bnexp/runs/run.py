@@ -256,7 +256,7 @@ class Recording:
         assert self._journal is not None
         seconds = self._journal.watch.spent()
         self._writer.size()
-        end = summarize(self.experiment, ended, RunRecord(self.folder).curve("val/accuracy"), seconds)
+        end = summarize(self.experiment, ended, RunRecord(self.folder), seconds)
         for name, probe in self.experiment.probes.items():
             self._writer.arrays(name, probe.arrays())
         self._close(end)

@@ -10,23 +10,27 @@ from typing import Any
 from bnexp.config.schema import TrainConfig
 from bnexp.engine.build import Experiment
 from bnexp.engine.evaluate import evaluate, evaluate_recomputed
-from bnexp.records.curves import Curve, area_under_curve, time_to_target
+from bnexp.records.curves import Curve, area_under_curve, step_milliseconds, time_to_target
 from bnexp.records.ended import Ended
+from bnexp.records.reader import RunRecord
 
 
-def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: dict[str, float]) -> dict[str, Any]:
     """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run.
 
     Args:
         experiment: at its last step.
         ended: how training ended.
-        curve: validation accuracy.
+        record: whose events are all on disk.
         seconds: time by part.
     """
+    curve, step_ms = record.curve("val/accuracy"), step_milliseconds(record.curve("train/loss"))
+    stopped = ended.status == "finished" and ended.step < experiment.config.train.steps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on macOS in bytes
     return {
         "status": ended.status,
         "step": ended.step,
+        **({"stopped_at": ended.step} if stopped else {}),
         "execution": ended.execution,
         **({"reason": ended.reason} if ended.reason else {}),
         "test": _test_scores(experiment) if ended.status == "finished" else None,
@@ -34,6 +38,7 @@ def summarize(experiment: Experiment, ended: Ended, curve: Curve, seconds: dict[
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},
         "evaluations": len(curve.steps),
+        "step_ms": None if step_ms is None else round(step_ms, 4),
         "seconds": {part: round(value, 3) for part, value in seconds.items()},
         "peak_memory_mb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6),
     }

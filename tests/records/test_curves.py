@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnexp.records.curves import Curve, Duration, area_under_curve, time_to_target
+from bnexp.records.curves import Curve, Duration, area_under_curve, step_milliseconds, time_to_target
 
 
 def curve(*values: float | None, gap: int = 10) -> Curve:
@@ -53,6 +53,24 @@ def test_an_observed_time_is_one_of_the_curves_and_a_censored_one_its_last(value
         assert min(values[index], values[index + 1]) > target
     else:
         assert duration.steps == (points.steps[-1] if points.steps else 0)
+
+
+@pytest.mark.parametrize(
+    ("points", "price"),
+    [
+        (((1, 9.0), (2, 9.001), (3, 9.003), (4, 9.003)), 1.0),  # the first block, with all that is done once, is left out
+        (((1, 0.0), (2, 0.005), (3, 0.009), (103, 0.209)), 2.0),  # a long block weighs more than short ones
+        (((10, 0.0), (20, 0.02), (30, 0.06), (40, 0.09)), 3.0),
+        (((20, 1.0), (None, 5.0)), None),  # an update whose loss was not finite ends no block
+        (((20, 1.0),), None),
+        ((), None),
+    ],
+)
+def test_the_price_of_a_step_is_the_median_over_the_steps_without_the_first_block(points, price):
+    steps, seconds = ([point[place] for point in points] for place in (0, 1))
+    values = tuple(None if step is None else 1.0 for step in steps)
+    found = step_milliseconds(Curve(tuple(step or 99 for step in steps), values, tuple(seconds)))
+    assert found == (None if price is None else pytest.approx(price))
 
 
 def test_area_weighs_by_steps_not_by_points():

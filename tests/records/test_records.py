@@ -34,7 +34,7 @@ def writer(folder):
 def test_events_come_back_as_a_curve_with_none_for_what_was_not_finite(writer, folder):
     writer.close()
     curve = RunRecord(folder).curve("val/accuracy")
-    assert (curve.steps, curve.values, curve.seconds) == ((0, 10, 20), (0.1, 0.5, None), (0.0, 1.4286, 2.8571))
+    assert (curve.steps, curve.values, curve.seconds) == ((0, 10, 20), (0.1, 0.5, None), (0.0, 1.428571, 2.857143))
     assert [event.get("kind") for event in RunRecord(folder).events()] == [None, None, "nan"]
 
 

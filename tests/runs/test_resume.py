@@ -22,7 +22,7 @@ from bnexp.records.writer import RunWriter
 from bnexp.runs import run as running
 from bnexp.runs.run import execute
 
-CLOCK = {"seconds": 0, "peak_memory_mb": 0}
+CLOCK = {"seconds": 0, "step_ms": 0, "peak_memory_mb": 0}
 
 #: A run whose every state matters: noise, augmentation, momentum, running statistics, sampled maps.
 SETTINGS = {
@@ -95,6 +95,24 @@ def test_a_run_interrupted_twice_is_the_unbroken_run(make, unbroken, interrupted
     interrupted(make(*words), 8, ctrl_c)
     interrupted(make(*words), 15, sigterm)
     same_record(execute(make(*words)).record, unbroken(*words))
+
+
+#: Goals that are reached after some twenty steps, with points of both curves between them.
+GOALS = ["train.stop_at_accuracy=0.4", "train.stop_at_loss=1.05", "train.log_every=3", "train.eval_every=4", "train.steps=60"]
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_an_interrupted_run_stops_at_the_same_goal(make, unbroken, interrupted, same_record, before):
+    whole = unbroken(*GOALS)
+    assert 8 < whole.end["stopped_at"] < 50
+    interrupted(make(*GOALS), whole.end["stopped_at"] - before, ctrl_c)
+    same_record(execute(make(*GOALS)).record, whole)
+
+
+def test_a_run_that_is_told_to_stop_at_its_goal_has_reached_it(make, unbroken, interrupted, same_record):
+    whole = unbroken(*GOALS)
+    interrupted(make(*GOALS), whole.end["stopped_at"], sigterm)  # saved after this very update
+    same_record(execute(make(*GOALS)).record, whole)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_same_seed_same_machine_is_bitwise_the_same_record_apart_from_the_clock(
     assert (first.folder / "probes/layer_inputs.npz").read_bytes() == (
         second.folder / "probes/layer_inputs.npz"
     ).read_bytes()
-    ends = [{**record.end, "seconds": 0, "peak_memory_mb": 0, "targets": 0} for record in (first, second)]
+    ends = [{**record.end, "seconds": 0, "step_ms": 0, "peak_memory_mb": 0, "targets": 0} for record in (first, second)]
     assert ends[0] == ends[1]
 
 
