@@ -69,7 +69,7 @@ class Tuning:
         values: the list, increasing; it grows by itself where a choice lies at its edge.
         by: the judged quantity. Every value within one standard error of the best counts as chosen and is reported.
         same_as: an arm at whose chosen values all arms are run as well (the same-value comparison), or None.
-        overrides: for each budget, further overrides of tuning runs alone: they may end as soon as they have said what they are for.
+        overrides: for each budget, overrides of tuning runs alone: they may end as soon as they have said what they are for.
     """
 
     key: str

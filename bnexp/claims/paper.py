@@ -11,7 +11,8 @@ CONTROL, SUBJECT = "control", "subject"
 #: learnt the easy digits to what the plain net reaches.
 SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.07, 3000), "full": Levels(0.10, 0.03, 20_000)})
 LOSS_SPEED = Speed(
-    {"smoke": Levels(2.0, 1.0, 60), "quick": Levels(0.5, 0.1, 3000), "full": Levels(0.3, 0.05, 20_000)}, curve="train/loss"
+    {"smoke": Levels(2.0, 1.0, 60), "quick": Levels(0.5, 0.1, 3000), "full": Levels(0.3, 0.05, 20_000)},
+    curve="train/loss",
 )
 
 _TUNING_ONLY = {

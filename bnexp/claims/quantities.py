@@ -108,7 +108,9 @@ class Speed(Quantity):
         """How long the run took to each level, censored at the horizon."""
         curve, horizon = record.curve(self.curve), self.levels[budget].horizon
         if self.curve == "train/loss":
-            curve = Curve(curve.steps, tuple(None if value is None else -value for value in curve.values), curve.seconds)
+            curve = Curve(
+                curve.steps, tuple(None if value is None else -value for value in curve.values), curve.seconds
+            )
         took = []
         for level in self.values(budget):
             one = time_to_target(curve, 1 - level if self.curve == "val/accuracy" else -level)

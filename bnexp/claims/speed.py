@@ -6,7 +6,7 @@ Legend: L levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from bnexp.claims.runs import Runs
 from bnexp.records.reader import RunRecord
 from bnexp.rng import numpy_stream
 from bnexp.stats.intervals import Interval, intervals_by_t
-from bnexp.stats.sample import Sample
+from bnexp.stats.sample import Sample, Side
 
 #: A level counts while the base reaches it in at least this share of its reported runs; of fewer levels than half nothing is said.
 REACHED, ENOUGH = 7 / 8, 0.5
@@ -83,10 +83,10 @@ class Comparison:
         part = self.part(name)
 
         def read(record: RunRecord) -> float:
-            price = record.end["step_ms"] / 1000 if seconds else 1.0
-            return float(price * np.exp(self._log_steps(record)[part].mean()))
+            return float(np.exp(self._log_steps(record)[part].mean()))
 
-        return self._sample(read)
+        sample = self._sample(read)
+        return self._priced(sample) if seconds else sample
 
     def by_level(self) -> list[Interval | None]:
         """How many times sooner at each level, with 95 % t-intervals; None at a level that does not count. Length L."""
@@ -100,7 +100,22 @@ class Comparison:
     def crossing(self) -> float | None:
         """The first level, from the easiest, at which ``arm`` is no longer sooner; None where it always is."""
         ratios = self.by_level()
-        return next((float(level) for level, one in zip(self.levels, ratios, strict=True) if one and one.estimate <= 1), None)
+        return next(
+            (float(level) for level, one in zip(self.levels, ratios, strict=True) if one and one.estimate <= 1), None
+        )
+
+    def _priced(self, sample: Sample) -> Sample:
+        """Steps as seconds: times what a step of the arm's least disturbed reported run took."""
+
+        def priced(sides: Sequence[Side], arms: Sequence[Arm]) -> tuple[Side, ...]:
+            return tuple(side.times(self.step_seconds(arm)) for side, arm in zip(sides, arms, strict=True))
+
+        return replace(sample, arm=priced(sample.arm, self.arm), base=priced(sample.base, self.base))
+
+    def step_seconds(self, arm: Arm) -> float:
+        """The least, over an arm's reported runs, of the median time of a step in the run; other work only adds to it."""
+        records = self.runs.reported(arm.name, arm.regime, arm.grid)
+        return min((record.end.get("step_ms") or np.inf for record in records), default=np.inf) / 1000
 
     def _share_reached(self, arm: Arm) -> np.ndarray:
         records = self.runs.reported(arm.name, arm.regime, arm.grid)
@@ -108,7 +123,7 @@ class Comparison:
         return np.mean(there, axis=0)
 
     def _sample(self, read: Callable[[RunRecord], float]) -> Sample:
-        def sides(arms: Sequence[Arm]) -> tuple:
+        def sides(arms: Sequence[Arm]) -> tuple[Side, ...]:
             return tuple(self.runs.side(read, arm.name, arm.regime, arm.grid) for arm in arms)
 
         return Sample(sides(self.arm), sides(self.base), self.summed)
@@ -128,6 +143,8 @@ def judged(comparisons: dict[str, tuple[Comparison, str, bool]]) -> tuple[dict[s
     """Endpoint to (comparison, part, in seconds) as samples, and as reasons where too few levels are reached."""
     why = {name: comparison.too_few(part) for name, (comparison, part, _) in comparisons.items()}
     samples = {
-        name: comparison.sample(part, seconds=seconds) for name, (comparison, part, seconds) in comparisons.items() if not why[name]
+        name: comparison.sample(part, seconds=seconds)
+        for name, (comparison, part, seconds) in comparisons.items()
+        if not why[name]
     }
     return samples, {name: reason for name, reason in why.items() if reason}

@@ -18,10 +18,10 @@ from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.claims.judge import Judged
 from bnexp.claims.runs import write_cells
+from bnexp.claims.variants import PLUGINS, variant_of
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, duration, program
-from bnexp.claims.variants import PLUGINS, variant_of
 from bnexp.config.checks import whole
 from bnexp.config.paths import groups
 from bnexp.config.plugins import import_plugins
@@ -106,8 +106,8 @@ def _parser() -> Parser:
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]\n"
         "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
-        epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, such as "
-        "dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a variant, shown "
+        epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, "
+        "such as dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a variant, shown "
         "beside the claim and never as it.",
         allow_abbrev=False,
     )
@@ -119,7 +119,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
     parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
-    parser.add_argument("--plugins", default="", help="your own modules that bring claims, norms, models or data, as [a,b]")
+    parser.add_argument(
+        "--plugins", default="", help="your own modules that bring claims, norms, models or data, as [a,b]"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its price; run and create nothing")
     parser.add_argument("--check", action="store_true", help=f"exit with {CONTRADICTED} if a claim is contradicted")
     parser.add_argument("--json", action="store_true", help="verdicts for machines")

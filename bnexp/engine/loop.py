@@ -67,7 +67,10 @@ def finished(experiment: Experiment, step: int, execution: str) -> Ended:
     if broken:
         others = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         reason = f"not finite after the last step, so that its scores mean nothing: {', '.join(broken[:3])}{others}"
-        print(f"{run_title(experiment.config)}: {reason}; a smaller optimizer.lr or model.init_scale may help", file=sys.stderr)
+        print(
+            f"{run_title(experiment.config)}: {reason}; a smaller optimizer.lr or model.init_scale may help",
+            file=sys.stderr,
+        )
     return Ended(status="finished", step=step, execution=execution, reason=reason)
 
 
@@ -109,7 +112,10 @@ class Looks:
             journal.scalars(step, {"train/loss": reading.loss, "train/accuracy": reading.accuracy, "train/lr": lr})
             journal.step_time(step, reading.num_steps)
         if step in self._evaluations:
-            with journal.watch.aside("eval"), guest(experiment.model, [experiment.noise]):  # norm.in_eval draws noise here too
+            with (
+                journal.watch.aside("eval"),
+                guest(experiment.model, [experiment.noise]),
+            ):  # norm.in_eval draws noise here too
                 score = evaluate(experiment.model, experiment.validation, experiment)
             self.goals.see("val/accuracy", score.accuracy)
             journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})

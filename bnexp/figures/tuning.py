@@ -65,9 +65,7 @@ def draw_tuning(
     return ax
 
 
-def draw_expected_best(
-    arms: Mapping[str, Sequence[float]], ax: Axes, *, most_draws: int, quantity: str
-) -> Axes:
+def draw_expected_best(arms: Mapping[str, Sequence[float]], ax: Axes, *, most_draws: int, quantity: str) -> Axes:
     """Expected best of the judged quantity against the number of draws, up to a whole list's worth of them.
 
     Args:

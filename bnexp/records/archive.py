@@ -44,7 +44,11 @@ def open_record(folder: Path, run_id: str) -> RunRecord:
     if is_archive(folder):
         runs = archived_runs(folder)
         first = runs.get(run_id)
-        retries = [] if first else [name for name in runs if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
+        retries = (
+            []
+            if first
+            else [name for name in runs if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
+        )
         others = [runs[name] for name in sorted(retries, key=len)]  # .2 before .10
     else:
         first = RunRecord(folder / run_id)

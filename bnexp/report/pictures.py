@@ -136,7 +136,7 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
 def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
     marks = endpoint.rule.marks()
     if endpoint.rule.per_case:
-        errors = sample.arm[0].values_CS[0]
+        errors = sample.arm[0].values[0]
         caption = f"The errors of {len(errors):,} cases in order of size; an error of exactly 0 lies at 1e-17."
         return picture(lambda figure: draw_errors(errors, marks.values[0][0], figure.subplots()), caption)
     arm_S = sample.seeds_of(sample.arm, log=marks.log and bool(sample.base))

@@ -70,7 +70,11 @@ def tuning_views(judged: Judged) -> list[TuningView]:
 
 def _scores(judged: Judged, index: int) -> Scores:
     tried = {arm: judged.runs.scores(arm, index) for arm in judged.runs.arms(index)}
-    return {arm: {value: list(by_seed.values()) for value, by_seed in values.items()} for arm, values in tried.items() if values}
+    return {
+        arm: {value: list(by_seed.values()) for value, by_seed in values.items()}
+        for arm, values in tried.items()
+        if values
+    }
 
 
 def _means(tried: Mapping[float, list[float]]) -> list[float]:
@@ -97,8 +101,8 @@ def _search_picture(tuning: Tuning, scores: Scores) -> Picture:
     most = max(len(tried) for tried in scores.values())
     means = {arm: _means(tried) for arm, tried in scores.items()}
     caption = (
-        "How much tuning does each arm need? The best that so many random draws from the arm's list can expect, each value as likely "
-        "as any other and worth its mean over the tuning seeds. Exact for these runs (Dodge et al. 2019)."
+        "How much tuning does each arm need? The best that so many random draws from the arm's list can expect, each value as "
+        "likely as any other and worth its mean over the tuning seeds. Exact for these runs (Dodge et al. 2019)."
     )
     return picture(
         lambda figure: draw_expected_best(means, figure.subplots(), most_draws=most, quantity=tuning.by.in_words()),
@@ -111,12 +115,14 @@ def _search_picture(tuning: Tuning, scores: Scores) -> Picture:
 def _curve_caption(scores: Scores, chosen: Mapping[str, tuple[float, ...]], tuning: Tuning) -> str:
     seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
     caption = (
-        f"Every value that was tried, at up to {seeds} that are not among the reported ones (those far behind on the first ones only at "
-        "these): small points are runs, lines their means, rings the choice: every value within one standard error of the best."
+        f"Every value that was tried, at up to {seeds} that are not among the reported ones (those far behind on the "
+        "first ones only at these): small points are runs, lines their means, rings the choice: every value within one standard error of the best."
     )
     grown = {arm: sorted(set(tried) - set(tuning.values)) for arm, tried in scores.items()}
     if any(grown.values()):
-        words = "; ".join(f"{arm} by {', '.join(f'{value:.3g}' for value in values)}" for arm, values in grown.items() if values)
+        words = "; ".join(
+            f"{arm} by {', '.join(f'{value:.3g}' for value in values)}" for arm, values in grown.items() if values
+        )
         caption += f" The list grew by itself, because a choice lay at its edge: {words}."
     edges = [arm for arm, tried in scores.items() if at_edge({v: {} for v in tried}, list(chosen[arm]))]
     if edges:

@@ -118,7 +118,10 @@ def seconds_spent(judged: Sequence[Judged]) -> float:
 def verdict_table(judged: Sequence[Judged]) -> str:
     """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
     rows = [claim_row(one) for one in judged]
-    table = [HEADINGS, *((one.id, one.outcome, one.share or "-", one.effect or "-", one.count or "-", one.word) for one in rows)]
+    table = [
+        HEADINGS,
+        *((one.id, one.outcome, one.share or "-", one.effect or "-", one.count or "-", one.word) for one in rows),
+    ]
     return "\n".join([columns(table), "", tally([one.outcome for one in rows])])
 
 

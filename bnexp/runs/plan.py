@@ -155,7 +155,9 @@ def _add_run(
 ) -> None:
     words = grid.arms[arm].format(control=claim.control, subject=claim.subject).split()
     tuning = grid.tuning.overrides.get(plan.budget.name, ()) if grid.tuning and regime == "tuning" else ()
-    shared = last_of_each((*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm])))
+    shared = last_of_each(
+        (*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm]))
+    )
     config = with_value(_composed(shared, str(plan.runs_dir)), "seed", seed)
     overrides = (*shared, f"seed={seed}")
     if value is not None and grid.tuning:

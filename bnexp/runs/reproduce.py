@@ -98,7 +98,9 @@ def measure(claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path
     assert claim.measurement is not None
     import torch
 
-    setting = (claim.control, claim.subject, overrides_of(claim, "{subject}")) if claim.measurement.takes_subject else ()
+    setting = (
+        (claim.control, claim.subject, overrides_of(claim, "{subject}")) if claim.measurement.takes_subject else ()
+    )
 
     torch.set_num_threads(1)
     with occupied(runs_dir, run_id) as place:

@@ -62,9 +62,7 @@ class Request:
         return Path(self.config.runs_dir), self.name, self.config.force
 
 
-def request(
-    config: ExperimentConfig, overrides: Sequence[str] = (), hashes: dict[str, str] | None = None
-) -> Request:
+def request(config: ExperimentConfig, overrides: Sequence[str] = (), hashes: dict[str, str] | None = None) -> Request:
     """Name a run; creates nothing. ``hashes`` are those of users' data files that other runs looked at.
 
     Raises:

@@ -247,7 +247,9 @@ def intervals_by_bootstrap(
     nominal = [expanded_level(level, num_seeds) for level in levels]
     settings: dict[str, Any] = {"vectorized": True, "method": "percentile", "rng": rng}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # seeds that never vary give an interval of width 0
+        warnings.simplefilter(
+            "ignore", stats.DegenerateDataWarning
+        )  # seeds that never vary give an interval of width 0
         first = stats.bootstrap(rows, statistic, confidence_level=nominal[0], n_resamples=resamples, **settings)
         again = {"n_resamples": 0, "bootstrap_result": first, **settings}
         others = [stats.bootstrap(rows, statistic, confidence_level=level, **again) for level in nominal[1:]]

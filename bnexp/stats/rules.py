@@ -329,7 +329,7 @@ class Exact(Rule):
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[tuple[float, ...]]:  # noqa: ARG002
         """The errors as they are: nothing is estimated."""
-        return [sample.arm[0].values_CS[0]]
+        return [sample.arm[0].values[0]]
 
     def decide(self, *evidence: ArrayLike, gates: Gates = NO_GATES) -> Verdict:
         """The verdict on the errors, one per case; several arrays are several identities of one claim, which must all hold.

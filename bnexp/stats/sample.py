@@ -1,4 +1,4 @@
-"""What a rule judges: numbers of two sides, paired by seed, with the choice of a tuned value as part of what may come out otherwise.
+"""What a rule judges: numbers of two sides, paired by seed, the choice of a tuned value being part of what may come out otherwise.
 
 Legend: C candidates (tuned values that were reported), S reported seeds, J tuning seeds, R re-draws.
 """
@@ -21,41 +21,45 @@ class Side:
     """One arm of a comparison.
 
     Attributes:
-        values_CS: the judged quantity of every reported run, a row for each candidate.
-        tuning_CJ: what each candidate scored on each tuning seed, higher is better; None where nothing was tuned.
+        values: the judged quantity of every reported run, ``[C, S]``.
+        tuning: what each candidate scored on each tuning seed, ``[C, J]``, higher is better; None where nothing was tuned.
 
     Raises:
         ValueError: rows of different length, tuning scores of other candidates, or a value that is not finite.
     """
 
-    values_CS: tuple[tuple[float, ...], ...]
-    tuning_CJ: tuple[tuple[float, ...], ...] | None = None
+    values: tuple[tuple[float, ...], ...]
+    tuning: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        if not self.values_CS or len({len(row) for row in self.values_CS}) != 1:
-            raise ValueError(f"a side needs rows over the same seeds, got lengths {[len(row) for row in self.values_CS]}")
-        if not np.isfinite(self.values_CS).all():
+        if not self.values or len({len(row) for row in self.values}) != 1:
+            raise ValueError(f"a side needs rows over the same seeds, got lengths {[len(row) for row in self.values]}")
+        if not np.isfinite(self.values).all():
             raise ValueError("values must be finite; a run that diverged needs a number that says so")
-        if self.tuning_CJ is not None:
-            if len(self.tuning_CJ) != len(self.values_CS) or len({len(row) for row in self.tuning_CJ}) != 1:
+        if self.tuning is not None:
+            if len(self.tuning) != len(self.values) or len({len(row) for row in self.tuning}) != 1:
                 raise ValueError("every candidate needs the same tuning seeds")
-            if not np.isfinite(self.tuning_CJ).all():
+            if not np.isfinite(self.tuning).all():
                 raise ValueError("tuning scores must be finite")
 
     @property
     def num_tuning(self) -> int:
         """Tuning seeds, 0 where nothing was tuned."""
-        return len(self.tuning_CJ[0]) if self.tuning_CJ else 0
+        return len(self.tuning[0]) if self.tuning else 0
+
+    def times(self, factor: float) -> Side:
+        """The same in another unit."""
+        return Side(tuple(tuple(value * factor for value in row) for row in self.values), self.tuning)
 
     def shares(self, draws_RJ: np.ndarray | None = None) -> np.ndarray:
         """What each candidate counts for: all that :func:`near_best` alike, the others nothing.
 
         Shape: ``[C]``, or ``[R, C]`` for re-drawn tuning seeds; rows sum to 1.
         """
-        if self.tuning_CJ is None:
-            shape = (len(self.values_CS),) if draws_RJ is None else (len(draws_RJ), len(self.values_CS))
-            return np.full(shape, 1 / len(self.values_CS))
-        scores = np.asarray(self.tuning_CJ)
+        if self.tuning is None:
+            shape = (len(self.values),) if draws_RJ is None else (len(draws_RJ), len(self.values))
+            return np.full(shape, 1 / len(self.values))
+        scores = np.asarray(self.tuning)
         near = near_best(scores if draws_RJ is None else scores[:, draws_RJ].swapaxes(0, 1))
         return near / near.sum(-1, keepdims=True)
 
@@ -95,7 +99,7 @@ class Sample:
     summed: bool = False
 
     def __post_init__(self) -> None:
-        lengths = {len(side.values_CS[0]) for side in (*self.arm, *self.base)}
+        lengths = {len(side.values[0]) for side in (*self.arm, *self.base)}
         if not self.arm or len(lengths) != 1:
             raise ValueError(f"pairs need both sides at the same seeds, got {sorted(lengths)}")
         if len({side.num_tuning for side in (*self.arm, *self.base)} - {0}) > 1:
@@ -113,7 +117,7 @@ class Sample:
     @property
     def num_seeds(self) -> int:
         """Reported seeds."""
-        return len(self.arm[0].values_CS[0])
+        return len(self.arm[0].values[0])
 
     @property
     def num_tuning(self) -> int:
@@ -132,7 +136,10 @@ class Sample:
         Raises:
             ValueError: a ratio of values that are not positive.
         """
-        return sum((weight * (_values(side, scale).T @ side.shares()) for weight, side in self._terms(scale)), np.zeros(self.num_seeds))
+        return sum(
+            (weight * (_values(side, scale).T @ side.shares()) for weight, side in self._terms(scale)),
+            np.zeros(self.num_seeds),
+        )
 
     def redrawn(self, scale: Scale, seeds_RS: np.ndarray, tuning_RJ: np.ndarray | None) -> np.ndarray:
         """What each seed of each re-draw says when its tuning seeds make the choice. Shape ``[R, S]``."""
@@ -150,8 +157,7 @@ class Sample:
 
 
 def _values(side: Side, scale: Scale) -> np.ndarray:
-    values_CS = np.asarray(side.values_CS, float)
+    values_CS = np.asarray(side.values, float)
     if scale == "ratio" and (values_CS <= 0).any():
         raise ValueError("ratios need positive values")
     return np.log(values_CS) if scale == "ratio" else values_CS
-
