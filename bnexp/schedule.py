@@ -38,7 +38,7 @@ def _shape(schedule: ScheduleConfig, progress: float) -> float:
 
 #: Held-out examples that a run may look at for each training example it sees. Looking at one costs a third of what training on one
 #: costs, or less.
-EVALUATED_PER_TRAINED = 4
+EVALUATED_PER_TRAINED = 3.6
 
 #: A run may have so many evaluations, and evaluate so many examples in all, whatever that costs.
 LEAST_EVALUATIONS, LEAST_EVALUATED = 12, 12_000
@@ -51,7 +51,7 @@ def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
 
     Example:
         >>> most_evaluations(300, 32, 1000)
-        38
+        34
     """
     return max(LEAST_EVALUATIONS, int(max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size) / num_examples))
 

@@ -130,6 +130,12 @@ def test_no_published_run_is_evaluated_less_often_than_its_config_says():
         assert len(evaluation_steps(train.steps, train.eval_every)) <= most, config
 
 
+@pytest.mark.parametrize(("steps", "every", "examples"), [(50_000, 500, 10_000), (3000, 100, 500)])
+def test_the_runs_of_the_speed_claims_are_evaluated_on_the_whole_grid(steps, every, examples):
+    """``experiment=paper_mnist`` and the same on ``mnist_5k``."""
+    assert evaluation_steps(steps, every, most_evaluations(steps, 60, examples)) == evaluation_steps(steps, every)
+
+
 @given(steps=STEPS, count=st.integers(2, 300))
 def test_observations_are_different_ordered_at_most_as_many_as_asked_and_include_both_ends(steps, count):
     grid = observation_steps(steps, count)

@@ -67,8 +67,8 @@ def step_milliseconds(curve: Curve) -> float | None:
         curve: ``train/loss``, one point a block; of a diverged run the last one, which is no block, is None.
 
     Example:
-        >>> step_milliseconds(Curve((1, 11, 13, 23), (2.0, 1.0, 1.0, 1.0), (5.0, 5.02, 5.1, 5.12)))
-        2.0
+        >>> step_milliseconds(Curve((1, 11, 13, 23), (2.0, 1.0, 1.0, 1.0), (5.0, 5.25, 6.0, 6.25)))
+        25.0
     """
     points = zip(curve.steps, curve.seconds, curve.values, strict=True)
     ends = [(step, seconds) for step, seconds, value in points if value is not None]

@@ -31,7 +31,7 @@ def test_nothing_is_said_of_evaluations_that_were_all_made_and_cost_little(repor
 def test_a_run_that_was_evaluated_less_often_than_asked_says_why(report, monkeypatch):
     monkeypatch.setattr(schedule, "LEAST_EVALUATED", 0)
     lines = report(0.4, "dataset.validation_examples=200", "train.batch_size=2")
-    words = "11 times instead of 26, because 200 validation examples are many beside 60 training examples seen"
+    words = "11 times instead of 31, because 200 validation examples are many beside 60 training examples seen"
     assert f" evaluation {words} run folder " in lines
 
 

@@ -28,8 +28,18 @@ REFUSALS = [
     ("train.log_every=-5", "train.log_every must be a whole number of at least 1", "-5", "train.log_every=50"),
     ("train.targets=[0]", "train.targets must be a number above 0 and below 1", "0", "train.targets=[0.95]"),
     ("train.targets=[0.9,1]", "train.targets must be a number above 0 and below 1", "1", "train.targets=[0.95]"),
-    ("train.stop_at_accuracy=1", "train.stop_at_accuracy must be a number above 0 and below 1", "1", "train.stop_at_accuracy=0.95"),
-    ("train.stop_at_accuracy=0", "train.stop_at_accuracy must be a number above 0 and below 1", "0", "train.stop_at_accuracy=0.95"),
+    (
+        "train.stop_at_accuracy=1",
+        "train.stop_at_accuracy must be a number above 0 and below 1",
+        "1",
+        "train.stop_at_accuracy=0.95",
+    ),
+    (
+        "train.stop_at_accuracy=0",
+        "train.stop_at_accuracy must be a number above 0 and below 1",
+        "0",
+        "train.stop_at_accuracy=0.95",
+    ),
     ("train.stop_at_loss=0", "train.stop_at_loss must be a number above 0", "0", "train.stop_at_loss=0.01"),
     ("train.targets=0.9", "train.targets must be a list", "0.9", "train.targets=[0.9]"),
     (

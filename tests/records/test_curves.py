@@ -58,7 +58,7 @@ def test_an_observed_time_is_one_of_the_curves_and_a_censored_one_its_last(value
 @pytest.mark.parametrize(
     ("points", "price"),
     [
-        (((1, 9.0), (2, 9.001), (3, 9.003), (4, 9.003)), 1.0),  # the first block, with all that is done once, is left out
+        (((1, 9.0), (2, 9.001), (3, 9.003), (4, 9.003)), 1.0),  # the first block is left out
         (((1, 0.0), (2, 0.005), (3, 0.009), (103, 0.209)), 2.0),  # a long block weighs more than short ones
         (((10, 0.0), (20, 0.02), (30, 0.06), (40, 0.09)), 3.0),
         (((20, 1.0), (None, 5.0)), None),  # an update whose loss was not finite ends no block

@@ -98,7 +98,13 @@ def test_a_run_interrupted_twice_is_the_unbroken_run(make, unbroken, interrupted
 
 
 #: Goals that are reached after some twenty steps, with points of both curves between them.
-GOALS = ["train.stop_at_accuracy=0.4", "train.stop_at_loss=1.05", "train.log_every=3", "train.eval_every=4", "train.steps=60"]
+GOALS = [
+    "train.stop_at_accuracy=0.4",
+    "train.stop_at_loss=1.05",
+    "train.log_every=3",
+    "train.eval_every=4",
+    "train.steps=60",
+]
 
 
 @pytest.mark.parametrize("before", range(6))
