@@ -32,9 +32,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         name: Sample.of([_drift(arm[s], key) for s in base], base=[_drift(base[s], key) for s in base])
         for name, key in ENDPOINTS.items()
     }
-    tracks = {
-        name: by_seed[0] for name, by_seed in (("none", base), ("batch", arm)) if "layer_inputs" in by_seed[0].probes()
-    }
+    tracks = {name: by_seed[0] for name, by_seed in (("none", base), ("batch", arm)) if "layer_inputs" in by_seed[0].probes()}
     return Evidence(
         samples=samples,
         numbers={"learning rate of both arms": f"{runs.chosen(NONE):g}"},

@@ -119,9 +119,7 @@ def file_digests(data_dir: Path, root: Path, files: Sequence[Path]) -> list[str]
 
     Those of many files below ``root`` are kept in the data folder, and only files whose date, size or place changed are read again.
     """
-    kept = (
-        data_dir / "cache" / f"pictures-{hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()}.json"
-    )
+    kept = data_dir / "cache" / f"pictures-{hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()}.json"
     try:
         known = json.loads(kept.read_text(encoding="ascii"))
         known = known if isinstance(known, dict) else {}

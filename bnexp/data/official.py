@@ -260,21 +260,14 @@ def look_alikes(root: Path, names: Sequence[str]) -> list[tuple[str, str]]:
             elif path.suffix in (".bin", ".mat") and path.stem in plain:
                 version = "binary" if path.suffix == ".bin" else "MATLAB"
                 todo = _from_binary(root, path.stem) if path.suffix == ".bin" else ""
-                said.append(
-                    (f"{path} is of CIFAR's {version} version ({path.suffix}), and the Python version is read", todo)
-                )
+                said.append((f"{path} is of CIFAR's {version} version ({path.suffix}), and the Python version is read", todo))
             elif name in plain:
                 kind = "other contents, or a part of them" if path.stat().st_size else "nothing"
                 kind = "a web page" if kind_of(path) == "a web page" else kind
                 said.append((f"{path} is called like an official file and holds {kind}", ""))
             elif path.name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")):
-                kind, folder = (
-                    kind_of(path),
-                    shlex.quote(str(path.with_name(path.name.partition(".")[0] + "-unpacked"))),
-                )
-                unpack = (
-                    f"mkdir {folder} && tar xf {quoted} -C {folder}" if "tar" in kind else f"unzip {quoted} -d {folder}"
-                )
+                kind, folder = kind_of(path), shlex.quote(str(path.with_name(path.name.partition(".")[0] + "-unpacked")))
+                unpack = f"mkdir {folder} && tar xf {quoted} -C {folder}" if "tar" in kind else f"unzip {quoted} -d {folder}"
                 said.append((f"{path} is {kind}", f"{unpack} && bnexp data import {folder}" * ("archive" in kind)))
         except OSError as error:
             said.append((f"{path} cannot be read ({error.strerror})", ""))
@@ -283,9 +276,7 @@ def look_alikes(root: Path, names: Sequence[str]) -> list[tuple[str, str]]:
 
 def _from_binary(root: Path, stem: str) -> str:
     """A command that turns CIFAR's binary version (rows of labels and 3 x 32 x 32 bytes) into an .npz file."""
-    train, test, labels = (
-        ("train.bin", "test.bin", 2) if stem in ("train", "test") else ("data_batch_*.bin", "test_batch.bin", 1)
-    )
+    train, test, labels = ("train.bin", "test.bin", 2) if stem in ("train", "test") else ("data_batch_*.bin", "test_batch.bin", 1)
     program = (
         "import sys, pathlib, numpy as np; "
         "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "

@@ -35,10 +35,7 @@ _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     ((b"\0\0\x08\x01", b"\0\0\x08\x03"), "an IDX file, as MNIST's are"),
     (b"SQLite format 3", "an SQLite data base"),
     (b"version https://git-lfs", "the place-holder that git-lfs keeps instead of a file"),
-    (
-        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
-        "a Python pickle, which could run any program and is never opened",
-    ),
+    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle, which could run any program and is never opened"),
     ((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF"), "a single picture"),
 )
 
@@ -62,10 +59,7 @@ _WAYS = (
     ("a zip archive that is cut short", "download or copy it again"),
     ("a zip archive of pictures", "unzip {quoted} -d {folder}   (then dataset=image_folder dataset.path={folder})"),
     ("a zip archive", "unzip {quoted} -d {folder}   (and give the file in it that holds the pictures)"),
-    (
-        "a tar archive",
-        "mkdir {folder} && tar xf {quoted} -C {folder}   (then dataset=image_folder dataset.path={folder})",
-    ),
+    ("a tar archive", "mkdir {folder} && tar xf {quoted} -C {folder}   (then dataset=image_folder dataset.path={folder})"),
     ("packed with gzip", "bnexp data import {quoted}   (if it is a known set's; else gunzip -k {quoted})"),
     ("packed with", "unpack it first"),
     (
@@ -175,14 +169,10 @@ def _way_of_csv(file: Path) -> str:
     words = [name.strip().lower() for name in names]
     named = next((words.index(word) for word in ("label", "labels", "class", "target", "y") if word in words), None)
     column = named or 0
-    numbered = [
-        i for i, word in enumerate(words) if header and i != column and word in ("", "id", "index", "unnamed: 0")
-    ]
+    numbered = [i for i, word in enumerate(words) if header and i != column and word in ("", "id", "index", "unnamed: 0")]
     values = next(csv.reader([second or first], delimiter=separator), [])
     if not all(_is_number(value) for index, value in enumerate(values) if index != column):
-        return (
-            "put each picture the table names into F/train/CLASS or F/test/CLASS: dataset=image_folder dataset.path=F"
-        )
+        return "put each picture the table names into F/train/CLASS or F/test/CLASS: dataset=image_folder dataset.path=F"
     guess = ": none is called label" if named is None else ""
     npz = shlex.quote(str(file.with_suffix(".npz")))
     program = (

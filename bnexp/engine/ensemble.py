@@ -39,7 +39,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     """What :func:`bnexp.engine.loop.train` does, for all members at once; how each ended, in their order.
 
     Args:
-        members: runs that differ in nothing but seed and learning rate, all at the same step; none may stop at a goal.
+        members: runs that differ in nothing but seed and learning rate, all at the same step.
         watch: of the whole; the members' journals each hold a share of it.
         resumed_at: the step of their checkpoints, whose looks are already on record.
     """
@@ -72,7 +72,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
         block.add(*advance(*next_batch(experiments), factor))
 
-    return [ended.get(place) or finished(member.experiment, steps, execution) for place, member in enumerate(members)]
+    return [ended.get(place) or finished(member.experiment, execution) for place, member in enumerate(members)]
 
 
 class Block:

@@ -196,9 +196,7 @@ class PureStep:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, side_by_side: bool) -> None:
         if any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.momentum is None for m in model.modules()):
-            raise RuntimeError(
-                "torch's batch norm without momentum reads its count as a number, which a graph would keep"
-            )
+            raise RuntimeError("torch's batch norm without momentum reads its count as a number, which a graph would keep")
         self._model = deepcopy(model).train()
         self._update = update_of(optimizer)
         self._parameter_names = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -239,9 +237,7 @@ class PureStep:
         after = self._plain_attributes()
         for name, value in after.items():
             if before.get(name) != value:
-                raise RuntimeError(
-                    f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold"
-                )
+                raise RuntimeError(f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold")
         return graph
 
     def _plain_attributes(self) -> dict[str, Any]:

@@ -48,9 +48,7 @@ def private(find: Callable[[], Operator]) -> tuple[Operator | None, str]:
         for arguments, expected in _trials(find):
             if not torch.equal(operator(*arguments), expected):
                 return None, f"{find.__name__}: wrong answers"
-    except (
-        Exception
-    ) as error:  # no such name, no compiler, another processor: whatever it is, torch's public one is right
+    except Exception as error:  # no such name, no compiler, another processor: whatever it is, torch's public one is right
         return None, f"{find.__name__}: {first_line(error)}"
     return operator, ""
 

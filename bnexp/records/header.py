@@ -96,9 +96,7 @@ def git_commit(folder: Path) -> dict[str, Any] | None:
     """Commit and cleanness of the checkout that ``folder`` is in; None for an installed package."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:
