@@ -86,8 +86,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times sooner
-    the network with BN reaches each level of validation error and of training loss; below 1 it is later.
+    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times
+    sooner the network with BN reaches each level of validation error and of training loss; below 1 it is later.
     """
     figure.set_size_inches(8.6, 3.6)
     left, right = figure.subplots(1, 2)

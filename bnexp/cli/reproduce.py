@@ -107,8 +107,8 @@ def _parser() -> Parser:
         "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
         epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, "
-        "such as dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a variant, shown "
-        "beside the claim and never as it.",
+        "such as dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a "
+        "variant, shown beside the claim and never as it.",
         allow_abbrev=False,
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims, or all")

@@ -1,0 +1,168 @@
+"""B1 and N2. The paper states neither a learning rate nor a scale of the initial weights: how much of the claim hangs on them?
+
+Legend: P scales, Q rates, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.quantities import Levels, Speed
+from bnexp.claims.runs import Runs
+from bnexp.figures.surface import draw_surface
+from bnexp.stats.rules import Difference
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.07, 1500), "full": Levels(0.15, 0.05, 6000)})
+
+#: Standard deviations of the initial weights, and the scale that Glorot & Bengio 2010 give.
+SCALES = {"0.01": "model.init_scale=0.01", "0.05": "model.init_scale=0.05", "0.1": "model.init_scale=0.1"} | {
+    "Glorot": "model.init=glorot model.init_scale=1",
+    "1": "model.init_scale=1",
+}
+RATES = tuple(2.0**power for power in range(-8, 5))
+COARSE_SCALES, COARSE_RATES = ("0.01", "0.1", "1"), RATES[::2]
+
+#: Rates that people used for such nets before BN; the paper, which states none, most likely was among them.
+SMALL = 1 / 16
+#: Sooner, or later, by less than this is neither.
+MATTERS = 1.2
+
+SIDES = ("control", "subject")
+
+
+def _arms(scales: tuple[str, ...], rates: tuple[float, ...]) -> dict[str, str]:
+    return {
+        _name(side, scale, rate): f"{{{side}}} {SCALES[scale]} optimizer.lr={rate}"
+        for side in SIDES
+        for scale in scales
+        for rate in rates
+    }
+
+
+def _name(side: str, scale: str, rate: float) -> str:
+    return f"{side}, scale {scale}, rate {rate:g}"
+
+
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+    """Per seed the share of cells in which the subject is sooner by ``MATTERS``, among those in which either arm learns."""
+    whole = runs.budget == "full"
+    grid, scales, rates = (1, tuple(SCALES), RATES) if whole else (0, COARSE_SCALES, COARSE_RATES)
+    cells = [[_cell(runs, grid, scale, rate) for rate in rates] for scale in scales]
+    log_ratio_PQS, learns_PQ = (np.array([[cell[part] for cell in row] for row in cells]) for part in (0, 1))
+    cells_CS, mean_PQ = log_ratio_PQS[learns_PQ], np.where(learns_PQ, log_ratio_PQS.mean(-1), np.nan)
+    small_PQ = learns_PQ & (np.asarray(rates) <= SMALL)
+    edge = np.log(MATTERS)
+
+    def shares(values: np.ndarray) -> tuple[float, float]:
+        return float((values >= edge).mean()), float((values <= -edge).mean())
+
+    sooner, later = shares(mean_PQ[learns_PQ])
+    small = shares(mean_PQ[small_PQ])[0] if small_PQ.any() else float("nan")
+    return Evidence(
+        samples={"sooner": Sample.of((cells_CS >= edge).mean(0)), "later": Sample.of((cells_CS <= -edge).mean(0))},
+        numbers={
+            "cells": f"{len(rates)} rates from {rates[0]:g} to {rates[-1]:g} times initial scales {', '.join(scales)}; in "
+            f"{int(learns_PQ.sum())} of {learns_PQ.size} either net learns",
+            "sooner, later, neither": f"{sooner:.0%}, {later:.0%}, {1 - sooner - later:.0%} of these, by the mean over seeds and a "
+            f"factor of {MATTERS}",
+            f"sooner at rates up to {SMALL:g}": f"{small:.0%}",
+        },
+        data={"scales": scales, "rates": rates, "log_ratio": mean_PQ, "small": SMALL, "shares": (sooner, later, small)},
+    )
+
+
+def _cell(runs: Runs, grid: int, scale: str, rate: float) -> tuple[np.ndarray, bool]:
+    """log(T_control / T_subject) of every seed ``[S]``, and whether either arm reaches the easiest level in half of its runs."""
+    control, subject = (runs.reported(_name(side, scale, rate), grid=grid) for side in SIDES)
+    steps = [[SPEED.durations(record, runs.budget) for record in records] for records in (control, subject)]
+    learns = any(np.mean([one[0].observed for one in side]) >= 0.5 for side in steps)
+    means = [np.array([np.mean(np.log([level.steps for level in one])) for one in side]) for side in steps]
+    return means[0] - means[1], learns
+
+
+def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the shares say it
+    """The shares of cells, small rates apart."""
+    sooner, later, small = evidence.data["shares"]
+    return (
+        "Over all learning rates and initial scales tried at which either network learns, the one with BN learns sooner by a "
+        f"factor of {MATTERS} or more in {sooner:.0%} and later by as much in {later:.0%}; at rates up to {SMALL:g} it is sooner in "
+        f"{small:.0%}."
+    )
+
+
+def draw(evidence: Evidence, figure: Figure) -> None:
+    """How many times sooner the network with BN reaches the levels, by learning rate and initial scale, both arms at the same ones.
+    Blue: sooner; orange: later; grey: neither network learns. The bracket marks small rates, where the paper most likely was.
+    """
+    figure.set_size_inches(7.6, 3.2)
+    draw_surface(evidence.data, figure.subplots())
+
+
+def _grid(scales: tuple[str, ...], rates: tuple[float, ...], budgets: Mapping[str, tuple[str, ...]]) -> Grid:
+    seeds = dict.fromkeys(("quick", "full"), 6)
+    overrides = ("experiment=paper_mnist", "probes=none")
+    return Grid(overrides=overrides, arms=_arms(scales, rates), budgets=budgets, num_seeds=seeds)
+
+
+CLAIM = register(
+    Claim(
+        id="speed_anywhere",
+        section="B1, N2",
+        statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
+        source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
+        disputed_by="Bjorck et al. 2018: the gain comes from the large rates that BN allows; Zhang et al. 2019: from initialisation",
+        formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the geometric "
+        "mean of steps to ten levels of validation error (quick .15 to .07, at most 1,500 steps; full .15 to .05, 6,000), among "
+        "cells in which either arm reaches the easiest level in half of its runs; per seed",
+        control="norm=none",
+        subject="norm=batch",
+        grids=(
+            _grid(
+                COARSE_SCALES,
+                COARSE_RATES,
+                {
+                    "smoke": ("dataset=mnist_5k", "train.steps=60", "train.eval_every=10", "train.log_every=20"),
+                    "quick": (
+                        "dataset=mnist_5k",
+                        "train.steps=1500",
+                        "train.eval_every=100",
+                        "train.log_every=50",
+                        "train.stop_at_accuracy=0.93",
+                    ),
+                },
+            ),
+            _grid(
+                tuple(SCALES),
+                RATES,
+                {"full": ("train.steps=6000", "dataset.validation_examples=2000", "train.stop_at_accuracy=0.95")},
+            ),
+        ),
+        endpoints={
+            "sooner": Endpoint(
+                "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
+                Difference(null=0.5, smallest=0.8),
+            ),
+            "later": Endpoint(
+                "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
+                Difference(null=0.5, smallest=0.1, direction=-1),
+            ),
+        },
+        caveats=(
+            "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",
+            "A level that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
+        ),
+        overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
+        analyse=analyse,
+        draw=draw,
+        say=say,
+    )
+)
