@@ -94,8 +94,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     sooner, later, small = evidence.data["shares"]
     return (
         "Over all learning rates and initial scales tried at which either network learns, the one with BN learns sooner by a "
-        f"factor of {MATTERS} or more in {sooner:.0%} and later by as much in {later:.0%}; at rates up to {SMALL:g} it is sooner in "
-        f"{small:.0%}."
+        f"factor of {MATTERS} or more in {sooner:.0%} and later by as much in {later:.0%}; at rates up to {SMALL:g} it is sooner "
+        f"in {small:.0%}."
     )
 
 
@@ -119,9 +119,9 @@ CLAIM = register(
         section="B1, N2",
         statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
         source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
-        disputed_by="Bjorck et al. 2018: the gain comes from the large rates that BN allows; Zhang et al. 2019: from initialisation",
-        formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the geometric "
-        "mean of steps to ten levels of validation error (quick .15 to .07, at most 1,500 steps; full .15 to .05, 6,000), among "
+        disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
+        formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the "
+        "geometric mean of steps to ten levels of validation error (quick .15 to .07, at most 1,500 steps; full .15 to .05, 6,000), among "
         "cells in which either arm reaches the easiest level in half of its runs; per seed",
         control="norm=none",
         subject="norm=batch",

@@ -23,7 +23,7 @@ COMMANDS = {
     "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
     "report": ("verdicts from records, as a page", "bnexp report"),
     "export": ("runs as text to keep and to share", "bnexp export runs my-results"),
-    "lock": ("accept a changed declaration, with the reason", 'bnexp lock CLAIM --because "..."'),
+    "lock": ("accept a changed declaration or analysis, with the reason", 'bnexp lock CLAIM --because "..."'),
     "list": ("names of norms, models, ..., claims, runs", "bnexp list norms"),
     "data": ("data sets: list, fetch, check, import", "bnexp data list"),
     "tensorboard": ("look at runs in the browser", "bnexp tensorboard"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
-import inspect
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,39 +38,138 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
 
 
 def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any], variant: Sequence[str] = ()) -> str:
-    """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one."""
-    essence = {"source": _reached(measure), "variant": list(variant), "schema_version": SCHEMA_VERSION}
+    """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one.
+
+    What counts is the function and all that it uses of its own module, and what makes a variant: editing a figure makes no new
+    measurement.
+    """
+    source = reached([(measure.__module__, measure.__name__)], lambda module: module == measure.__module__)
+    essence = {"source": source, "variant": list(variant), "schema_version": SCHEMA_VERSION}
     return f"{claim}-{budget}-s{seed}-{_digest(essence)}"
 
 
-def _reached(measure: Callable[..., Any]) -> dict[str, str]:
-    """Name to source or value of all that a measurement uses of its own module: editing a figure makes no new measurement."""
+def reached(
+    starts: Iterable[tuple[str, str]], within: Callable[[str], bool], without: Collection[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """``module.name`` to code of all that ``starts`` use, directly or not; docstrings, comments and layout do not count.
+
+    Functions and classes count in modules that are ``within``, values of modules anywhere in the packages of the starts and in
+    ours. The code is read from the files and nothing is imported, so that a claim is told apart without torch.
+
+    Args:
+        starts: pairs of module and name; of a name that its module does not define (a lambda) the whole module counts.
+        within: whether a module's functions and classes count.
+        without: pairs that are left out with all that only they use.
+    """
+    pending = list(starts)
+    roots = {"bnexp", *(module.split(".")[0] for module, _ in pending)}
     found: dict[str, str] = {}
-    pending: list[tuple[str, Any]] = [(measure.__name__, measure)]
+    for module, name in pending:
+        if name not in _parsed(_source(module)).definitions:
+            found[module] = _code(_parsed(_source(module)).tree)
     while pending:
-        name, thing = pending.pop()
-        if name in found or inspect.ismodule(thing):
+        module, name = pending.pop()
+        if f"{module}.{name}" in found or (module, name) in without or module.split(".")[0] not in roots:
             continue
-        own = inspect.isroutine(thing) or inspect.isclass(thing)
-        if own and thing.__module__ != measure.__module__:
-            continue
-        found[name] = inspect.getsource(thing) if own else repr(thing)
-        pending += [(used, measure.__globals__[used]) for used in _names(thing) if used in measure.__globals__]
+        parsed = _parsed(_source(module))
+        if name in parsed.imports:
+            pending.append(parsed.imports[name])
+        nodes = [
+            node
+            for node in parsed.definitions.get(name, [])
+            if within(module) or not isinstance(node, (*_FUNCTIONS, ast.ClassDef))
+        ]
+        if nodes:
+            found[f"{module}.{name}"] = " ".join(map(_code, nodes))
+            pending += [used for node in nodes for used in _uses(node, module, parsed.imports)]
     return found
 
 
-def _names(thing: Any) -> set[str]:
-    """The global names a function or class mentions, those inside nested functions included."""
-    if inspect.isclass(thing):
-        return set().union(*(_names(member) for member in vars(thing).values() if inspect.isroutine(member)))
-    pending = [getattr(inspect.unwrap(thing), "__code__", None)] if callable(thing) else []
-    names: set[str] = set()
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A module's code: its names to the statements that define them, and imported names to module and name there."""
+
+    tree: ast.Module
+    definitions: dict[str, list[ast.stmt]]
+    imports: dict[str, tuple[str, str]]
+
+
+def _source(module: str) -> str:
+    """The text of a module of ours, or of one that is loaded; empty where there is none."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None and module.split(".")[0] == "bnexp":
+        place = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    return Path(file).read_text(encoding="utf-8") if file and Path(file).is_file() else ""
+
+
+@cache
+def _parsed(source: str) -> _Parsed:
+    parsed = _Parsed(ast.parse(source), {}, {})
+    pending: list[ast.AST] = [*parsed.tree.body]
     while pending:
-        code = pending.pop()
-        if code is not None:
-            names |= set(code.co_names)
-            pending += [constant for constant in code.co_consts if inspect.iscode(constant)]
-    return names
+        node = pending.pop(0)
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            parsed.definitions.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            for target in ast.walk(node):
+                if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                    parsed.definitions.setdefault(target.id, []).append(node)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            parsed.imports.update(_imported(node))
+        else:  # what stands under an if or a try
+            pending += [
+                inner for inner in ast.iter_child_nodes(node) if isinstance(inner, ast.stmt | ast.ExceptHandler)
+            ]
+    return parsed
+
+
+def _imported(node: ast.ImportFrom | ast.Import) -> dict[str, tuple[str, str]]:
+    """Names that an import makes, to module and name there; a module is a name of the package that holds it."""
+    if isinstance(node, ast.ImportFrom):
+        return {alias.asname or alias.name: (node.module or "", alias.name) for alias in node.names}
+    parts = {alias.asname: alias.name.rpartition(".") for alias in node.names if alias.asname}
+    return {name: (package, module) for name, (package, _, module) in parts.items()}
+
+
+def _uses(node: ast.AST, module: str, imports: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Modules and names of all that a definition mentions and does not define itself; a class method by method."""
+    if isinstance(node, ast.ClassDef):
+        for part in ast.iter_child_nodes(node):
+            yield from _uses(part, module, imports)
+        return
+    inner = list(ast.walk(node))
+    own = {name.id for name in inner if isinstance(name, ast.Name) and not isinstance(name.ctx, ast.Load)}
+    own |= {argument.arg for argument in inner if isinstance(argument, ast.arg)}
+    here = dict(imports)
+    for statement in inner:
+        if isinstance(statement, ast.ImportFrom | ast.Import):
+            here |= _imported(statement)
+            yield from _imported(statement).values()
+    for part in inner:
+        if isinstance(part, ast.Name) and part.id not in own:
+            yield module, part.id
+        elif isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id in here:
+            package, name = here[part.value.id]
+            yield f"{package}.{name}", part.attr
+
+
+def _code(node: ast.AST) -> str:
+    """A node in words, without docstrings and places. ``ast.dump`` is another text in every version of Python."""
+    parts = []
+    for name, value in ast.iter_fields(node):
+        values = value if isinstance(value, list) else [value]
+        shown = [_code(part) if isinstance(part, ast.AST) else repr(part) for part in values if not _is_docstring(part)]
+        if shown and value is not None and name not in ("ctx", "kind", "type_comment"):
+            parts.append(f"{name}=[{', '.join(shown)}]")
+    return f"{type(node).__name__}({' '.join(parts)})"
+
+
+def _is_docstring(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def computed(config: ExperimentConfig) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bnexp.engine.kernels import quick_to_import
 from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
+from bnexp.norms.one_shot import FoldedOneShot, fold_first_batch, foldable
 from bnexp.probes.base import Probe, View, build_probes
 from bnexp.rng import torch_stream
 
@@ -159,6 +160,17 @@ def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
     ]
 
 
+def prepare_weights(experiment: Experiment) -> None:
+    """What comes before step 0 and needs the first batch: folding ``norm=one_shot`` into the weights. Moves no generator."""
+    if not any(isinstance(module, FoldedOneShot) for module in experiment.model.modules()):
+        return
+    order, augmentation = experiment.batches.state(), experiment.augmentation.get_state()
+    x, _ = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
+    fold_first_batch(experiment.model, x)
+    experiment.batches.restore(order)
+    experiment.augmentation.set_state(augmentation)
+
+
 def order_hash(experiment: Experiment) -> str:
     """Hash of the first epoch's order: runs of two arms may be paired only if theirs are equal. Moves nothing."""
     state = experiment.batches.state()
@@ -174,7 +186,9 @@ def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.M
     channels, height, width = data.train.images.shape[1:]
     model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed).eval()
     with torch.no_grad():
-        logits = model(torch.zeros(2, channels, height, width))
+        zeros = torch.zeros(2, channels, height, width)
+        logits = model(zeros)
+        foldable(model, zeros)
     assert logits.ndim == 2, f"model={config.model.name} returned {tuple(logits.shape)} instead of [N, classes]"
     return model.train()
 

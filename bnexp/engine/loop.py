@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bnexp.engine.build import Experiment
+from bnexp.engine.build import Experiment, prepare_weights
 from bnexp.engine.evaluate import evaluate
 from bnexp.engine.goals import Goals
 from bnexp.engine.journal import Journal, Ledger, run_title
@@ -40,6 +40,8 @@ def train(
     ledger = Ledger(config.train.batch_size)
     looks = Looks(experiment, journal, ledger, save)
     experiment.model.train()
+    if resumed_at is None:
+        prepare_weights(experiment)
     execution, advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):

@@ -146,9 +146,13 @@ class BatchStatistics(FeatureAffine):
         """Let one batch of ``num_values`` values per feature into the running statistics; ``var_C`` is biased (1/m)."""
         self.num_batches_tracked.add_(1)
         weight = self.newest_weight(mean_C)
-        bessel_C = var_C * (num_values / (num_values - 1))
+        stored_C = self.unbiased(var_C, num_values)
         self.running_mean.add_((mean_C - self.running_mean) * weight)
-        self.running_var.add_((bessel_C - self.running_var) * weight)
+        self.running_var.add_((stored_C - self.running_var) * weight)
+
+    def unbiased(self, var_C: Tensor, num_values: int) -> Tensor:
+        """The Bessel (1/(m-1)) variance of the biased (1/m) one."""
+        return var_C * (num_values / (num_values - 1))
 
     def newest_weight(self, like: Tensor) -> float | Tensor:
         """Weight of the newest batch: ``momentum``, or 1/n at batch n as a tensor of ``like``'s dtype."""

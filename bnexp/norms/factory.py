@@ -29,6 +29,8 @@ class NormSpec:
         uses_noise: ``build`` also takes ``generator``, the run's ``noise`` stream.
         wrap_layer: acts on the layer's weights instead of its outputs; called on each hidden layer before the norm module.
         check_batch: ``check_batch(batch_size, options)`` raises a UserError when the training batch does not fit.
+        check_placement: ``check_placement(placement, options)`` raises a UserError where the norm cannot stand there.
+        needs_bias: ``needs_bias(options)`` says whether a norm that centres needs the bias before it all the same.
     """
 
     build: Callable[..., nn.Module]
@@ -37,6 +39,8 @@ class NormSpec:
     uses_noise: bool = False
     wrap_layer: Callable[[nn.Module], nn.Module] | None = None
     check_batch: Callable[[int, Mapping[str, Any]], None] | None = None
+    check_placement: Callable[[str, Mapping[str, Any]], None] | None = None
+    needs_bias: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 def register(name: str, **facts: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
@@ -74,6 +78,8 @@ class NormFactory:
     @property
     def keeps_bias(self) -> bool:
         """Whether a bias right before this norm can have an effect."""
+        if self.spec.needs_bias and self.spec.needs_bias(self.options):
+            return True
         return not (self.spec.centers and self.placement == "before")
 
 
@@ -94,6 +100,8 @@ def norm_factory(config: NormConfig, *, batch_size: int, generator: torch.Genera
         )
     if spec.check_batch:
         spec.check_batch(batch_size, options)
+    if spec.check_placement:
+        spec.check_placement(config.placement, options)
     if spec.uses_noise:
         options["generator"] = generator
     return NormFactory(spec, options, config.placement)

@@ -39,7 +39,7 @@ def ghost(
         ghost_size: examples per ghost, at least 2; divides the training batch.
         affine: full, scale, shift or none.
         eps: added to the variance, in units of x squared.
-        momentum: weight of the newest *ghost* in the running statistics; None: all ghosts weigh the same.
+        momentum: weight of the newest batch in the running statistics; None: all batches weigh the same.
 
     Shape: ``[N, C]`` or ``[N, C, H, W]``, kept.
 
@@ -52,11 +52,14 @@ def ghost(
 
 @final
 class GhostBatchNorm(BatchStatistics):
-    """Batch normalisation per ghost; the running statistics are those of the ghosts shown one after the other.
+    """Batch normalisation per ghost; the running statistics take one step for each training batch.
+
+    That step is towards the mean of the ghosts' means and of their Bessel (1/(n-1)) variances, so what runs remembers as
+    many batches as that of ``norm=batch``, whatever the ghost size.
 
     Source: Hoffer, Hubara & Soudry 2017, Algorithm 1.
-    Deviation: the newest ghost weighs most, while the formula of the source gives the first ghost of a batch that
-    weight; running variances (Bessel, 1/(m-1)) are averaged as in torch, where the source averages standard deviations.
+    Deviation: the source lets the ghosts of a batch in one after the other, so that many small ghosts leave nothing of
+    earlier batches; running variances are averaged as in torch, where the source averages standard deviations.
     """
 
     def __init__(
@@ -80,26 +83,8 @@ class GhostBatchNorm(BatchStatistics):
         axes = (1, *range(3, 3 + self.dims))
         var_G1C, mean_G1C = torch.var_mean(x_GnC, axes, correction=0, keepdim=True)
         x_hat = self.normalize(x_GnC, mean_G1C, var_G1C).flatten(0, 1)
-        self.track(mean_G1C.flatten(1), var_G1C.flatten(1), values_per_feature(x_GnC[0]))
+        self.track(mean_G1C.mean(0).flatten(), var_G1C.mean(0).flatten(), values_per_feature(x_GnC[0]))
         return x_hat
-
-    @torch.no_grad()
-    def track(self, mean_GC: Tensor, var_GC: Tensor, num_values: int) -> None:
-        """Let G ghosts of ``num_values`` values per feature each into the running statistics, one after the other."""
-        num_ghosts = mean_GC.shape[0]
-        self.num_batches_tracked.add_(num_ghosts)
-        weight_G = self.ghost_weights(num_ghosts, mean_GC)
-        bessel_GC = var_GC * (num_values / (num_values - 1))
-        self.running_mean.add_(weight_G @ (mean_GC - self.running_mean))
-        self.running_var.add_(weight_G @ (bessel_GC - self.running_var))
-
-    def ghost_weights(self, num_ghosts: int, like: Tensor) -> Tensor:
-        """Weights of the ghosts, oldest first; the rest up to 1 stays with the old statistics. Shape: ``[G]``."""
-        newest = self.newest_weight(like)
-        if isinstance(newest, Tensor):  # a cumulative average, in which all weigh the same
-            return newest.expand(num_ghosts)
-        ages_G = torch.arange(num_ghosts - 1, -1, -1, dtype=like.dtype, device=like.device)
-        return newest * (1 - newest) ** ages_G
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, ghost_size={self.ghost_size}"

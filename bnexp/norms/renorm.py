@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config import checks
-from bnexp.norms.base import BatchStatistics, check_eps
+from bnexp.norms.base import BatchStatistics, check_eps, values_per_feature
 from bnexp.norms.factory import register
 
 
@@ -23,7 +23,8 @@ def renorm(
     r_max: float,
     d_max: float,
     warmup_steps: int,
-    ramp_steps: int,
+    r_ramp_steps: int,
+    d_ramp_steps: int,
     affine: str,
     eps: float,
     momentum: float,
@@ -36,7 +37,8 @@ def renorm(
         r_max: largest correction of the scale, a factor of at least 1; 1 is none.
         d_max: largest correction of the mean, in running sds; 0 is none.
         warmup_steps: first steps, which are pure batch normalisation.
-        ramp_steps: steps over which both limits then grow linearly; 1 is at once.
+        r_ramp_steps: steps over which the limit of the scale then grows linearly; 1 is at once.
+        d_ramp_steps: the same of the mean's.
         affine: full, scale, shift or none.
         eps: added to the variance, in units of x squared.
         momentum: weight of the newest batch in the running statistics.
@@ -50,7 +52,8 @@ def renorm(
     norm.r_max = checks.real("norm.r_max", r_max, least=1, example=3)
     norm.d_max = checks.real("norm.d_max", d_max, least=0, example=5)
     norm.warmup_steps = checks.whole("norm.warmup_steps", warmup_steps, least=0, example=500)
-    norm.ramp_steps = checks.whole("norm.ramp_steps", ramp_steps, least=1, example=2000)
+    norm.r_ramp_steps = checks.whole("norm.r_ramp_steps", r_ramp_steps, least=1, example=3500)
+    norm.d_ramp_steps = checks.whole("norm.d_ramp_steps", d_ramp_steps, least=1, example=2000)
     return norm
 
 
@@ -58,44 +61,75 @@ def renorm(
 class BatchRenorm(BatchStatistics):
     """``x_hat = (x - mu_B) / sd_B * r + d`` in train mode, r and d being outside the gradient; eval mode as usual.
 
+    ``sd_B`` is the root of the biased (1/m) variance plus eps, and what runs is the average of ``sd_B`` itself: the
+    buffer ``running_sd`` stands where other norms have ``running_var``. So r is 1 on average once the net is steady.
     Where the limits do not bind, train mode gives exactly what eval mode would with the running statistics before this
     batch.
 
-    Source: Ioffe 2017, Algorithm 1; section 4 for the limits (r_max 1 to 3 and d_max 0 to 5 after 5,000 steps of pure
-    BN).
-    Deviation: running variances (Bessel, 1/(m-1)) are averaged as in torch, where the source averages standard
-    deviations; both limits share one ramp, where the source ends d's after 25,000 steps and r's after 40,000.
+    Source: Ioffe 2017, Algorithm 1; section 4 for the limits (r_max 1 to 3 from step 5,000 to 40,000, d_max 0 to 5 from
+    step 5,000 to 25,000, pure BN before).
     """
 
+    running_sd: Tensor
     r_max: float
     d_max: float
     warmup_steps: int
-    ramp_steps: int
+    r_ramp_steps: int
+    d_ramp_steps: int
 
-    def normalize(self, x: Tensor, mean_1C: Tensor, var_1C: Tensor) -> Tensor:
-        """x normalised and, in train mode, corrected by r and d."""
-        x_hat = super().normalize(x, mean_1C, var_1C)
+    def __init__(self, num_features: int, dims: int, *, affine: str, eps: float, momentum: float | None) -> None:
+        super().__init__(num_features, dims, affine=affine, eps=eps, momentum=momentum)
+        del self.running_var
+        self.register_buffer("running_sd", torch.ones(num_features))
+
+    def reset_running_stats(self) -> None:
+        """Forget every batch seen: mean 0, sd 1, count 0."""
+        self.running_mean.zero_()
+        self.running_sd.fill_(1)
+        self.num_batches_tracked.zero_()
+
+    def normalize_batch(self, x: Tensor) -> Tensor:
+        """x normalised by its own batch and corrected by r and d; the batch then enters the running statistics."""
+        values_per_feature(x)
+        mean_1C, var_1C = self.batch_statistics(x)
+        sd_1C = torch.sqrt(var_1C + self.eps)
+        x_hat = (x - mean_1C) / sd_1C
         # a cumulative average is the pass of population.py, which starts from nothing that x could be corrected towards
-        if not self.training or self.momentum is None:
-            return x_hat
-        r_1C, d_1C = self.correction(mean_1C, var_1C)
-        return x_hat * r_1C + d_1C
+        if self.momentum is not None:
+            r_1C, d_1C = self.correction(mean_1C, sd_1C)
+            x_hat = x_hat * r_1C + d_1C
+        self.track_sd(mean_1C.flatten(), sd_1C.flatten())
+        return x_hat
+
+    def normalize_by_running(self, x: Tensor) -> Tensor:
+        """x normalised by the running mean and sd, in which eps is already."""
+        # by a tensor of its own: the gradient must not meet a running sd that a later batch has moved
+        return (x - self.expand(self.running_mean)) * self.expand(self.running_sd).reciprocal()
 
     @torch.no_grad()
-    def correction(self, mean_1C: Tensor, var_1C: Tensor) -> tuple[Tensor, Tensor]:
+    def correction(self, mean_1C: Tensor, sd_1C: Tensor) -> tuple[Tensor, Tensor]:
         """r and d: the ratio of sds and the difference of means, batch to running, clipped. Shape: as ``mean_1C``."""
-        ramp = self.ramp(mean_1C)
-        r_max, d_max = 1 + ramp * (self.r_max - 1), ramp * self.d_max
-        running_sd_1C = torch.sqrt(self.expand(self.running_var) + self.eps)
-        r_1C = torch.sqrt(var_1C + self.eps) / running_sd_1C
+        r_max = 1 + self.ramp(self.r_ramp_steps, mean_1C) * (self.r_max - 1)
+        d_max = self.ramp(self.d_ramp_steps, mean_1C) * self.d_max
+        running_sd_1C = self.expand(self.running_sd)
+        r_1C = sd_1C / running_sd_1C
         d_1C = (mean_1C - self.expand(self.running_mean)) / running_sd_1C
         return torch.clamp(r_1C, 1 / r_max, r_max), torch.clamp(d_1C, -d_max, d_max)
 
-    def ramp(self, like: Tensor) -> Tensor:
-        """Share of the limits in force at this step: 0 during the warm-up, 1 after the ramp. Shape: ``[]``."""
+    @torch.no_grad()
+    def track_sd(self, mean_C: Tensor, sd_C: Tensor) -> None:
+        """Let one batch into the running mean and sd."""
+        self.num_batches_tracked.add_(1)
+        weight = self.newest_weight(mean_C)
+        self.running_mean.add_((mean_C - self.running_mean) * weight)
+        self.running_sd.add_((sd_C - self.running_sd) * weight)
+
+    def ramp(self, steps: int, like: Tensor) -> Tensor:
+        """Share of a limit in force at this step: 0 during the warm-up, 1 after ``steps`` more. Shape: ``[]``."""
         steps_after_warmup = self.num_batches_tracked + 1 - self.warmup_steps
-        return (steps_after_warmup.to(like.dtype) / self.ramp_steps).clamp(0, 1)
+        return (steps_after_warmup.to(like.dtype) / steps).clamp(0, 1)
 
     def extra_repr(self) -> str:
-        steps = f"warmup_steps={self.warmup_steps}, ramp_steps={self.ramp_steps}"
-        return f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}, {steps}"
+        ramps = f"r_ramp_steps={self.r_ramp_steps}, d_ramp_steps={self.d_ramp_steps}"
+        limits = f"r_max={self.r_max}, d_max={self.d_max}, warmup_steps={self.warmup_steps}, {ramps}"
+        return f"{super().extra_repr()}, {limits}"

@@ -186,12 +186,15 @@ def _blend(prior: int, module: Any, inputs: tuple[Tensor, ...]) -> None:
     var_C, mean_C = torch.var_mean(x, (0, *range(2, x.ndim)), correction=0)
     share = len(x) / (prior + len(x))
     module.running_mean.lerp_(mean_C, share)
-    module.running_var.lerp_(var_C, share)
+    if hasattr(module, "running_sd"):  # norm=renorm, with eps in it
+        module.running_sd.copy_(module.running_sd.square().lerp(var_C + module.eps, share).sqrt())
+    else:
+        module.running_var.lerp_(var_C, share)
 
 
 def _tracking(model: nn.Module) -> list[nn.Module]:
     """Norms whose eval mode is a matter of statistics kept from training."""
-    return [module for module in model.modules() if isinstance(getattr(module, "running_var", None), Tensor)]
+    return [module for module in model.modules() if isinstance(getattr(module, "running_mean", None), Tensor)]
 
 
 def _correct(model: nn.Module, x: Tensor, labels: Tensor) -> int:

@@ -134,6 +134,15 @@ def test_norms_step_as_they_do_alone(make, norm):
     step_both_ways(make, f"norm={norm}", "probes=none")
 
 
+def test_each_run_folds_its_own_first_batch(side_by_side, alone):
+    rows = [("norm=one_shot", "seed=0"), ("norm=one_shot", "seed=1")]
+    for record, words in zip(side_by_side(*rows), rows, strict=True):
+        assert_same_run(record, alone(*words))
+        unfolded = alone(*words, "norm.fold=false").curve("train/loss").values
+        first, second = record.curve("train/loss").values[:2], unfolded[:2]
+        np.testing.assert_allclose(first[0], second[0], **CLOSE)  # the first update is from the same loss
+
+
 def test_a_cumulative_average_steps_as_it_does_alone(make):
     step_both_ways(make, "norm.momentum=null", "probes=none")
 

@@ -83,6 +83,13 @@ def test_every_norm_that_can_be_compiled_gives_the_same(norm):
     assert_equal_steps(f"norm={norm}")
 
 
+@pytest.mark.parametrize(
+    "words", [("norm=one_shot", "norm.fold=false"), ("norm=lp", "norm.order=norm_first"), ("norm=ghost",)]
+)
+def test_norms_with_other_options_give_the_same(words):
+    assert_equal_steps(*words)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",

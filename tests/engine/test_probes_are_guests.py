@@ -29,7 +29,7 @@ def pair(make, trained):
 @pytest.mark.parametrize(("model", "norm"), [("mlp", "batch"), ("mlp", "noisy"), ("cnn", "renorm"), ("cnn", "none")])
 def test_no_probe_changes_a_weight_a_buffer_an_event_or_a_test_score(pair, model, norm):
     # renorm corrects from its first step, so that its buffers matter to training
-    fast = ["norm.warmup_steps=0", "norm.ramp_steps=1"] if norm == "renorm" else []
+    fast = ["norm.warmup_steps=0", "norm.r_ramp_steps=1", "norm.d_ramp_steps=1"] if norm == "renorm" else []
     watched, alone = pair(f"model={model}", f"norm={norm}", *fast)
     assert set(watched.experiment.probes) == set(PROBES)
     assert len(watched.experiment.probes["layer_inputs"].arrays()["steps"]) > 5

@@ -68,7 +68,7 @@ def test_every_norm_works_with_every_model_or_refuses_with_a_user_error(config_o
         refused = True
     else:
         refused = False
-    assert refused == ((model, norm) in REFUSED)
+    assert refused == ((model, norm) in REFUSED or (norm, placement) == ("one_shot", "after"))
     if refused:
         return
     torch.nn.functional.cross_entropy(logits, torch.arange(BATCH) % 3).backward()

@@ -15,8 +15,9 @@ from bnexp.config.schema import NormConfig
 from bnexp.norms.factory import norm_factory
 from bnexp.rng import torch_stream
 
-#: Small values of options whose defaults fit real layers and batches, not these tests' 6 features and 8 examples.
-SMALL: dict[str, dict[str, Any]] = {"group": {"num_groups": 2}, "ghost": {"ghost_size": 4}}
+#: Small values of options whose defaults fit real layers and batches, not these tests' 6 features and 8 examples; a folded
+#: one_shot is a matter of the layer before it (``test_one_shot.py``).
+SMALL: dict[str, dict[str, Any]] = {"group": {"num_groups": 2}, "ghost": {"ghost_size": 4}, "one_shot": {"fold": False}}
 
 
 @pytest.fixture

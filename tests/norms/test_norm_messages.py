@@ -72,8 +72,13 @@ from bnexp.errors import UserError
         ),
         (
             "renorm",
-            {"ramp_steps": 0},
-            "norm.ramp_steps must be a whole number of at least 1\n  got: 0\n  try: norm.ramp_steps=2000",
+            {"r_ramp_steps": 0},
+            "norm.r_ramp_steps must be a whole number of at least 1\n  got: 0\n  try: norm.r_ramp_steps=3500",
+        ),
+        (
+            "renorm",
+            {"d_ramp_steps": 0},
+            "norm.d_ramp_steps must be a whole number of at least 1\n  got: 0\n  try: norm.d_ramp_steps=2000",
         ),
         (
             "noisy",
@@ -89,6 +94,11 @@ from bnexp.errors import UserError
             "detached",
             {"detach": "var"},
             "norm.detach must be one of mean, variance, both\n  got: 'var'\n  try: norm.detach=variance",
+        ),
+        (
+            "lp",
+            {"order": "first"},
+            "norm.order must be one of mean_first, norm_first\n  got: 'first'\n  try: norm.order=norm_first",
         ),
         ("lp", {"p": "l3"}, "norm.p must be one of l1, l2, linf\n  got: 'l3'\n  try: norm.p=l2"),
         (

@@ -38,8 +38,8 @@ def looking(probe):
 
 def test_statistics_of_a_batch_alone_are_those_it_would_be_trained_with(experiment):
     """Eval mode by statistics of a batch is train mode on that batch, however deep the net: torch's own normalisation says so."""
-    for model in ("mlp", "cnn"):
-        built = experiment(f"model={model}", "norm=batch")
+    for model, norm in (("mlp", "batch"), ("cnn", "batch"), ("mlp", "renorm")):  # renorm starts as pure batch norm
+        built = experiment(f"model={model}", f"norm={norm}")
         x, _ = built.training_batch(torch.arange(20), built.augmentation)
         with torch.no_grad():
             trained = copy.deepcopy(built.model).train()(x)

@@ -34,6 +34,7 @@ SETTINGS = {
         "norm.warmup_steps=2",
         "probes.layer_inputs.values_per_unit=40",
     ],
+    "folded by the first batch": ["norm=one_shot"],
     "cosine, one epoch after the other": ["schedule=cosine", "schedule.warmup_steps=3", "train.batch_size=60"],
 }
 
