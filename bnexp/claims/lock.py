@@ -23,11 +23,11 @@ COVERED = ("bnexp.claims", "bnexp.stats", "bnexp.records.curves", "bnexp.records
 def claim_hash(claim: Claim) -> str:
     """Hash of what a claim declares (statement, formula, runs, endpoints, rules) and of the code that judges its records.
 
-    That is ``analyse``, tuning, judging and the rules, with all that they use of ``COVERED``; not ``draw``, not what a measurement does (it names
-    its record), no docstrings and no comments.
+    That is ``analyse``, tuning, judging and the rules, with all that they use of ``COVERED``; not ``draw`` or ``say``, not what a
+    measurement does (it names its record), no docstrings and no comments.
     """
     own = claim.analyse.__module__
-    used = [type(endpoint.rule) for endpoint in claim.endpoints.values()]
+    used: list[type] = [type(endpoint.rule) for endpoint in claim.endpoints.values()]
     used += [type(grid.tuning.by) for grid in claim.grids if grid.tuning]
     engine = [("bnexp.claims.tuning", "next_runs"), ("bnexp.claims.judge", "judge")]
     code = reached(

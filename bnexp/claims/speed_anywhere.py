@@ -121,8 +121,8 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
         disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
         formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the "
-        "geometric mean of steps to ten levels of validation error (quick .15 to .07, at most 1,500 steps; full .15 to .05, 6,000), among "
-        "cells in which either arm reaches the easiest level in half of its runs; per seed",
+        "geometric mean of steps to ten levels of validation error (quick .15 to .07, at most 1,500 steps; full .15 to .05, "
+        "6,000), among cells in which either arm reaches the easiest level in half of its runs; per seed",
         control="norm=none",
         subject="norm=batch",
         grids=(
