@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from bnexp.claims.base import Claim
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.cli.main import DONE
 from bnexp.cli.report import told_if_unwritable
@@ -20,6 +21,9 @@ from bnexp.records import paths
 from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, read_cells, write_archive
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.stats.verdict import counted
+
+#: What claims can be judged by; with budget= an export keeps these curves only, and of the clock the price of a step.
+JUDGED_CURVES = ("train/loss", "val/accuracy")
 
 #: A run's name, a probe and the name of an array.
 Read = set[tuple[str, str, str]]
@@ -32,8 +36,8 @@ def main(argv: list[str]) -> int:
         usage="bnexp export RUNS OUT [budget=smoke|quick|full]",
         description="Complete runs as text that a diff can show (runs.jsonl), their arrays (arrays.npz), and the claims' lists of "
         "runs (claims.json). bnexp report OUT judges them again.",
-        epilog="With budget=, only the runs of that budget's claims, and of their arrays those that verdicts and figures rest on; "
-        "else every complete run with everything it recorded.",
+        epilog="With budget=, only the runs of that budget's claims, their training loss and validation accuracy, and of their "
+        "arrays those that verdicts and figures rest on; else every complete run with everything it recorded.",
         allow_abbrev=False,
     )
     parser.add_argument("runs", type=Path, metavar="RUNS", help="a runs folder, or an archive")
@@ -48,12 +52,12 @@ def main(argv: list[str]) -> int:
         what = "no claim was reproduced with this budget here" + (f", but with {', '.join(cells)}" if cells else "")
         todo = f"{everything} budget={list(cells)[-1]}" if cells else everything
         raise UserError(what, got=f"budget={budget}", todo=todo)
-    keep = None
+    keep = curves = None
     if budget is not None:
-        records, read = _evidence(source, kept_cells(source, budget), everything)
-        cells, keep = {budget: cells[budget]}, lambda *array: array in read
+        records, read = _evidence(source, budget, kept_cells(source, budget), everything)
+        cells, keep, curves = {budget: cells[budget]}, lambda *array: array in read, JUDGED_CURVES
     with told_if_unwritable(out, f"{program()} export {shlex.quote(str(source))} OUT, a folder you may write to"):
-        write_archive(out, records, cells, keep)
+        write_archive(out, records, cells, keep, curves)
     print(_told(source, out, records))
     return DONE
 
@@ -123,15 +127,17 @@ class _WatchedRun:
 class _WatchedRuns(Runs):
     """A claim's records, with a note of each array that its analysis and its figure look at."""
 
-    def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
-        super().__init__(cells, folder)
+    def __init__(self, claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> None:
+        super().__init__(claim, budget, cells, folder)
         self.read: Read = set()
 
     def record(self, cell: Cell) -> RunRecord:
         return cast(RunRecord, _WatchedRun(super().record(cell), self.read))
 
 
-def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) -> tuple[list[RunRecord], Read]:
+def _evidence(
+    source: Path, budget: str, claims: Mapping[str, Sequence[Cell]], instead: str
+) -> tuple[list[RunRecord], Read]:
     """The runs of these claims, and every array that analysing and drawing the claims reads.
 
     Raises:
@@ -139,13 +145,17 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
     """
     from matplotlib.figure import Figure
 
-    from bnexp.claims import CLAIMS
+    from bnexp.claims.variants import from_key
     from bnexp.rng import numpy_stream
 
     records: dict[str, RunRecord] = {}
     read: Read = set()
     for name, cells in claims.items():
-        runs = _WatchedRuns(cells, source)
+        claim = from_key(name)
+        if claim is None:
+            todo = f"{instead} plugins=[...], with the module that brings it"
+            raise UserError(f"the claim {name.split()[0]} is not known here", got=name, todo=todo)
+        runs = _WatchedRuns(claim, budget, cells, source)
         if missing := runs.missing():
             raise UserError(
                 f"runs of {name} are missing ({len(missing)}); without budget= every complete run is exported",
@@ -153,7 +163,7 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
                 todo=instead,
             )
         try:
-            evidence = CLAIMS[name].analyse(runs, numpy_stream(0, f"claims/{name}"))
+            evidence = claim.analyse(runs, numpy_stream(0, f"claims/{claim.id}"))
         except Exception as error:
             raise UserError(
                 f"the analysis of {name} breaks down; without budget= every complete run is exported",
@@ -161,7 +171,7 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
                 todo=instead,
             ) from error
         with contextlib.suppress(Exception):  # what a figure that cannot be drawn would have read is not needed
-            CLAIMS[name].draw(evidence, Figure())
+            claim.draw(evidence, Figure())
         read |= runs.read
         for cell in cells:
             record = Runs.record(runs, cell)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +88,7 @@ class ArchivedRun(RunRecord):
         rows = [
             (step, name, value, seconds)
             for name, curve in self.line["curves"].items()
-            for step, value, seconds in zip(curve["steps"], curve["values"], curve["seconds"], strict=True)
+            for step, value, seconds in zip(curve["steps"], curve["values"], self._seconds(curve), strict=True)
         ]
         for step, name, value, seconds in sorted(rows, key=lambda row: row[:2]):
             told = {"value": None, "kind": value} if isinstance(value, str) else {"value": value}
@@ -96,9 +96,14 @@ class ArchivedRun(RunRecord):
 
     def curve(self, name: str) -> Curve:
         """All values recorded under ``name``; None where one was not finite."""
-        curve = self.line["curves"].get(name, {"steps": (), "values": (), "seconds": ()})
+        curve = self.line["curves"].get(name, {"steps": (), "values": ()})
         values = tuple(None if isinstance(value, str) else value for value in curve["values"])
-        return Curve(tuple(curve["steps"]), values, tuple(curve["seconds"]))
+        return Curve(tuple(curve["steps"]), values, tuple(self._seconds(curve)))
+
+    def _seconds(self, curve: Mapping[str, Any]) -> Sequence[float]:
+        """The clock of a curve; where it was not kept, steps times the run's own price of a step."""
+        price = (self.end.get("step_ms") or 0.0) / 1000
+        return curve.get("seconds") or [round(step * price, 3) for step in curve["steps"]]
 
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
@@ -186,7 +191,11 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def write_archive(
-    out: Path, records: Sequence[RunRecord], cells: Cells, keep: Callable[[str, str, str], bool] | None = None
+    out: Path,
+    records: Sequence[RunRecord],
+    cells: Cells,
+    keep: Callable[[str, str, str], bool] | None = None,
+    curves: Collection[str] | None = None,
 ) -> None:
     """Write the three files into ``out``; the same records give the same bytes.
 
@@ -195,10 +204,11 @@ def write_archive(
         records: complete runs, of either kind.
         cells: which run is which, see :func:`read_cells`.
         keep: called with a run's name, a probe and an array's name; None keeps every array.
+        curves: names of the curves that are kept, without their clocks; None keeps every curve whole.
     """
     out.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: record.folder.name)
-    lines = (json.dumps(_line(record), separators=(",", ":"), allow_nan=False) + "\n" for record in ordered)
+    lines = (json.dumps(_line(record, curves), separators=(",", ":"), allow_nan=False) + "\n" for record in ordered)
     _write(out / RUNS, lambda file: file.write_text("".join(lines), encoding="utf-8"))
     _write(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
     if cells:
@@ -217,13 +227,15 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _line(record: RunRecord) -> dict[str, Any]:
+def _line(record: RunRecord, kept: Collection[str] | None) -> dict[str, Any]:
     curves: dict[str, dict[str, list[Any]]] = {}
     for event in record.events():
-        curve = curves.setdefault(event["name"], {"steps": [], "values": [], "seconds": []})
-        curve["steps"].append(event["step"])
-        curve["values"].append(event.get("kind", event["value"]))
-        curve["seconds"].append(event["seconds"])
+        if kept is None or event["name"] in kept:
+            curve = curves.setdefault(event["name"], {"steps": [], "values": []})
+            curve["steps"].append(event["step"])
+            curve["values"].append(event.get("kind", event["value"]))
+            if kept is None:
+                curve.setdefault("seconds", []).append(event["seconds"])
     sorted_curves = dict(sorted(curves.items()))
     return {"run": record.folder.name, "header": record.header, "end": record.end, "curves": sorted_curves}
 

@@ -55,7 +55,7 @@ class RunWriter:
 
     def event(self, step: int, name: str, value: float, seconds: float) -> None:
         """One measurement after ``step`` updates; ``seconds`` is training time so far (no evaluation, no probes)."""
-        line = {"step": step, "name": name, **finite(value), "seconds": round(seconds, 6)}
+        line = {"step": step, "name": name, **finite(float(f"{value:.7g}")), "seconds": round(seconds, 6)}  # float32 holds no more
         self._events.write(json.dumps(line) + "\n")
 
     def size(self) -> int:
