@@ -30,6 +30,16 @@ def times_sooner(ratio: Interval) -> str:
     return f"{ratio.estimate:.2g} times sooner" if ratio.estimate > 1 else f"{1 / ratio.estimate:.1f} times later"
 
 
+def layer_words(overrides: str) -> str:
+    """The layer that a claim's control or subject names.
+
+    Example:
+        >>> layer_words("norm=batch"), layer_words("norm=ghost norm.ghost_size=16"), layer_words("norm=none")
+        ('BN', 'norm=ghost norm.ghost_size=16', 'no norm')
+    """
+    return {"norm=batch": "BN", "norm=none": "no norm"}.get(overrides, overrides)
+
+
 def rates_words(runs: Runs, arm: str, regime: str = "own", grid: int = 0) -> str:
     """An arm's chosen values, e.g. ``2 or 4``."""
     return " or ".join(f"{value:g}" for value in runs.chosen(arm, regime, grid)) or "untuned"
