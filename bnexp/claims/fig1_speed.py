@@ -79,10 +79,11 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     if not counts or verdicts["own rate"].effect is None:
         return "The network that it is compared with reaches too few of the levels for any sentence about speed."
     (easy, first), (hard, last) = counts[0], counts[-1]
+    effect = verdicts["own rate"].effect.in_words(suffix=" times")
     return (
         f"With {evidence.data['subject']} the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
-        f"{level_words(hard)} {times_sooner(last)}; over the levels between them it needs {verdicts['own rate'].effect.in_words(suffix=' times')} "
-        "fewer steps, each arm at its own best learning rate."
+        f"{level_words(hard)} {times_sooner(last)}; over the levels between them it needs {effect} fewer steps, each arm at its own "
+        "best learning rate."
     )
 
 
