@@ -1,6 +1,29 @@
 """Claims: declared beforehand, judged from records, drawn. One import line each; nothing here imports torch."""
 
-from bnexp.claims import fig1_speed
+from bnexp.claims import (
+    algorithm_1,
+    conv_property,
+    fig1_speed,
+    identity_restored,
+    inference_algorithm_2,
+    scale_invariance,
+    squeezes_to_unit_interval,
+    used_everywhere,
+    weight_norm_growth,
+)
 from bnexp.claims.base import CLAIMS, Claim, register
 
-__all__ = ["CLAIMS", "Claim", "fig1_speed", "register"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "algorithm_1",
+    "conv_property",
+    "fig1_speed",
+    "identity_restored",
+    "inference_algorithm_2",
+    "register",
+    "scale_invariance",
+    "squeezes_to_unit_interval",
+    "used_everywhere",
+    "weight_norm_growth",
+]
