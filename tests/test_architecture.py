@@ -61,11 +61,7 @@ RESERVED = {
 SLOW = {"torchvision", "mlxtend"}
 
 #: The files that may use what another package keeps private. Both engine files are behind the guard of ``engine/kernels.py``.
-PRIVATE = {
-    "engine/kernels.py",
-    "engine/graph.py",
-    "claims/used_everywhere.py",  # two base classes; editing a measurement makes every record of it another one's
-}
+PRIVATE = {"engine/kernels.py", "engine/graph.py"}
 
 #: Private by their spelling alone.
 PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}

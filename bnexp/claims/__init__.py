@@ -1,6 +1,31 @@
 """Claims: declared beforehand, judged from records, drawn. One import line each; nothing here imports torch."""
 
-from bnexp.claims import fig1_speed, speed_anywhere
+from bnexp.claims import (
+    algorithm_1,
+    conv_property,
+    fig1_speed,
+    identity_restored,
+    inference_algorithm_2,
+    scale_invariance,
+    speed_anywhere,
+    squeezes_to_unit_interval,
+    used_everywhere,
+    weight_norm_growth,
+)
 from bnexp.claims.base import CLAIMS, Claim, register
 
-__all__ = ["CLAIMS", "Claim", "fig1_speed", "register", "speed_anywhere"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "algorithm_1",
+    "conv_property",
+    "fig1_speed",
+    "identity_restored",
+    "inference_algorithm_2",
+    "register",
+    "scale_invariance",
+    "speed_anywhere",
+    "squeezes_to_unit_interval",
+    "used_everywhere",
+    "weight_norm_growth",
+]

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
-
-#: Under test: the paper's lines written out, and torch's own BatchNorm.
-NORMS_UNDER_TEST = ("reference", "batch")
 
 PARTS = ("mean and variance of x^", "outputs", "gradient of the inputs", "gradients of gamma and beta")
 
@@ -35,8 +34,7 @@ TOLERANCE = 1e-9
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """For every random shape: the errors of both norms ``[K, P]``, and the mean square of x^ beside v and eps ``[K]``."""
     rng = numpy_stream(seed, "algorithm_1")
-    rows = [_one_shape(rng, index) for index in range(NUM_SHAPES[budget])]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return by_key(_one_shape(rng, index) for index in range(NUM_SHAPES[budget]))
 
 
 def _one_shape(rng: np.random.Generator, index: int) -> dict[str, Any]:
@@ -105,14 +103,10 @@ def _by_autograd(
     """The same quantities as computed by ``norm=name``, flattened to ``[m, C]``."""
     import torch
 
-    from bnexp.norms import NORMS
-
     def flat(tensor: Any) -> np.ndarray:
         return tensor.detach().movedim(1, -1).reshape(-1, len(gamma_C)).numpy()
 
-    build, dims = NORMS[name].build, x.ndim - 2
-    norm: Any = build(len(gamma_C), dims, affine="full", eps=eps, momentum=0.1).double()
-    plain: Any = build(len(gamma_C), dims, affine="none", eps=eps, momentum=0.1).double()
+    norm, plain = (float64_norm(name, len(gamma_C), x.ndim - 2, affine=kind, eps=eps) for kind in ("full", "none"))
     with torch.no_grad():
         norm.weight.copy_(torch.from_numpy(gamma_C))
         norm.bias.copy_(torch.from_numpy(beta_C))
@@ -176,7 +170,7 @@ CLAIM = register(
         disputed_by="",
         formula="for each random shape the largest |norm - formula| over norms and quantities: mean x^ = 0, mean of x^ squared "
         "= v / (v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "formulas": Endpoint(
                 estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the formulas",
@@ -195,5 +189,6 @@ CLAIM = register(
         deviations=("Variance v / (v + eps) is tested in the place of the paper's 1, which holds only for eps = 0.",),
         analyse=analyse,
         draw=draw,
+        say=says("a batch is standardised, scaled and differentiated as the paper's formulas say", "random shapes"),
     )
 )

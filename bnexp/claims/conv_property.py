@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, float64_norm, says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_INPUTS = {"smoke": 10, "quick": 120, "full": 400}
 NUM_BATCHES = {"smoke": 60, "quick": 600, "full": 2000}
-NORMS_UNDER_TEST = ("reference", "batch")
 
 #: What is moved, and what differs from a bare norm in train mode. In the first, statistics per activation pass as well.
 SITUATIONS = ("whole batch", "whole batch, gamma and beta", "whole batch, eval mode", "one image of the batch")
@@ -65,19 +66,13 @@ def _shift_errors(rng: np.random.Generator, name: str) -> tuple[list[float], lis
         return torch.cat([whole(x_NCHW[:1]), x_NCHW[1:]])
 
     def errors(num_features: int, dims: int) -> list[float]:
-        plain, affine = (_norm(name, num_features, dims, kind) for kind in ("none", "full"))
+        plain, affine = (float64_norm(name, num_features, dims, affine=kind) for kind in ("none", "full"))
         _randomize(affine, rng)
         found = [_error(norm, x_NCHW, move) for norm, move in ((plain, whole), (affine, whole), (plain, one))]
         found.insert(SITUATIONS.index("whole batch, eval mode"), _error(plain.eval(), x_NCHW, whole))
         return found
 
     return errors(channels, 2), errors(channels * height * width, 0)
-
-
-def _norm(name: str, num_features: int, dims: int, affine: str) -> Any:
-    from bnexp.norms import NORMS
-
-    return NORMS[name].build(num_features, dims, affine=affine, eps=1e-5, momentum=1.0).double()
 
 
 def _randomize(norm: Any, rng: np.random.Generator) -> None:
@@ -100,7 +95,7 @@ def _effective_values(x_NBHW: np.ndarray) -> float:
     """Independent values an image is worth: Var(x) / Var(mu_B) / N, where all B features are batches of one population."""
     import torch
 
-    norm = _norm("reference", x_NBHW.shape[1], 2, "none")
+    norm = float64_norm("reference", x_NBHW.shape[1], 2)
     norm(torch.from_numpy(x_NBHW))
     return float(x_NBHW.var() / norm.running_mean.var(correction=0) / len(x_NBHW))
 
@@ -180,7 +175,7 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, section 3.2 (by construction; no experiment)",
         disputed_by="",
         formula="for each random input the largest |BN(shift x) - shift BN(x)| over four situations; statistics per map",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "per map": Endpoint(
                 estimand="shift error with statistics, gamma and beta per map, norm=reference and norm=batch",
@@ -198,5 +193,6 @@ CLAIM = register(
         overturn="an input whose shift changes the output of a norm with statistics per map",
         analyse=analyse,
         draw=draw,
+        say=says("with one mean and sd for a whole feature map a moved input moves the output", "random inputs"),
     )
 )

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
 
 if TYPE_CHECKING:
@@ -31,24 +33,20 @@ BATCH_SIZES = (2, 4, 8, 16, 32, 60, 128, 256, 512, 1024)
 FIT_FROM = 8
 
 EPS = 1e-5
-NORMS_UNDER_TEST = ("reference", "batch")
 
 
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Errors and numbers of parameters ``[K]``, and the residual over varying batches ``[M]`` in standard deviations of x."""
     rng = numpy_stream(seed, "identity_restored")
-    rows = [_one_shape(rng, index) for index in range(NUM_SHAPES[budget])]
     return {
-        **{key: np.array([row[key] for row in rows]) for key in rows[0]},
+        **by_key(_one_shape(rng, index) for index in range(NUM_SHAPES[budget])),
         "residual": np.array([_residual(rng, m, NUM_BATCHES[budget]) for m in BATCH_SIZES]),
         "refuses_one": np.array([_refuses_one(name) for name in NORMS_UNDER_TEST]),
     }
 
 
 def _norm(name: str, num_features: int, dims: int) -> Any:
-    from bnexp.norms import NORMS
-
-    return NORMS[name].build(num_features, dims, affine="full", eps=EPS, momentum=1.0).double()
+    return float64_norm(name, num_features, dims, affine="full", eps=EPS)
 
 
 def _one_shape(rng: np.random.Generator, index: int) -> dict[str, Any]:
@@ -164,7 +162,7 @@ CLAIM = register(
         disputed_by="",
         formula="for each random shape the largest |BN(x) - x| / max |x| over norms, for one batch in train mode with its own "
         "moments as gamma and beta and in eval mode with the stored ones",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "recovered": Endpoint(
                 estimand="error of the recovered activations, for one fixed batch and in eval mode",
@@ -180,5 +178,6 @@ CLAIM = register(
         deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
         analyse=analyse,
         draw=draw,
+        say=says("gamma = sd and beta = mean bring the activations of one fixed batch back", "random shapes"),
     )
 )

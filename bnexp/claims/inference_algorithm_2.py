@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +39,6 @@ POPULATION_SIZE, ENUMERATED = 3, (2, 4, 8)
 CONFIDENCE = 0.99
 
 EPS = 1e-5
-NORMS_UNDER_TEST = ("reference", "batch")
 
 
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
@@ -46,30 +47,22 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     populations = [
         _enumerated_bias(rng, ENUMERATED[index % len(ENUMERATED)]) for index in range(NUM_POPULATIONS[budget])
     ]
-    layers = [_one_layer(rng, index) for index in range(NUM_LAYERS[budget])]
+    layers = by_key([_one_layer(rng, index) for index in range(NUM_LAYERS[budget])])
     batches = [_variances(rng.normal(size=(m, NUM_BATCHES[budget]))) for m in BATCH_SIZES]
     return {
         "without_factor": np.array([biased for biased, _ in populations]),
         "with_factor": np.array([bessel for _, bessel in populations]),
         "biased_MB": np.array([biased_B for biased_B, _ in batches]),
         "bessel_MB": np.array([bessel_B for _, bessel_B in batches]),
-        **{key: np.array([layer[key] for layer in layers]) for key in layers[0]},
+        **layers,
     }
-
-
-def _norm(
-    name: str, num_features: int, dims: int, affine: str = "none", momentum: float = 1.0, eps: float = EPS
-) -> Any:
-    from bnexp.norms import NORMS
-
-    return NORMS[name].build(num_features, dims, affine=affine, eps=eps, momentum=momentum).double()
 
 
 def _variances(x_mB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each batch is normalised by (read off the output), and what is stored of it for inference."""
     import torch
 
-    norm = _norm("reference", x_mB.shape[1], 0, eps=1e-30)
+    norm = float64_norm("reference", x_mB.shape[1], 0, eps=1e-30)
     x_hat_mB = norm(torch.from_numpy(x_mB)).numpy()
     # Batches of equal values are all zeros before and after: they are divided by nothing.
     squares_B, hat_squares_B = ((x_mB - x_mB.mean(0)) ** 2).sum(0), (x_hat_mB**2).sum(0)
@@ -100,7 +93,7 @@ def _one_layer(rng: np.random.Generator, index: int) -> dict[str, float]:
 
     W, b = normal(num_outputs, num_inputs, *(3, 3)[:dims]), normal(num_outputs)
     u = normal(int(rng.integers(4, 40)), num_inputs, *(4, 4)[:dims])
-    norm = _norm(name, num_outputs, dims, affine="full", momentum=0.1)
+    norm = float64_norm(name, num_outputs, dims, affine="full", eps=EPS)
     with torch.no_grad():
         norm.weight.copy_(normal(num_outputs))
         norm.bias.copy_(normal(num_outputs))
@@ -220,7 +213,7 @@ CLAIM = register(
         disputed_by="",
         formula="relative bias of the mean of m/(m-1) var_B over all 3^m batches of three-valued populations, m = 2, 4, 8; the "
         "same over random Gaussian batches, m = 2 ... 60; |folded - unfolded| / max |output|",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "with factor": Endpoint(
                 estimand="relative bias with the factor, over all batches", rule=Exact(tolerance=1e-9)
@@ -250,5 +243,6 @@ CLAIM = register(
         ),
         analyse=analyse,
         draw=draw,
+        say=says("m / (m - 1) times the mean batch variance is the population's variance", "populations, all batches of each"),
     )
 )

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, largest, says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 NUM_LAYERS = {"smoke": 8, "quick": 120, "full": 400}
 SCALES = tuple(10.0**exponent for exponent in np.arange(-2, 3.01, 0.5))
-NORMS_UNDER_TEST = ("reference", "batch")
 
 #: Small enough to vanish in float64 beside every a^2 v here; the norms refuse 0.
 NO_EPS = 1e-30
@@ -39,8 +40,7 @@ PARTS = ("output", "input gradient", "weight gradient")
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Without eps the error of each part ``[K, A, 3]``; with it that of the output ``[K, A]``, beside eps / (a^2 v)."""
     rng = numpy_stream(seed, "scale_invariance")
-    rows = [_one_layer(rng, index) for index in range(NUM_LAYERS[budget])]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return by_key(_one_layer(rng, index) for index in range(NUM_LAYERS[budget]))
 
 
 def _one_layer(rng: np.random.Generator, index: int) -> dict[str, Any]:
@@ -76,11 +76,8 @@ def _through(name: str, eps: float, u: Any, W: Any, dy: Any) -> tuple[Any, Any, 
     """Output of BN(Wu), and the gradients of <dy, output> at u and at W."""
     import torch
 
-    from bnexp.norms import NORMS
-
     u, W = u.clone().requires_grad_(), W.clone().requires_grad_()
-    norm = NORMS[name].build(len(W), W.ndim - 2, affine="none", eps=eps, momentum=0.1).double()
-    y = norm(_preactivation(u, W))
+    y = float64_norm(name, len(W), W.ndim - 2, eps=eps)(_preactivation(u, W))
     du, dW = torch.autograd.grad(y, (u, W), dy)
     return y.detach(), du, dW
 
@@ -98,7 +95,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         samples={**samples, "eps exponent": Sample.of([exponent - 1 for exponent in exponents_K])},
         numbers={
             "layers": f"{len(exact_KAP)}, half of them convolutions, each at {len(SCALES)} scales from 0.01 to 1000",
-            **{f"largest error, {part}": f"{max(sample.arm):.1e}" for part, sample in samples.items()},
+            **{f"largest error, {part}": f"{largest(sample):.1e}" for part, sample in samples.items()},
             "error with eps = 1e-5": ", ".join(
                 f"{np.median(error_KA[:, SCALES.index(a)]):.1e} at a = {a:g}" for a in (0.01, 1.0, 100.0)
             ),
@@ -140,7 +137,7 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, section 3.3 (derivation; no experiment)",
         disputed_by="",
         formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "output": Endpoint(estimand="relative error of BN((aW)u) against BN(Wu)", rule=Exact(tolerance=1e-9)),
             "input gradient": Endpoint(estimand="relative error of d/du", rule=Exact(tolerance=1e-9)),
@@ -160,5 +157,6 @@ CLAIM = register(
         deviations=("eps = 1e-30 in the place of none; the paper's formulas leave eps out here.",),
         analyse=analyse,
         draw=draw,
+        say=says("scaling the weights before a norm does not change its output", "random layers"),
     )
 )

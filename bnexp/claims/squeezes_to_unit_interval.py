@@ -10,16 +10,20 @@ Legend: m values of a feature in a batch, F features, B batches.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import ONCE, float64_norm
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,10 +77,7 @@ def _normalized(x_mF: np.ndarray, eps: float = EPS) -> np.ndarray:
     """x^ by ``norm=reference`` in train mode."""
     import torch
 
-    from bnexp.norms import NORMS
-
-    norm = NORMS["reference"].build(x_mF.shape[1], 0, affine="none", eps=eps, momentum=0.1).double()
-    return norm(torch.from_numpy(x_mF)).numpy()
+    return float64_norm("reference", x_mF.shape[1], 0, eps=eps)(torch.from_numpy(x_mF)).numpy()
 
 
 def _summary(x_mF: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,7 +166,23 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "bound": f"|x^| <= sqrt(m - 1) = {np.sqrt(BATCH_SIZE - 1):.2f} at m = {BATCH_SIZE}; one outlier reaches it; "
             f"largest |x^| / bound in heavy-tailed batches: {np.max(tried_M / bounds):.6f}",
         },
-        data={"ranges": ranges, "bound": float(np.sqrt(BATCH_SIZE - 1))},
+        data={
+            "ranges": ranges,
+            "left": int((reach_F > 0).sum()),
+            "features": len(reach_F),
+            "bound": float(np.sqrt(BATCH_SIZE - 1)),
+        },
+    )
+
+
+def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+    """How many features leave [0, 1], and where a trained net's values are."""
+    data, (low, high, share) = evidence.data, evidence.data["ranges"]["trained"]
+    if verdicts["inside"].outcome == "INCONCLUSIVE":
+        return f"Nothing is said of [0, 1]: {verdicts['inside'].reason}"
+    return (
+        f"Of {data['features']:,} features {data['left']:,} have normalised values outside [0, 1]; in a trained net these values "
+        f"run from {low:.1f} to {high:.1f}, {share:.0%} of them outside."
     )
 
 
@@ -197,7 +214,7 @@ CLAIM = register(
         source="the blog, below Algorithm 1",
         disputed_by="Ioffe & Szegedy 2015, whose normalised values have mean 0 and variance 1, hence negative ones among them",
         formula="for each feature how far its normalised values x^ reach below 0 or above 1; m = 60",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        measurement=Measurement(measure=measure, num_seeds=ONCE),
         endpoints={
             "inside": Endpoint(
                 estimand="how far out of [0, 1] the values of a feature reach", rule=Exact(tolerance=1e-9)
@@ -222,5 +239,6 @@ CLAIM = register(
         deviations=("Pixels that are black in the whole batch are left out: they have no spread.",),
         analyse=analyse,
         draw=draw,
+        say=say,
     )
 )

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, Sample, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.exact import says
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.rules import Exact
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
 
 if TYPE_CHECKING:
@@ -191,7 +193,7 @@ CLAIM = register(
     Claim(
         id="weight_norm_growth",
         section="B13, I1",
-        statement="Weights before a norm are orthogonal to their gradient, so steps of SGD only lengthen them, ever more slowly.",
+        statement="Weights before a norm are orthogonal to their gradient, so a step of plain SGD only lengthens them.",
         source="Ioffe & Szegedy 2015, section 3.3 (in words); Arora, Li & Lyu 2019, Lemma 2.4 (the identity)",
         disputed_by="",
         formula="at each step and layer |<w, g>| / (||w|| ||g||) and the relative error of ||w'||^2 = ||w||^2 + lr^2 ||g||^2",
@@ -215,5 +217,6 @@ CLAIM = register(
         deviations=("eps = 1e-30 in the place of the usual 1e-5, whose errors are shown beside it.",),
         analyse=analyse,
         draw=draw,
+        say=says("weights before a norm are orthogonal to their gradient", "steps and layers of plain SGD"),
     )
 )

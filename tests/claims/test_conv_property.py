@@ -25,7 +25,7 @@ def world(*, per_map: float = 0.0, per_activation: float = 1.0) -> SimpleNamespa
 
 def outcome(runs):
     rng = np.random.default_rng(0)
-    return judge(CLAIM, CLAIM.analyse(runs, rng), rng)["per map"].outcome
+    return judge(CLAIM, CLAIM.analyse(runs, rng))["per map"].outcome
 
 
 def test_moved_outputs_support():

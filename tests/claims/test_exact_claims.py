@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -101,9 +102,18 @@ def test_what_was_declared_is_what_is_analysed(name, smoke):
 
 def test_a_measured_world_reaches_the_known_verdict_or_lacks_cases(name, smoke):
     claim = claim_of(name)
-    verdicts = judge(claim, evidence_of(claim, smoke(name)), np.random.default_rng(0))
+    verdicts = judge(claim, evidence_of(claim, smoke(name)))
     for verdict, expected in zip(verdicts.values(), VERDICTS[name], strict=True):
         assert verdict.outcome == expected or verdict.word == "not powered"
+
+
+def test_the_sentence_says_what_was_found_with_its_number_of_cases(name, smoke):
+    claim, evidence = claim_of(name), evidence_of(claim_of(name), smoke(name))
+    sentence = claim.say(evidence, judge(claim, evidence))
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert re.search(r"\d", sentence)
+    assert "nan" not in sentence
 
 
 def test_the_figure_draws_without_a_warning_and_puts_ink_on_paper(name, smoke):

@@ -21,7 +21,7 @@ def world(*, error: float = 0.0, extra: int = 0, exponent: float = -0.5) -> Simp
 
 def outcomes(runs):
     rng = np.random.default_rng(0)
-    return [verdict.outcome for verdict in judge(CLAIM, CLAIM.analyse(runs, rng), rng).values()]
+    return [verdict.outcome for verdict in judge(CLAIM, CLAIM.analyse(runs, rng)).values()]
 
 
 def test_a_restored_batch_supports():

@@ -26,7 +26,7 @@ def world(*, factor: float = 1.0, **errors: float) -> SimpleNamespace:
 
 def outcomes(runs):
     rng = np.random.default_rng(0)
-    return {name: verdict.outcome for name, verdict in judge(CLAIM, CLAIM.analyse(runs, rng), rng).items()}
+    return {name: verdict.outcome for name, verdict in judge(CLAIM, CLAIM.analyse(runs, rng)).items()}
 
 
 def test_a_world_as_the_paper_says_supports_everything():

@@ -22,7 +22,7 @@ def world(*, part: int = 0, error: float = 0.0, exponent: float = 1.0) -> Simple
 
 def supported(runs):
     rng = np.random.default_rng(0)
-    return [verdict.outcome == "SUPPORTED" for verdict in judge(CLAIM, CLAIM.analyse(runs, rng), rng).values()]
+    return [verdict.outcome == "SUPPORTED" for verdict in judge(CLAIM, CLAIM.analyse(runs, rng)).values()]
 
 
 def test_rounding_supports():

@@ -29,7 +29,7 @@ def world(*, low: float, high: float, min_max_outside: float = 0.0) -> SimpleNam
 
 def outcome(runs):
     rng = np.random.default_rng(0)
-    return judge(CLAIM, CLAIM.analyse(runs, rng), rng)["inside"].outcome
+    return judge(CLAIM, CLAIM.analyse(runs, rng))["inside"].outcome
 
 
 def test_squeezed_values_support():

@@ -21,7 +21,7 @@ def library(num_with_batch: int, *, extra: tuple[str, ...] = ()) -> SimpleNamesp
 
 def outcome(runs):
     rng = np.random.default_rng(0)
-    return judge(CLAIM, CLAIM.analyse(runs, rng), rng)["majority"].outcome
+    return judge(CLAIM, CLAIM.analyse(runs, rng))["majority"].outcome
 
 
 @pytest.mark.parametrize(

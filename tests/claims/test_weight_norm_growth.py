@@ -24,7 +24,7 @@ def world(
 
 def outcomes(runs):
     rng = np.random.default_rng(0)
-    return [verdict.outcome for verdict in judge(CLAIM, CLAIM.analyse(runs, rng), rng).values()]
+    return [verdict.outcome for verdict in judge(CLAIM, CLAIM.analyse(runs, rng)).values()]
 
 
 def test_right_triangles_support():
