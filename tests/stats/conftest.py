@@ -1,4 +1,4 @@
-"""Small ways to write down runs and intervals."""
+"""Small ways to write down intervals."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ import numpy as np
 import pytest
 
 from bnexp.stats.intervals import Interval
-from bnexp.stats.survival import Times
-
-
-@pytest.fixture
-def runs() -> Callable[..., Times]:
-    """``runs(10, 20, never=50, times=2)``: two runs that arrive at 10 and 20 steps, two censored at 50."""
-
-    def make(*arrived: float, never: float = 0, times: int = 0) -> Times:
-        return Times(tuple(map(float, (*arrived, *[never] * times))), (*[True] * len(arrived), *[False] * times))
-
-    return make
 
 
 @pytest.fixture

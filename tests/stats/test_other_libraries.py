@@ -1,6 +1,6 @@
-"""The same numbers from libraries that are not ours, lifelines and statsmodels (the extra ``compare``).
+"""The same numbers from libraries that are not ours, scipy and statsmodels (the extra ``compare``).
 
-Marked slow, so that ``./scripts/test`` needs neither; where they are selected they run or fail, and are never skipped.
+Marked slow, so that ``./scripts/test`` needs no statsmodels; where they are selected they run or fail, and are never skipped.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from bnexp.stats.intervals import intervals_by_t
-from bnexp.stats.p_values import holm, paired_p_value
+from bnexp.stats.holm import holm
+from bnexp.stats.intervals import expanded_level, intervals_by_bootstrap, intervals_by_t, mean_effect
 from bnexp.stats.rules import Equivalence
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.survival import Times, log_rank_p_value, restricted_mean_ratio, share_reached, survival_curve
-from bnexp.stats.verdict import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -31,60 +31,22 @@ def other(name: str) -> ModuleType:
         return import_module(name)
 
 
-def censored_runs(seed: int, num_runs: int = 14) -> Times:
-    """Runs with ties and censorings at several times, the longest one observed."""
-    rng = np.random.default_rng(seed)
-    steps, there = rng.integers(1, 40, num_runs), rng.random(num_runs) < 0.6
-    steps[0], there[0] = 45, True
-    return Times(tuple(steps.astype(float).tolist()), tuple(there.tolist()))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_lifelines_draws_the_same_curve(seed):
-    times = censored_runs(seed)
-    fitted = other("lifelines").KaplanMeierFitter().fit(times.steps, times.observed)
-    curve = survival_curve(times)
-    assert curve.shares == pytest.approx(fitted.survival_function_at_times(curve.times).to_numpy(), **EXACTLY)
-
-
-@pytest.mark.parametrize("horizon", [7, 22.5, 44, 60])
-def test_lifelines_has_the_same_ratio_of_restricted_means(rng, horizon):
-    arms = [censored_runs(seed).seen_at(horizon) for seed in (1, 2)]
-    fitted = [other("lifelines").KaplanMeierFitter().fit(arm.steps, arm.observed) for arm in arms]
-    base, arm = (other("lifelines.utils").restricted_mean_survival_time(one, t=horizon) for one in fitted)
-    found = restricted_mean_ratio(*arms, horizon, rng, resamples=10)
-    assert found.estimate == pytest.approx(base / arm, **EXACTLY)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_lifelines_has_the_same_log_rank_p(seed):
-    first, second = censored_runs(seed), censored_runs(100 + seed)
-    logrank_test = other("lifelines.statistics").logrank_test
-    theirs = logrank_test(first.steps, second.steps, first.observed, second.observed).p_value
-    assert log_rank_p_value(first, second) == pytest.approx(theirs, **EXACTLY)
-
-
 def test_statsmodels_has_the_same_t_intervals_p_and_two_one_sided_tests(rng):
     weightstats = other("statsmodels.stats.weightstats")
     for num_seeds in (6, 8, 16):
         arm, base = rng.normal(0.1, 1, num_seeds), rng.normal(0, 1, num_seeds)
         theirs = weightstats.DescrStatsW(arm - base)
-        narrow, wide = intervals_by_t(base, arm, levels=(0.9, 0.95))
+        sample = Sample.of(arm, base)
+        narrow, wide = intervals_by_t(sample, "difference", rng, (0.9, 0.95))
         assert (wide.low, wide.high) == pytest.approx(theirs.tconfint_mean(), **EXACTLY)
         assert (narrow.low, narrow.high) == pytest.approx(theirs.tconfint_mean(alpha=0.1), **EXACTLY)
-        assert paired_p_value(base, arm) == pytest.approx(theirs.ttest_mean()[1], **EXACTLY)
-        levels = Equivalence(0.8).evidence(Sample.of(arm, base=base), rng)[1]
-        inside = weightstats.ttost_paired(arm, base, -0.8, 0.8)[0] < 0.05
-        assert (Equivalence(0.8).decide(levels).outcome == "SUPPORTED") == inside
-
-
-def test_statsmodels_has_the_same_clopper_pearson_limits(runs):
-    proportion = other("statsmodels.stats.proportion")
-    for reached in range(9):
-        found = share_reached(runs(*[1] * reached, never=9, times=8 - reached))
-        assert (found.low, found.high) == pytest.approx(
-            proportion.proportion_confint(reached, 8, method="beta"), **EXACTLY
-        )
+        assert mean_effect(sample, "difference", rng).p_value(0) == pytest.approx(theirs.ttest_mean()[1], **EXACTLY)
+        rule = Equivalence(0.8)
+        verdict = rule.decide(rule.evidence(sample, rng)[1])
+        larger = weightstats.ttost_paired(arm, base, -0.8, 0.8)[0]
+        assert (verdict.outcome == "SUPPORTED") == (larger < 0.05)
+        if verdict.outcome == "SUPPORTED":
+            assert rule.p_value(sample, verdict, rng) == pytest.approx(larger, **EXACTLY)
 
 
 def test_statsmodels_has_the_same_holm_correction(rng):
@@ -101,3 +63,14 @@ def test_statsmodels_fits_the_same_slopes(rng):
     design = np.stack([np.ones(6), np.log(x)], axis=1)
     theirs = [linear.OLS(np.log(row), design).fit().params[1] for row in y]
     assert log_log_slopes(x, y) == pytest.approx(theirs, **EXACTLY)
+
+
+def test_scipy_has_the_same_bootstrap_of_untuned_pairs():
+    rng = np.random.default_rng(4)
+    arm, base = rng.lognormal(0, 0.3, (2, 9))
+    (found,) = intervals_by_bootstrap(Sample.of(arm, base), "ratio", np.random.default_rng(1), resamples=999)
+    theirs = scipy.stats.bootstrap(
+        (np.log(base / arm),), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(1),
+        confidence_level=expanded_level(0.95, 9),
+    ).confidence_interval  # fmt: skip
+    assert (found.low, found.high) == pytest.approx(np.exp(theirs), **EXACTLY)

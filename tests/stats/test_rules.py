@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from bnexp.stats.intervals import Interval, TwoLevels
-from bnexp.stats.p_values import paired_p_value
+from bnexp.stats.intervals import Interval, TwoLevels, mean_effect
 from bnexp.stats.rules import Difference, Equivalence, Exact, Scaling
+from bnexp.stats.sample import Sample, Side
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Sample, Verdict
+from bnexp.stats.verdict import REDRAWS, Verdict
 
 #: The same examples in every run, and no time limit on a busy machine.
 STEADY = settings(derandomize=True, deadline=None, max_examples=60)
@@ -117,16 +118,6 @@ def ratio(rng, effect, noise):
     return Difference(null=1, smallest=1.2, scale="ratio"), Sample.of(arm, base=base)
 
 
-def censored(rng, effect, noise):
-    seed = rng.normal(6, 0.2, 12)
-    base, arm = (np.exp(seed + shift + rng.normal(0, noise, 12)) for shift in (effect, 0))
-    sample = Sample(
-        arm=tuple(np.minimum(arm, 900)), base=tuple(np.minimum(base, 900)),
-        observed_arm=tuple(arm < 900), observed_base=tuple(base < 900),
-    )  # fmt: skip
-    return Difference(null=1, smallest=1.2, scale="ratio"), sample
-
-
 def equivalence(rng, effect, noise):
     seed = rng.normal(0, 3, 12)
     return Equivalence(margin=0.5), Sample.of(seed + effect + rng.normal(0, noise, 12), base=seed)
@@ -153,9 +144,6 @@ WORLDS = {
     "ratio absent": (ratio, (0.0, 0.05), "CONTRADICTED", {"too small"}),
     "ratio reversed": (ratio, (-math.log(2), 0.2), "CONTRADICTED", {"reversed"}),
     "ratio drowned": (ratio, (0.1, 1.5), "INCONCLUSIVE", UNDECIDED),
-    "censored present": (censored, (math.log(2), 0.2), "SUPPORTED", {"as claimed"}),
-    "censored absent": (censored, (0.0, 0.05), "CONTRADICTED", {"too small"}),
-    "censored drowned": (censored, (0.1, 1.5), "INCONCLUSIVE", UNDECIDED),
     "equivalence present": (equivalence, (0.0, 0.3), "SUPPORTED", {"as claimed"}),
     "equivalence absent": (equivalence, (1.5, 0.3), "CONTRADICTED", {"different"}),
     "equivalence drowned": (equivalence, (0.0, 5.0), "INCONCLUSIVE", UNDECIDED),
@@ -188,12 +176,6 @@ def test_a_sample_of_no_effect_is_compared_with_nothing_but_zero(rng):
         Sample.of(values), Sample.of(values, base=np.zeros(8))
     ))  # fmt: skip
     assert alone == beside
-
-
-def test_censored_durations_have_no_rule_of_sameness(rng):
-    sample = Sample(arm=(1.0, 2.0), base=(1.0, 1.0), observed_arm=(True, False), observed_base=(True, True))
-    with pytest.raises(ValueError, match="no rule"):
-        Equivalence(0.5).judge(sample, rng)
 
 
 def test_gates_reach_the_verdict(rng):
@@ -285,31 +267,6 @@ def test_no_evidence_is_an_error():
 def test_only_95_percent_intervals_are_judged(rule, interval):
     with pytest.raises(ValueError, match="needs 95% intervals, got one of 90%"):
         rule.decide(interval(2, 1, 3, level=0.9))
-
-
-# Durations that were cut off
-
-
-def times(arm, base, observed_arm=True, observed_base=True):
-    return Sample(
-        arm=(float(arm),) * 8, base=(float(base),) * 8,
-        observed_arm=(observed_arm,) * 8, observed_base=(observed_base,) * 8,
-    )  # fmt: skip
-
-
-def test_a_lower_bound_can_support_and_never_contradict(rng):
-    never = times(100, 900, observed_base=False)
-    verdict = Difference(1, 2, scale="ratio").judge(never, rng)
-    assert verdict.outcome == "SUPPORTED"
-    assert verdict.reason.startswith("The ratio is at least 9 (95% lower limit 9)")
-    assert Difference(1, 20, scale="ratio").judge(never, rng).outcome == "INCONCLUSIVE"
-
-
-def test_arms_of_which_none_arrives_decide_nothing(rng):
-    never = times(900, 900, observed_base=False, observed_arm=False)
-    verdict = Difference(1, 1.2, scale="ratio").judge(never, rng)
-    assert (verdict.outcome, verdict.word) == ("INCONCLUSIVE", "too noisy")
-    assert verdict.reason.startswith("The ratio is unknown")
 
 
 # Exact claims
@@ -476,29 +433,124 @@ def test_a_result_in_words_has_the_effect_in_its_unit_and_what_is_behind_it(rng,
     assert (words.effect, words.count) == (effect, count)
 
 
-# p values: of differences and ratios only
+# p values: of what a verdict rules out
 
 
-@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3])
-def test_a_p_below_5_percent_is_an_interval_without_the_null(rng, shift):
-    sample, null = Sample.of([1.0, 1.4, 1.3, 0.8, 1.1, 1.2]), 1.0 + shift
-    rule = Difference(null=null, smallest=null + 1)
-    by_t = rule.evidence(sample, rng)[1]
-    assert (rule.p_value(sample) < 0.05) == (not by_t.covers(null))
+def outcome_and_p(rule, sample):
+    verdict = rule.judge(sample, np.random.default_rng(0))
+    return verdict, rule.p_value(sample, verdict, np.random.default_rng(0))
 
 
-def test_a_ratio_is_tested_on_the_scale_of_logarithms_against_its_null():
-    sample = Sample.of([1.0, 2.0, 4.0], base=[2.0, 5.0, 7.0])
-    p = Difference(null=1, smallest=2, scale="ratio").p_value(sample)
-    assert p == pytest.approx(paired_p_value(np.log(sample.arm), np.log(sample.base)))
-    p = Difference(null=2, smallest=3, scale="ratio").p_value(sample)
-    assert p == pytest.approx(paired_p_value(np.log(sample.arm) + np.log(2), np.log(sample.base)))
+NEAR_2 = [1.9, 2.1, 2.0, 2.2, 1.8, 2.05, 1.95, 2.0]
+WIDE = [-30.0, 40.0, -20.0, 25.0, 0.0, 3.0, -9.0, 11.0]
 
 
-def test_what_is_cut_off_or_not_positive_or_of_no_effect_has_no_p():
-    sample = Sample.of([1.0, 2.0], base=[1.0, 1.0])
-    assert [rule.p_value(sample) for rule in (Equivalence(1), Scaling(2, 1, 0.1), Exact(1))] == [None] * 3
-    assert Difference(1, 2, scale="ratio").p_value(Sample.of([0.0, 2.0], base=[1.0, 1.0])) is None
-    assert Difference(0, 1).p_value(Sample.of([1.0])) is None
-    cut_off = Sample(arm=(1.0, 2.0), base=(1.0, 1.0), observed_arm=(True, False), observed_base=(True, True))
-    assert Difference(0, 1).p_value(cut_off) is None
+@pytest.mark.parametrize(
+    ("rule", "word", "ruled_out"),
+    [
+        (Difference(0, 1), "as claimed", 0),
+        (Difference(0, 5), "too small", 5),
+        (Difference(3, 5), "reversed", 3),
+        (Difference(0, -1, direction=-1), "reversed", 0),
+        (Difference(0, 2.05), "maybe too small", None),
+        (Scaling(2, 1, 0.1), "as claimed", 1),
+        (Scaling(1, 2, 0.1), "rival fits", 1.1),
+        (Scaling(3, 2, 0.1), "rival fits", 2.9),
+        (Scaling(1, 5, 0.1), "neither fits", 1.1),
+        (Equivalence(1), "different", 1),
+    ],
+)
+def test_p_is_of_the_value_that_the_verdict_rules_out(rule, word, ruled_out):
+    sample = Sample.of(NEAR_2)
+    verdict, p = outcome_and_p(rule, sample)
+    assert verdict.word == word
+    expected = 1.0 if ruled_out is None else stats.ttest_1samp(NEAR_2, ruled_out).pvalue
+    assert p == pytest.approx(expected, rel=1e-9)
+    assert p < 0.05 or ruled_out is None
+
+
+def test_p_of_sameness_is_the_larger_of_two_one_sided_tests():
+    verdict, p = outcome_and_p(Equivalence(3), Sample.of(NEAR_2))
+    assert verdict.outcome == "SUPPORTED"
+    sides = [stats.ttest_1samp(NEAR_2, end, alternative=way).pvalue for end, way in ((-3, "greater"), (3, "less"))]
+    assert p == pytest.approx(max(sides), rel=1e-9)
+
+
+def test_a_ratio_is_tested_on_the_scale_of_logarithms():
+    arm, base = np.array(NEAR_2), 3 * np.array(NEAR_2[::-1])
+    verdict, p = outcome_and_p(Difference(null=1, smallest=2, scale="ratio"), Sample.of(arm, base))
+    assert (verdict.word, p) == ("as claimed", pytest.approx(stats.ttest_rel(np.log(base), np.log(arm)).pvalue, rel=1e-9))
+    verdict, p = outcome_and_p(Difference(null=1, smallest=9, scale="ratio"), Sample.of(arm, base))
+    expected = stats.ttest_1samp(np.log(base / arm), np.log(9)).pvalue
+    assert (verdict.word, p) == ("too small", pytest.approx(expected, rel=1e-9))
+
+
+@pytest.mark.parametrize("rule", [Difference(0, 1), Equivalence(1), Scaling(2, 1, 0.1)])
+def test_an_open_verdict_has_p_one_and_algebra_has_none(rule):
+    verdict, p = outcome_and_p(rule, Sample.of(WIDE))
+    assert (verdict.word, p) == ("too noisy", 1)
+    assert outcome_and_p(Exact(1), Sample.of([0.0] * 100))[1] is None
+
+
+# Stability: what another draw of the experiment would say
+
+
+def stability(rule, sample, seed=0):
+    verdict = rule.judge(sample, np.random.default_rng(0))
+    return rule.redraw(sample, np.random.default_rng(seed)).count(verdict.outcome) / REDRAWS
+
+
+FAR = [
+    (Difference(0, 1), NEAR_2),
+    (Difference(0, 5), NEAR_2),
+    (Difference(0, -1, direction=-1), NEAR_2),
+    (Equivalence(3), NEAR_2),
+    (Equivalence(1), NEAR_2),
+    (Scaling(2, 1, 0.3), NEAR_2),
+    (Scaling(1, 2, 0.1), NEAR_2),
+]
+
+
+@pytest.mark.parametrize(("rule", "values"), FAR)
+def test_far_from_every_threshold_every_draw_says_the_same(rule, values):
+    assert stability(rule, Sample.of(values)) == 1
+
+
+def test_an_effect_at_its_threshold_is_a_toss_of_a_coin():
+    found = stability(Difference(0, 2), Sample.of(NEAR_2))  # the mean is 2
+    assert 0.35 < found < 0.65
+    verdict = Verdict("SUPPORTED", "", None, "as claimed", found)
+    assert verdict.fragile
+    assert verdict.share_words == f"fragile, {100 * found:.0f} %"
+
+
+def test_new_experiments_agree_as_often_as_redraws_promise():
+    # 300 new samples of one truth against what one sample's re-draws say, on average over samples.
+    rule, rng = Difference(0, 1), np.random.default_rng(5)
+    samples = [Sample.of(rng.normal(1.3, 0.5, 8)) for _ in range(300)]
+    outcomes = [rule._judge_one(mean_effect(one, "difference", rng).interval(0.95)).outcome for one in samples]
+    redrawn = [rule.redraw(one, rng).count("SUPPORTED") / REDRAWS for one in samples[:30]]
+    assert np.mean(redrawn) == pytest.approx(outcomes.count("SUPPORTED") / 300, abs=0.12)
+
+
+def test_a_toss_of_a_coin_in_tuning_makes_a_verdict_fragile():
+    values = (tuple(np.array(NEAR_2) - 1.9), tuple(np.array(NEAR_2) + 1))
+    sure, torn = (
+        Sample((Side(values, scores),))
+        for scores in (((0.0,) * 6, (1.0,) * 6), ((0.0, 2.0, 1.0, 0.0, 2.0, 1.0), (2.0, 0.0, 1.0, 1.0, 2.0, 0.0)))
+    )
+    assert stability(Difference(0, 1), sure) == 1
+    assert stability(Difference(0, 1), torn) < 0.9
+
+
+def test_what_the_global_generator_does_changes_no_stability():
+    sample, before = Sample.of(NEAR_2), np.random.get_state()[1].tolist()
+    first = stability(Difference(0, 2), sample)
+    assert np.random.get_state()[1].tolist() == before
+    np.random.seed(99)
+    assert stability(Difference(0, 2), sample) == first
+    assert stability(Difference(0, 2), sample, seed=1) != first
+
+
+def test_algebra_has_nothing_to_redraw(rng):
+    assert Exact(1).redraw(Sample.of([0.0] * 100), rng) == []
