@@ -1,6 +1,6 @@
 """How much sooner one arm reaches a family of levels than another: what every claim about speed is judged by (docs/claims.md, O0).
 
-Legend: L levels.
+Legend: L levels, S reported seeds, C tuned values.
 """
 
 from __future__ import annotations
@@ -27,11 +27,22 @@ THIRDS = {"early": (0, 0.3), "middle": (0.3, 0.7), "late": (0.7, 1)}
 
 @dataclass(frozen=True)
 class Arm:
-    """Reported runs of a claim, as :meth:`Runs.side` takes them."""
+    """Reported runs of a claim, as :meth:`Runs.side` takes them.
+
+    Attributes:
+        name, regime, grid: which.
+        also: further arms that compete with ``name``: of the tuned values of all of them, those near the best count.
+    """
 
     name: str
     regime: str = "own"
     grid: int = 0
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arms that it may be."""
+        return (self.name, *self.also)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Comparison:
         speed: the family.
         base, arm: what is compared; several are averaged.
         summed: as :attr:`Sample.summed`.
+        reached_by: whose reaching a level makes it count, where it is not the base's, as for an interaction.
     """
 
     runs: Runs
@@ -50,6 +62,7 @@ class Comparison:
     base: tuple[Arm, ...]
     arm: tuple[Arm, ...]
     summed: bool = False
+    reached_by: tuple[Arm, ...] = ()
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -59,13 +72,13 @@ class Comparison:
     @cached_property
     def reached(self) -> np.ndarray:
         """Share of the base's reported runs that reach each level; of several arms the smallest. Shape ``[L]``."""
-        return np.min([self._share_reached(arm) for arm in self.base], axis=0)
+        return np.min([self.share_reached(arm) for arm in self.reached_by or self.base], axis=0)
 
     def part(self, name: str = "") -> np.ndarray:
         """Which levels count, of one of ``THIRDS`` or of all. Shape ``[L]``, booleans."""
         start, end = THIRDS.get(name, (0, 1))
         place = np.arange(len(self.levels)) / len(self.levels)
-        return (self.reached >= REACHED) & (place >= start - 1e-9) & (place < end - 1e-9)
+        return (self.reached >= REACHED - 1e-9) & (place >= start - 1e-9) & (place < end - 1e-9)
 
     def too_few(self, name: str = "") -> str:
         """Why a part of the family says nothing; empty where it does."""
@@ -114,17 +127,50 @@ class Comparison:
 
     def step_seconds(self, arm: Arm) -> float:
         """The least, over an arm's reported runs, of the median time of a step in the run; other work only adds to it."""
-        records = self.runs.reported(arm.name, arm.regime, arm.grid)
+        records = [record for name in arm.names for record in self.runs.reported(name, arm.regime, arm.grid)]
         return min((record.end.get("step_ms") or np.inf for record in records), default=np.inf) / 1000
 
-    def _share_reached(self, arm: Arm) -> np.ndarray:
-        records = self.runs.reported(arm.name, arm.regime, arm.grid)
-        there = [[one.observed for one in self.speed.durations(record, self.runs.budget)] for record in records]
-        return np.mean(there, axis=0)
+    def share_reached(self, arm: Arm) -> np.ndarray:
+        """Share of an arm's reported runs, at the values that count, that reach each level. Shape ``[L]``."""
+
+        def there(record: RunRecord) -> np.ndarray:
+            return np.array([float(one.observed) for one in self.speed.durations(record, self.runs.budget)])
+
+        return self._over_values(there, arm).mean(axis=0)
+
+    def steps(self, arm: Arm) -> np.ndarray:
+        """Steps of an arm to each level, geometric mean over the values that count; NaN where more than one run in eight misses.
+
+        Shape: ``[S, L]``.
+        """
+        steps_SL = np.exp(self._over_values(self._log_steps, arm))
+        return np.where(self.share_reached(arm) >= REACHED - 1e-9, steps_SL, np.nan)
+
+    def values(self, arm: Arm) -> list[tuple[str, float]]:
+        """The arms and tuned values that count, by arm and value."""
+        listed = [(name, value) for name in arm.names for value in self.runs.chosen(name, arm.regime, arm.grid)]
+        return [one for one, share in zip(listed, self._shares(arm), strict=True) if share > 0]
+
+    def _shares(self, arm: Arm) -> np.ndarray:
+        return self._side(lambda _: 0.0, arm).shares()
+
+    def _over_values(self, read: Callable[[RunRecord], np.ndarray], arm: Arm) -> np.ndarray:
+        """Mean over the tuned values that count, for each seed. Shape: ``[S, L]``."""
+        rows_CSL = [
+            [read(record) for record in by_seed.values()]
+            for name in arm.names
+            for by_seed in self.runs.candidates(name, arm.regime, arm.grid).values()
+        ]
+        return np.tensordot(self._shares(arm), np.array(rows_CSL), axes=1)
+
+    def _side(self, read: Callable[[RunRecord], float], arm: Arm) -> Side:
+        sides = [self.runs.side(read, name, arm.regime, arm.grid) for name in arm.names]
+        scores = tuple(row for side in sides for row in side.tuning or ())
+        return Side(tuple(row for side in sides for row in side.values), scores or None)
 
     def _sample(self, read: Callable[[RunRecord], float]) -> Sample:
         def sides(arms: Sequence[Arm]) -> tuple[Side, ...]:
-            return tuple(self.runs.side(read, arm.name, arm.regime, arm.grid) for arm in arms)
+            return tuple(self._side(read, arm) for arm in arms)
 
         return Sample(sides(self.arm), sides(self.base), self.summed)
 

@@ -37,7 +37,10 @@ EPS = 1e-5
 BOUND_SIZES = (2, 3, 4, 8, 60, 256)
 
 MODEL = ModelConfig(
-    name="mlp", init="gaussian", init_scale=0.1, options={"depth": 3, "width": 100, "activation": "sigmoid"}
+    name="mlp",
+    init="gaussian",
+    init_scale=0.1,
+    options={"depth": 3, "width": 100, "activation": "sigmoid", "first_scale": 1.0},
 )
 
 #: Key to label of everything that is normalised; the first four are features drawn at random, the others come out of a net.

@@ -34,7 +34,10 @@ BATCH_SIZE, LEARNING_RATE = 60, 0.5
 #: Small initial weights, so that growth soon forgets where it started; their size has no other effect in front of a norm.
 MODELS = {
     "mlp": ModelConfig(
-        name="mlp", init="gaussian", init_scale=0.001, options={"depth": 3, "width": 16, "activation": "sigmoid"}
+        name="mlp",
+        init="gaussian",
+        init_scale=0.001,
+        options={"depth": 3, "width": 16, "activation": "sigmoid", "first_scale": 1.0},
     ),
     "cnn": ModelConfig(name="cnn", init="he", init_scale=0.1, options={"width": 4}),
 }

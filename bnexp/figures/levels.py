@@ -1,11 +1,16 @@
-"""How many times sooner an arm reaches each level: the curve that a single target hides."""
+"""How soon, and how many times sooner, arms reach each level: the curve that a single target hides.
+
+Legend: S seeds, L levels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bnexp.figures.style import COLORS
+import numpy as np
+
+from bnexp.figures.style import COLORS, plain_log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,4 +40,32 @@ def draw_levels(data: Mapping[str, Any], ax: Axes) -> Axes:
     ax.set_xticks(list(shown), [f"{100 * (1 - levels[i]):.1f} %\n{losses[i]:.2g}" for i in shown])
     ax.set(xlabel="validation accuracy / training loss reached", ylabel="times sooner", xlim=(-0.5, len(levels) - 0.5))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=2)
+    return ax
+
+
+def draw_times(
+    arms: Mapping[str, np.ndarray], looks: Mapping[str, Mapping[str, Any]], levels: Sequence[float], ax: Axes
+) -> Axes:
+    """Steps to every level of validation error: a line through the geometric mean over the seeds, a bar from fastest to slowest.
+
+    Args:
+        arms: label to steps ``[S, L]``; NaN at a level that is not reached, and a label with nothing else says so.
+        looks: label to matplotlib's settings of its line.
+        levels: validation errors, easiest first, ``[L]``.
+        ax: where to draw; the legend is the caller's.
+    """
+    shown = [steps_SL[:, ~np.isnan(steps_SL).any(axis=0)].ravel() for steps_SL in arms.values()]
+    for index, (label, steps_SL) in enumerate(arms.items()):
+        at = np.flatnonzero(~np.isnan(steps_SL).any(axis=0))
+        reached_SL, look = steps_SL[:, at], looks[label]
+        places = at + 0.1 * (index - (len(arms) - 1) / 2)
+        if len(at):
+            ax.vlines(places, reached_SL.min(0), reached_SL.max(0), color=look["color"], linewidth=1.1, alpha=0.6)
+        words = label if len(at) else f"{label}: reaches none"
+        ax.plot(places, np.exp(np.log(reached_SL).mean(0)), markersize=5, linewidth=1.5, label=words, **look)
+    if any(len(values) for values in shown):
+        plain_log_axis(ax, np.concatenate(shown).tolist())
+    marks = range(0, len(levels), 3)
+    ax.set_xticks(list(marks), [f"{100 * (1 - levels[i]):.1f} %" for i in marks])
+    ax.set(xlabel="validation accuracy reached", xlim=(-0.5, len(levels) - 0.5))
     return ax

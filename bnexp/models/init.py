@@ -21,7 +21,7 @@ def initialize(model: nn.Module, family: str, scale: float, seed: int) -> None:
     """Draw every Linear and Conv2d weight from its own stream ``init/<layer name>`` and set every bias to zero.
 
     A layer's weight depends on its name, its shape and the seed alone: whatever norms stand between, arms share the
-    weights of the layers they share. The parameters of norms (gamma 1, beta 0) are left as they are.
+    weights of the layers they share, up to the factors that :func:`mark_factor` asked for. The parameters of norms (gamma 1, beta 0) are left as they are.
 
     Args:
         model: the network, changed in place.
@@ -36,9 +36,18 @@ def initialize(model: nn.Module, family: str, scale: float, seed: int) -> None:
     """
     with torch.no_grad():
         for name, layer in _weight_layers(model):
-            _assign(layer, draw_weight(family, scale, _shape(layer), torch_stream(seed, f"init/{name}")))
+            weight = draw_weight(family, scale, _shape(layer), torch_stream(seed, f"init/{name}"))
+            _assign(layer, weight * getattr(layer, _FACTOR, 1.0))
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+_FACTOR = "initial_factor"
+
+
+def mark_factor(layer: nn.Module, factor: float) -> None:
+    """Ask :func:`initialize` for ``factor`` times the weight that it draws for a layer."""
+    setattr(layer, _FACTOR, factor)
 
 
 def draw_weight(family: str, scale: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -70,6 +70,15 @@ def test_every_family_of_the_schema_draws_by_the_seed_alone(family):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("norm", ["none", "weight"])
+def test_the_first_scale_of_an_mlp_scales_the_first_layer_alone(build, norm):
+    plain, scaled = (build("mlp", norm, depth=3, width=8, first_scale=scale) for scale in (1.0, 0.25))
+    for name in ("hidden1.linear", "hidden2.linear", "hidden3.linear", "output"):
+        factor = 0.25 if name == "hidden1.linear" else 1.0
+        weight, expected = scaled.get_submodule(name).weight, factor * plain.get_submodule(name).weight
+        torch.testing.assert_close(weight, expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_arms_at_one_seed_start_from_the_same_layers(build, name):
     arms = [("none", "before"), ("centering", "before"), ("centering", "after"), ("not_centering", "before")]

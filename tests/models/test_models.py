@@ -374,6 +374,12 @@ def test_a_yaml_holds_exactly_the_options_of_its_builder_and_says_what_each_mean
             "  try: model.activation=sigmoid",
         ),
         (
+            "mlp",
+            (1, 28, 28),
+            {"first_scale": 0},
+            "model.first_scale must be a number above 0\n  got: 0\n  try: model.first_scale=1",
+        ),
+        (
             "inception",
             (3, 32, 32),
             {"width": 1},
