@@ -105,7 +105,7 @@ def _judge_one(claim: Claim, name: str, evidence: Evidence) -> Verdict:
 
 def _corrected(claim: Claim, evidence: Evidence, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
     """The secondary verdicts with their adjusted p; one that does not survive the correction is open."""
-    p_values = {}
+    p_values: dict[str, float] = {}
     for name in list(claim.endpoints)[1:]:
         if name in evidence.samples:
             rng = numpy_stream(0, f"claims/{claim.id}/{name}/p")

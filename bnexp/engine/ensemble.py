@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bnexp.data.augment import augment
-from bnexp.engine.build import Experiment, prepare_weights
+from bnexp.engine.build import Experiment
 from bnexp.engine.graph import PureStep, TrainingState, compiled, example_batch, state_of, structure, trainable
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
 from bnexp.engine.loop import Looks, finished
@@ -39,7 +39,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     """What :func:`bnexp.engine.loop.train` does, for all members at once; how each ended, in their order.
 
     Args:
-        members: runs that differ in nothing but seed and learning rate, all at the same step.
+        members: runs that differ in nothing but seed and learning rate, all at the same step; none may stop at a goal.
         watch: of the whole; the members' journals each hold a share of it.
         resumed_at: the step of their checkpoints, whose looks are already on record.
     """
@@ -54,8 +54,6 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     due = set[int]().union(*(look.steps for look in looks.values()))
     for experiment in experiments:
         experiment.model.train()
-        if resumed_at is None:
-            prepare_weights(experiment)
     execution, advance = pick_stacked_step(experiments, watch)
     ended: dict[int, Ended] = {}
 
@@ -74,7 +72,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
         block.add(*advance(*next_batch(experiments), factor))
 
-    return [ended.get(place) or finished(member.experiment, execution) for place, member in enumerate(members)]
+    return [ended.get(place) or finished(member.experiment, steps, execution) for place, member in enumerate(members)]
 
 
 class Block:

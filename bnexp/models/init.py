@@ -21,7 +21,8 @@ def initialize(model: nn.Module, family: str, scale: float, seed: int) -> None:
     """Draw every Linear and Conv2d weight from its own stream ``init/<layer name>`` and set every bias to zero.
 
     A layer's weight depends on its name, its shape and the seed alone: whatever norms stand between, arms share the
-    weights of the layers they share, up to the factors that :func:`mark_factor` asked for. The parameters of norms (gamma 1, beta 0) are left as they are.
+    weights of the layers they share, up to the factors that :func:`mark_factor` asked for. The parameters of norms (gamma 1,
+    beta 0) are left as they are.
 
     Args:
         model: the network, changed in place.
