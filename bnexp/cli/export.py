@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from bnexp.claims.base import Claim
 from bnexp.claims.runs import Cell, Runs, kept_cells
+from bnexp.claims.variants import variant_of
 from bnexp.cli.main import DONE
 from bnexp.cli.report import told_if_unwritable
 from bnexp.cli.settings import Parser, as_flags
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> int:
         raise UserError(what, got=f"budget={budget}", todo=todo)
     keep = None
     if budget is not None:
-        records, read = _evidence(source, kept_cells(source, budget), everything)
+        records, read = _evidence(source, kept_cells(source, budget), budget, everything)
         cells, keep = {budget: cells[budget]}, lambda *array: array in read
     with told_if_unwritable(out, f"{program()} export {shlex.quote(str(source))} OUT, a folder you may write to"):
         write_archive(out, records, cells, keep)
@@ -123,16 +125,18 @@ class _WatchedRun:
 class _WatchedRuns(Runs):
     """A claim's records, with a note of each array that its analysis and its figure look at."""
 
-    def __init__(self, cells: Sequence[Cell], folder: Path) -> None:
-        super().__init__(cells, folder)
+    def __init__(self, claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> None:
+        super().__init__(claim, budget, cells, folder)
         self.read: Read = set()
 
     def record(self, cell: Cell) -> RunRecord:
         return cast(RunRecord, _WatchedRun(super().record(cell), self.read))
 
 
-def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) -> tuple[list[RunRecord], Read]:
-    """The runs of these claims, and every array that analysing and drawing the claims reads.
+def _evidence(
+    source: Path, claims: Mapping[str, Sequence[Cell]], budget: str, instead: str
+) -> tuple[list[RunRecord], Read]:
+    """The runs of these claims and variants, and every array that analysing and drawing the claims reads.
 
     Raises:
         UserError: runs are missing, or an analysis breaks down, so that nobody can say what it reads; with ``instead`` as advice.
@@ -144,24 +148,26 @@ def _evidence(source: Path, claims: Mapping[str, Sequence[Cell]], instead: str) 
 
     records: dict[str, RunRecord] = {}
     read: Read = set()
-    for name, cells in claims.items():
-        runs = _WatchedRuns(cells, source)
+    for key, cells in claims.items():
+        name, *words = key.split(" ")
+        claim = variant_of(CLAIMS[name], words)
+        runs = _WatchedRuns(claim, budget, cells, source)
         if missing := runs.missing():
             raise UserError(
-                f"runs of {name} are missing ({len(missing)}); without budget= every complete run is exported",
+                f"runs of {key} are missing ({len(missing)}); without budget= every complete run is exported",
                 got=missing[0].run_id,
                 todo=instead,
             )
         try:
-            evidence = CLAIMS[name].analyse(runs, numpy_stream(0, f"claims/{name}"))
+            evidence = claim.analyse(runs, numpy_stream(0, f"claims/{name}"))
         except Exception as error:
             raise UserError(
-                f"the analysis of {name} breaks down; without budget= every complete run is exported",
+                f"the analysis of {key} breaks down; without budget= every complete run is exported",
                 got=error,
                 todo=instead,
             ) from error
         with contextlib.suppress(Exception):  # what a figure that cannot be drawn would have read is not needed
-            CLAIMS[name].draw(evidence, Figure())
+            claim.draw(evidence, Figure())
         read |= runs.read
         for cell in cells:
             record = Runs.record(runs, cell)
