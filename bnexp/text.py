@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+#: Columns of a terminal.
+WIDTH = 80
+
 
 def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
     """Rows of words as aligned columns.

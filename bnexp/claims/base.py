@@ -139,10 +139,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One registered question of a claim: what is estimated, in words, and the rule that judges it."""
+    """One registered question of a claim.
+
+    Attributes:
+        estimand: what is estimated, in words.
+        rule: what judges it.
+        unit: of a difference, e.g. ``"points"``; ratios and exponents say themselves what they are.
+    """
 
     estimand: str
     rule: Rule
+    unit: str = ""
 
 
 #: One sentence from the numbers: what an analysis found and the verdicts on it, the primary one first.

@@ -178,6 +178,6 @@ CLAIM = register(
         deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
         analyse=analyse,
         draw=draw,
-        say=says("gamma = sd and beta = mean bring the activations of one fixed batch back", "random shapes"),
+        say=says("setting gamma = sd and beta = mean brings the activations of one fixed batch back", "random shapes"),
     )
 )

@@ -182,8 +182,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     """The share of the families, and of those since the blog's figure."""
     every, early, late = evidence.data["shares"]
     return (
-        f"BN is in every variant of {every} families of image classifiers in torchvision: of {early} published up to {BLOG_YEAR}, "
-        f"and of {late} published since."
+        f"In torchvision {every} families of image classifiers have BN in every variant: {early} of those published up to "
+        f"{BLOG_YEAR}, {late} of those published since."
     )
 
 

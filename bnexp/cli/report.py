@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
-from bnexp.cli.settings import Parser, as_flags
+from bnexp.cli.settings import Parser, as_flags, plugin_names
 from bnexp.cli.table import columns, program
+from bnexp.config.plugins import import_plugins
 from bnexp.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 #: Settings that may be given with = as well.
-SETTINGS = ("budget", "runs_dir", "out", "figures")
+SETTINGS = ("budget", "runs_dir", "out", "figures", "plugins")
 
 
 def main(argv: list[str]) -> int:
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> int:
     if readme is not None and readme.is_dir():  # the word after a bare --write-readme is the folder
         arguments.words.insert(0, str(readme))
         readme = Path("README.md")
+    import_plugins(plugin_names(arguments.plugins))
     claims, runs_dir = _claims_and_folder(arguments.words, arguments.runs_dir)
     budget = _budget(runs_dir, arguments.budget)
 
@@ -59,10 +61,11 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "bnexp report",
-        usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [--write-readme [FILE]] [--json]",
+        usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [plugins=[MODULE]] [--write-readme [FILE]] "
+        "[--json]",
         description="Verdicts from records: a page, a Markdown table, lines here. "
         "FOLDER is a runs folder or what bnexp export wrote.",
-        epilog="budget=full is the same as --budget full, and so are runs_dir=, out= and figures=.",
+        epilog="budget=full is the same as --budget full, and so are runs_dir=, out=, figures= and plugins=.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -74,6 +77,7 @@ def _parser() -> Parser:
         "--out", type=Path, help="where to write (default: report, in the runs folder; beside the export itself)"
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write every claim's figure there as SVG and PNG")
+    parser.add_argument("--plugins", default="", metavar="[MODULE]", help="your own modules with claims of their own")
     parser.add_argument("--write-readme", nargs="?", type=Path, const=Path("README.md"), metavar="FILE",
                         help="put the table between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")

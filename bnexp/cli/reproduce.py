@@ -20,7 +20,7 @@ from bnexp.claims.judge import Judged
 from bnexp.claims.runs import write_cells
 from bnexp.claims.variants import PLUGINS, variant_of
 from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
-from bnexp.cli.settings import Parser, as_flags
+from bnexp.cli.settings import Parser, as_flags, plugin_names
 from bnexp.cli.table import columns, duration, program
 from bnexp.config.checks import whole
 from bnexp.config.paths import groups
@@ -28,7 +28,7 @@ from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError, unknown_name
 from bnexp.records.ended import Ended
-from bnexp.report.words import as_json, missing_words, section_key, verdict_table
+from bnexp.report.words import as_json, in_order, missing_words, verdict_table
 from bnexp.runs.folder import told_if_disk_refuses
 from bnexp.runs.plan import Job, Plan, make_plan
 from bnexp.stats.verdict import counted
@@ -156,7 +156,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             todo=f"shard={num_shards - 1}",
         )
     jobs = _number("jobs", arguments.jobs, least=1)
-    plugins = tuple(name.strip() for name in arguments.plugins.strip("[] ").split(",") if name.strip())
+    plugins = plugin_names(arguments.plugins)
     return Settings(BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), jobs, shard, num_shards, plugins)
 
 
@@ -236,9 +236,8 @@ def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
     asked = {one.claim.key for one in judged}
     others = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
     known = [one for one in (*judged, *(one for one in others if one.claim.key not in asked)) if one.runs.cells]
-    known.sort(key=lambda one: (section_key(one.claim.section), one.claim.id, one.claim.variant))
     with told_if_disk_refuses(settings.runs_dir / "report", always=True):
-        written = build(known, settings.runs_dir / "report")
+        written = build(in_order(known), settings.runs_dir / "report")
     print(f"the page: {written.page}", file=sys.stderr)
 
 

@@ -55,3 +55,13 @@ def as_flags(command: str, words: Sequence[str], settings: Sequence[str]) -> lis
             todo = f"{guess}={value} (known: {known})" if guess else f"one of {known}"
             raise UserError(f"bnexp {command} has no such setting", got=word, todo=todo)
     return flags
+
+
+def plugin_names(word: str) -> tuple[str, ...]:
+    """The modules of a ``plugins=`` setting.
+
+    Example:
+        >>> plugin_names("[my_norm, my_claim]"), plugin_names("")
+        (('my_norm', 'my_claim'), ())
+    """
+    return tuple(name.strip() for name in word.strip("[] ").split(",") if name.strip())

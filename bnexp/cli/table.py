@@ -11,10 +11,7 @@ from typing import Any
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
-from bnexp.text import columns
-
-#: Columns of a terminal.
-WIDTH = 80
+from bnexp.text import WIDTH, columns
 
 
 def program() -> str:

@@ -12,6 +12,7 @@ from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
 from bnexp.errors import UserError
+from bnexp.report.front import PAPER, SURFACE, answers
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
 from bnexp.report.tuning import DRAWS, TuningView, tuning_views
@@ -20,12 +21,14 @@ from bnexp.report.words import (
     SIGNS,
     WITHOUT_VERDICT,
     ClaimRow,
+    again_words,
     claim_row,
+    in_order,
+    is_exact,
     p_words,
-    section_key,
     tally,
 )
-from bnexp.stats.verdict import RuleWords, Verdict
+from bnexp.stats.verdict import RuleWords, Verdict, counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
@@ -33,7 +36,10 @@ PAGE, TABLE = "index.html", "table.md"
 #: Where a README's copy of the table stands.
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 
-HEADINGS = ("claim", "who says it", "who disputes it", "verdict", "effect [95 % interval]", "n", "cost")
+HEADINGS = ("claim", "verdict", "effect [95 % interval]")
+
+#: Under a table in which stabilities stand.
+STABILITY = "The percentage is the share of re-draws of seeds and tuning that give the same verdict; below 80 % it is fragile."
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,11 @@ class Written:
 
 
 def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]:
-    """Every claim in the order of ``docs/claims.md``, each followed by its variants; what was never started stands as not run."""
+    """Every claim, see :func:`~bnexp.report.words.in_order`; what was never started stands as not run."""
     judged = judge_all(claims, budget, runs_dir)
     known = {one.claim.key for one in judged}
     judged += [Judged(claim=c, budget=budget, runs=Runs(c, budget, (), runs_dir)) for c in claims if c.key not in known]
-    return sorted(judged, key=lambda one: (section_key(one.claim.section), one.claim.id, one.claim.variant))
+    return in_order(judged)
 
 
 def build(judged: Sequence[Judged], out: Path) -> Written:
@@ -71,10 +77,14 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
         lstrip_blocks=True,
     )
     outcomes = [one.row.outcome for one in sections]
+    drawn = {one.row.id: one for one in sections if one.own}
     return environment.get_template("index.html.j2").render(
         sections=sections,
+        answers=[claim_row(one) for one in answers(judged)],
+        surface=drawn.get(SURFACE),
+        paper=[drawn[name] for name in PAPER if name in drawn],
         provenance=provenance(judged),
-        tally=tally(outcomes),
+        tally=tally([one.row for one in sections]),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
         meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
         draws_shown=DRAWS,
@@ -91,6 +101,7 @@ class EndpointView:
         primary: whether it decides the claim.
         rule: what would support and contradict it.
         verdict: None for claims not run.
+        again: how stable it is, as part of a sentence; empty where nothing is drawn.
         p: of no effect, Holm-adjusted among secondary endpoints; empty where there is none.
         pictures: interval and seeds.
     """
@@ -100,6 +111,7 @@ class EndpointView:
     primary: bool
     rule: RuleWords
     verdict: Verdict | None
+    again: str
     p: str
     pictures: list[Picture]
 
@@ -138,7 +150,8 @@ def section(judged: Judged) -> Section:
         sample = evidence.samples.get(name) if evidence else None
         drawn = endpoint_pictures(endpoint, sample, verdict) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
-        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, endpoint.rule.in_words(), verdict, p, drawn))
+        again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
+        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn))
     return Section(
         row=claim_row(judged),
         judged=judged,
@@ -152,11 +165,16 @@ def section(judged: Judged) -> Section:
 
 
 def markdown_table(judged: Sequence[Judged]) -> str:
-    """The verdict table between its markers, as it stands in a README."""
-    rows = [claim_row(one) for one in judged]
-    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(_cells(one)) for one in rows)]
-    budget = ", ".join(sorted({one.budget for one in judged}))
-    summary = f"{tally([one.outcome for one in rows])} (budget={budget})."
+    """The verdict table between its markers, as it stands in a README: claims about training, then all of algebra in one line.
+
+    Variants are on the page alone.
+    """
+    own = [one for one in judged if not one.claim.variant]
+    rows, exact = [claim_row(one) for one in own], [one for one in own if is_exact(one.claim)]
+    cells = [*(_cells(one) for one in rows if not one.exact), *([_exact_cells(exact)] if exact else [])]
+    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_line, cells)]
+    budget = ", ".join(sorted({one.budget for one in own}))
+    summary = f"{tally(rows)} (budget={budget}).{f' {STABILITY}' if any(one.share for one in rows) else ''}"
     return "\n".join([BEGIN, "", *lines, "", summary, "", END])
 
 
@@ -201,15 +219,22 @@ def _around(file: Path) -> tuple[str, str]:
 
 
 def _cells(one: ClaimRow) -> list[str]:
-    return [
-        f"**{one.section}** {one.statement} (`{one.id}`)",
-        one.source,
-        one.disputed_by or "nobody we know of",
-        f"{SIGNS[one.outcome]} **{one.outcome}**, {one.word}",
-        one.effect or "–",
-        one.count or "–",
-        one.cost or "–",
-    ]
+    share = one.share if "fragile" in one.share else one.share and f"again in {one.share} of re-draws"
+    verdict = ", ".join(filter(None, [f"{SIGNS[one.outcome]} **{one.outcome}**", one.word, share]))
+    return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
+
+
+def _exact_cells(exact: Sequence[Judged]) -> list[str]:
+    """All claims of algebra and counting in one line: those that hold, with their number of cases; by name those that do not."""
+    rows = [claim_row(one) for one in exact]
+    named = {outcome: [f"`{row.id}`" for row in rows if row.outcome == outcome] for outcome in SIGNS}
+    holding = [one for one in exact if one.primary and one.primary.outcome == "SUPPORTED"]
+    cases = sum(next(iter(one.evidence.samples.values())).num_seeds for one in holding if one.evidence)
+    told = [f"{SIGNS[outcome]} **{outcome}** {len(names)}" for outcome, names in named.items() if names]
+    holds = f"no exception in {counted(cases, 'case')} ({', '.join(named['SUPPORTED'])})" if holding else ""
+    rest = [f"{outcome.lower()}: {', '.join(n)}" for outcome, n in named.items() if n and outcome != "SUPPORTED"]
+    words = "; ".join(filter(None, [holds, *rest]))
+    return [f"{counted(len(rows), 'claim')} of algebra and counting: {words}", ", ".join(told), "exact: nothing is estimated"]
 
 
 def _line(cells: Sequence[str]) -> str:

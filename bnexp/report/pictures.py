@@ -88,7 +88,7 @@ def own_picture(judged: Judged, evidence: Evidence) -> Picture:
 
 
 def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
-    """Write every claim's own figure, and those of ``TOGETHER``, as SVG and PNG.
+    """Write the figure of every claim (not of its variants), and those of ``TOGETHER``, as SVG and PNG.
 
     Returns:
         The figure's name to its PNG file, or to why it could not be drawn.
@@ -96,7 +96,7 @@ def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    known = {one.claim.id: (one.claim.draw, one.evidence) for one in judged if one.evidence}
+    known = {one.claim.id: (one.claim.draw, one.evidence) for one in judged if one.evidence and not one.claim.variant}
     figures = {name: {name: 1.0} for name in known} | {
         n: parts for n, parts in TOGETHER.items() if parts.keys() <= known.keys()
     }

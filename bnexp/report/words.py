@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged
 from bnexp.stats.intervals import Interval
-from bnexp.stats.verdict import counted
-from bnexp.text import columns
+from bnexp.stats.verdict import Verdict, counted
+from bnexp.text import WIDTH, columns
 
 NOT_RUN = "NOT RUN"
 NOT_JUDGED = "NOT JUDGED"
@@ -39,7 +41,8 @@ MEANINGS = {
 MOST_NAMED = 2
 
 #: Of the terminal's table.
-HEADINGS = ("claim", "verdict", "again", "effect [95 % interval]", "n", "in a word")
+HEADINGS = ("claim", "verdict", "again", "effect [95 %]", "n")
+EXACT_HEADINGS = (*HEADINGS[:3], "exact", "n")
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,18 @@ class ClaimRow:
     """A claim with its verdict on the primary endpoint, in words.
 
     Attributes:
-        id, section, statement, source, disputed_by: as declared.
+        id: of the claim, with the words of a variant behind it.
+        section, statement, source, disputed_by: as declared.
+        variant: the words of a variant; empty for a claim itself.
+        exact: whether it is of algebra or counting: no run is trained, nothing is estimated.
         outcome: one of three, NOT RUN or NOT JUDGED.
         word: the kind of outcome, and where secondary endpoints say otherwise; where there is none, why.
         effect: the estimate with its interval; empty where there is none.
         count: seeds or cases.
         cost: computing time of all runs behind the claim.
-        share: how often the verdict would come out again, in words; empty where nothing is drawn.
+        share: how often the verdict would come out again, e.g. ``fragile, 64 %``; empty where nothing is drawn.
+        again: the same as part of a sentence.
+        sentence: what was found, as the claim says it; empty where there is no verdict.
     """
 
     id: str
@@ -61,29 +69,73 @@ class ClaimRow:
     statement: str
     source: str
     disputed_by: str
+    variant: str
+    exact: bool
     outcome: str
     word: str
     effect: str = ""
     count: str = ""
     cost: str = ""
     share: str = ""
+    again: str = ""
+    sentence: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Its name inside the page; addresses take neither blanks nor brackets."""
+        return re.sub(r"[^A-Za-z0-9_=.,+-]+", "~", self.id)
 
 
 def claim_row(judged: Judged) -> ClaimRow:
     """The row of one claim."""
     claim = judged.claim
-    declared = (claim.key, claim.section, claim.statement, claim.source, claim.disputed_by)
+    row = ClaimRow(
+        id=claim.key, section=claim.section, statement=claim.statement, source=claim.source, disputed_by=claim.disputed_by,
+        variant=" ".join(claim.variant), exact=is_exact(claim), outcome=NOT_RUN, word="",
+    )  # fmt: skip
     if judged.failure:
-        return ClaimRow(*declared, NOT_JUDGED, f"the analysis broke down: {judged.failure}")
+        return replace(row, outcome=NOT_JUDGED, word=f"the analysis broke down: {judged.failure}")
     if judged.primary is None or judged.evidence is None:
-        return ClaimRow(*declared, NOT_RUN, missing_words(judged))
+        return replace(row, word=missing_words(judged))
     name, endpoint = next(iter(claim.endpoints.items()))
-    word = "; ".join([judged.primary.word, *_otherwise(judged)])
-    cost, share = cost_words(seconds_spent([judged])), judged.primary.share_words
+    row = replace(
+        row,
+        outcome=judged.primary.outcome,
+        word="; ".join([judged.primary.word, *_otherwise(judged)]),
+        cost=cost_words(seconds_spent([judged])),
+        share=judged.primary.share_words,
+        again=again_words(judged.primary),
+        sentence=judged.sentence,
+    )
     if name not in judged.evidence.samples:
-        return ClaimRow(*declared, judged.primary.outcome, word, cost=cost)
-    result = endpoint.rule.result_in_words(judged.evidence.samples[name], judged.primary)
-    return ClaimRow(*declared, judged.primary.outcome, word, result.effect, result.count, cost, share)
+        return row
+    result = endpoint.rule.result_in_words(judged.evidence.samples[name], judged.primary, endpoint.unit)
+    return replace(row, effect=result.effect, count=result.count)
+
+
+def is_exact(claim: Claim) -> bool:
+    """Whether a claim is of algebra or counting."""
+    return next(iter(claim.endpoints.values())).rule.per_case
+
+
+def in_order(judged: Sequence[Judged]) -> list[Judged]:
+    """As in ``docs/claims.md``, claims about training first, each followed by its variants."""
+    return sorted(
+        judged, key=lambda one: (is_exact(one.claim), section_key(one.claim.section), one.claim.id, one.claim.variant)
+    )
+
+
+def again_words(verdict: Verdict) -> str:
+    """How stable a verdict is, as part of a sentence; empty where nothing is drawn.
+
+    Example:
+        >>> again_words(Verdict("SUPPORTED", "", None, "as claimed", 0.97))
+        'comes out again in 97 % of re-draws'
+        >>> again_words(Verdict("SUPPORTED", "", None, "as claimed", 0.64))
+        'fragile, comes out again in 64 % of re-draws'
+    """
+    *fragile, share = verdict.share_words.rpartition(", ")
+    return f"{''.join(fragile)}comes out again in {share} of re-draws" if share else ""
 
 
 def _otherwise(judged: Judged) -> list[str]:
@@ -116,22 +168,37 @@ def seconds_spent(judged: Sequence[Judged]) -> float:
 
 
 def verdict_table(judged: Sequence[Judged]) -> str:
-    """One line per claim, then a count of each outcome; no colours, so that it reads the same in a log file."""
-    rows = [claim_row(one) for one in judged]
-    table = [
-        HEADINGS,
-        *((one.id, one.outcome, one.share or "-", one.effect or "-", one.count or "-", one.word) for one in rows),
-    ]
-    return "\n".join([columns(table), "", tally([one.outcome for one in rows])])
+    """A line of numbers for each claim with its sentence below, then a count of each outcome; as wide as a terminal, no colours.
 
-
-def tally(outcomes: Sequence[str]) -> str:
-    """How many of each outcome; the three are named even where there is none.
-
-    Example:
-        >>> tally(["SUPPORTED", "CONTRADICTED", "SUPPORTED"])
-        '3 claims: 2 supported, 1 contradicted, 0 inconclusive'
+    Claims of algebra have a table of their own, since nothing of theirs comes out otherwise in another draw.
     """
+    rows = [claim_row(one) for one in judged]
+    tables = [_table([one for one in rows if one.exact is exact]) for exact in (False, True)]
+    return "\n\n".join([*filter(None, tables), tally(rows)])
+
+
+def _table(rows: Sequence[ClaimRow]) -> str:
+    """Empty where there is no row; a column in which nothing stands is left out."""
+    if not rows:
+        return ""
+    cells = [
+        ["  variant" if one.variant else one.id, one.outcome, one.share, one.effect, one.count.split(" ")[0]] for one in rows
+    ]
+    kept = [index for index, column in enumerate(zip(*cells, strict=True)) if any(column)]
+    headings = EXACT_HEADINGS if rows[0].exact else HEADINGS
+    heading, *lines = columns([[row[index] or "-" for index in kept] for row in (headings, *cells)]).splitlines()
+    below = [textwrap.wrap(_below(one), WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False,
+                           break_on_hyphens=False) for one in rows]  # fmt: skip
+    return "\n".join([heading, *(line for above, more in zip(lines, below, strict=True) for line in (above, *more))])
+
+
+def _below(one: ClaimRow) -> str:
+    return ". ".join(filter(None, [f"{one.variant}: {one.word}" if one.variant else one.word, one.sentence]))
+
+
+def tally(rows: Sequence[ClaimRow]) -> str:
+    """How many of each outcome, e.g. ``3 claims: 2 supported, 1 contradicted, 0 inconclusive``; variants are not counted."""
+    outcomes = [one.outcome for one in rows if not one.variant]
     counts = {name: outcomes.count(name) for name in MEANINGS}
     words = [f"{count} {name.lower()}" for name, count in counts.items() if count or name not in WITHOUT_VERDICT]
     return f"{counted(len(outcomes), 'claim')}: {', '.join(words)}"

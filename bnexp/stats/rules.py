@@ -364,7 +364,7 @@ class Exact(Rule):
     def marks(self) -> Marks:
         return Marks(((self.tolerance, f"tolerance {self.tolerance:g}"),), (0.0, self.tolerance), log=True)
 
-    def result_in_words(self, sample: Sample, verdict: Verdict) -> ResultWords:  # noqa: ARG002
+    def result_in_words(self, sample: Sample, verdict: Verdict, unit: str = "") -> ResultWords:  # noqa: ARG002
         largest = number_words(float(np.abs(sample.seeds_of(sample.arm)).max()))
         return ResultWords(f"largest error {largest}", counted(sample.num_seeds, "case"))
 

@@ -223,10 +223,10 @@ class Rule(ABC):
     def marks(self) -> Marks:
         """What a picture of the effect, or of the errors, marks."""
 
-    def result_in_words(self, sample: Sample, verdict: Verdict) -> ResultWords:  # noqa: ARG002 - rules of cases count them
-        """What came out."""
+    def result_in_words(self, sample: Sample, verdict: Verdict, unit: str = "") -> ResultWords:  # noqa: ARG002 - rules of cases count them
+        """What came out; ``unit`` is that of a difference."""
         assert verdict.effect is not None
-        suffix = " ×" if self.marks().log else ""
+        suffix = " ×" if self.marks().log else f" {unit}" if unit else ""
         return ResultWords(verdict.effect.in_words(self.prefix, suffix), counted(verdict.effect.num_seeds, "seed"))
 
     def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:  # noqa: ARG002

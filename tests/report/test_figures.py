@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from bnexp.stats.survival import Times
 from matplotlib.figure import Figure
 
 from bnexp.figures.curves import draw_arms, draw_tracks
@@ -14,7 +15,6 @@ from bnexp.figures.style import plain_log_axis
 from bnexp.figures.tuning import draw_expected_best, draw_tuning
 from bnexp.records.curves import Curve
 from bnexp.stats.intervals import Interval
-from bnexp.stats.survival import Times
 from bnexp.stats.verdict import Marks
 
 

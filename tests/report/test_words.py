@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from bnexp.stats.p_values import paired_p_value
+from bnexp.stats.survival import Times, share_reached
 
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import judge_claim
 from bnexp.report.page import section
 from bnexp.report.provenance import deviation_lines, provenance
 from bnexp.report.words import adjusted_p_values, as_json, claim_row, seconds_spent, verdict_table
-from bnexp.stats.p_values import paired_p_value
-from bnexp.stats.survival import Times, share_reached
 from bnexp.stats.verdict import NO_GATES, Marks, Rule, RuleWords, Sample, Verdict, decide
 
 
