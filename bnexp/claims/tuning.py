@@ -71,10 +71,15 @@ def _beyond(tuning: Tuning, budget: Budget, values: list[float], picked: list[fl
     grown = {-1: sum(value < original[0] for value in values), 1: sum(value > original[-1] for value in values)}
     beyond = []
     if values[-1] in picked and grown[1] < budget.most_extended:
-        beyond.append(values[-1] * original[-1] / original[-2])
+        beyond.append(_plain(values[-1] * original[-1] / original[-2]))
     if values[0] in picked and grown[-1] < budget.most_extended:
-        beyond.append(values[0] * original[0] / original[1])
+        beyond.append(_plain(values[0] * original[0] / original[1]))
     return beyond
+
+
+def _plain(value: float) -> float:
+    """A value that people can read and type: 0.2 rather than 0.20000000000000004."""
+    return float(f"{value:.6g}")
 
 
 def _early(budget: Budget, by_seed: Mapping[int, float]) -> float:

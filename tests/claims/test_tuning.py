@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from bnexp.claims.base import BUDGETS, Budget, Tuning
 from bnexp.claims.quantities import FinalAccuracy, Levels, Speed
 from bnexp.claims.tuning import at_edge, chosen, contenders, extended, listed, next_runs
@@ -121,7 +119,13 @@ def test_both_edges_may_grow_at_once():
 
 def test_the_steps_at_each_edge_are_those_of_the_list():
     uneven = Tuning(key="optimizer.lr", values=(1.0, 3.0, 12.0), by=FinalAccuracy())
-    assert sorted({value for value, _ in next_runs(uneven, BUDGET, flat(1.0, 3.0, 12.0))}) == [pytest.approx(1 / 3), 48.0]
+    assert sorted({value for value, _ in next_runs(uneven, BUDGET, flat(1.0, 3.0, 12.0))}) == [0.333333, 48.0]
+
+
+def test_values_of_a_list_that_grew_can_be_typed():
+    decimal = Tuning(key="optimizer.lr", values=(0.03, 0.1, 0.3), by=FinalAccuracy())
+    _, scores = carried_out(decimal, BUDGET, lambda value, _: 100 * value)
+    assert extended(decimal, BUDGET, scores) == [0.9, 2.7]
 
 
 def test_a_single_value_is_no_list_that_could_grow():

@@ -72,7 +72,7 @@ def test_a_network_that_a_plan_trains_for_long_is_compiled_and_a_continued_plan_
     make, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(stepping, "WORTH_COMPILING", 90)  # three runs of 30 steps
-    plan = Plan((), Budget(name="quick", num_seeds=3, num_tuning_seeds=1), tmp_path)
+    plan = Plan((), Budget(name="quick", num_seeds=3, num_tuning_seeds=1, num_first_seeds=1), tmp_path)
     words = [("norm=batch", f"seed={seed}") for seed in range(3)] + [
         ("norm=none",),
         ("norm=noisy",),

@@ -115,29 +115,28 @@ def test_a_dry_run_tells_plan_and_price_and_leaves_nothing_behind(bnexp, monkeyp
     monkeypatch.setattr("bnexp.data.mnist_5k._parse", lambda: Source(digits, digits, 10))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    answer = bnexp("reproduce", "fig1_accuracy", "algorithm_1", "budget=smoke", "--dry-run", "jobs=2")
+    answer = bnexp("reproduce", "fig1_speed", "budget=smoke", "--dry-run", "jobs=2")
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert [line.split() for line in lines[:3]] == [
+    assert [line.split() for line in lines[:2]] == [
         ["claim", "runs", "known", "missing"],
-        ["fig1_accuracy", "6", "6"],
-        ["algorithm_1", "1", "1"],
+        ["fig1_speed", "6", "6"],
     ]
-    assert lines[3] == (
-        "2 claims, budget=smoke: 7 runs and measurements known, 7 of them missing; then up to 8 reported runs, "
+    assert lines[2] == (
+        "1 claims, budget=smoke: 6 runs and measurements known, 6 of them missing; then up to 12 reported runs, "
         "at the values that tuning chooses"
     )
-    assert lines[4].endswith("on 2 processes of one thread, and the measurements")
+    assert lines[3].endswith("on 2 processes of one thread, and the measurements")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_dry_run_without_the_data_says_what_to_type_and_fetches_nothing(bnexp, monkeypatch, tmp_path):
     monkeypatch.setenv("BNEXP_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("bnexp.data.torchvision_sets.fetch", lambda *_: pytest.fail("fetched"))
-    answer = bnexp("reproduce", "fig1_accuracy", "budget=full", "--dry-run")
+    answer = bnexp("reproduce", "fig1_speed", "budget=full", "--dry-run")
     assert answer.code == 0
     assert answer.out.endswith(
-        "42 runs, and what is reported after tuning, without a price: their data is not on this machine\n  got: mnist\n"
+        "28 runs, and what is reported after tuning, without a price: their data is not on this machine\n  got: mnist\n"
         "  try: bnexp data fetch mnist, or bnexp data import PATH\n"
     )
     assert not list(tmp_path.iterdir())

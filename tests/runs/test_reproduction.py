@@ -86,7 +86,7 @@ def test_a_run_that_another_process_is_at_is_told_and_the_same_command_judges_wh
 
 @pytest.mark.usefixtures("broken_layer_norm")
 def test_a_claim_that_cannot_be_tuned_does_not_keep_another_from_its_verdict(bnexp, tiny_claim):
-    tiny_claim(id="sound", arms=("norm=none", "norm=batch"))
+    tiny_claim(id="sound", subject="norm=batch")
     tiny_claim()
     answer = bnexp("reproduce", "tiny", "sound", "jobs=1", "--json")
     assert answer.code == 3
@@ -140,7 +140,7 @@ def test_shards_on_one_runs_folder_do_everything_once_and_then_it_is_judged(bnex
 
 def reproduction(folder: Path, data: Path) -> subprocess.Popen[str]:
     """A smoke reproduction of a claim with tuning and reported runs, in a process group of its own, on two processes."""
-    words = ["reproduce", "fig1_accuracy", "budget=smoke", "jobs=2", "--json"]
+    words = ["reproduce", "fig1_speed", "budget=smoke", "jobs=2", "--json"]
     return subprocess.Popen(
         [sys.executable, "-m", "bnexp", *words],
         cwd=folder,
