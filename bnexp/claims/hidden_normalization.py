@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NETS = ("sigmoid", "ReLU")
 TITLES = {"sigmoid": "three sigmoid layers", "ReLU": "six ReLU layers"}
 _RATES = {
-    "sigmoid": tuple(2.0**power for power in range(-3, 4)),
-    "ReLU": tuple(2.0**power for power in range(-5, 2)),
+    "sigmoid": tuple(2.0**power for power in range(-3, 3)),
+    "ReLU": tuple(2.0**power for power in range(-5, 1)),
 }
 _OVERRIDES = {
     "sigmoid": (),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Bytes are 255 times as large and their weights start 255 times as small, so that a step moves the first layer 255^2, about 2^16,
 #: times as far.
-RATES = tuple(2.0**power for power in range(-5, 2))
+RATES = tuple(2.0**power for power in range(-5, 1))
 BYTE_RATES = tuple(2.0**-16 * rate for rate in RATES)
 _SHARED = (
     "model=mlp",
