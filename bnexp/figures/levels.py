@@ -49,7 +49,7 @@ def draw_times(
     """Steps to every level of validation error: a line through the geometric mean over the seeds, a bar from fastest to slowest.
 
     Args:
-        arms: label to steps ``[S, L]``; NaN at a level that is not reached, and a label with nothing else says so.
+        arms: label to steps ``[S, L]``; NaN at a level that is not reached. Arms that reach none are named below the axis.
         looks: label to matplotlib's settings of its line.
         levels: validation errors, easiest first, ``[L]``.
         ax: where to draw; the legend is the caller's.
@@ -61,11 +61,11 @@ def draw_times(
         places = at + 0.1 * (index - (len(arms) - 1) / 2)
         if len(at):
             ax.vlines(places, reached_SL.min(0), reached_SL.max(0), color=look["color"], linewidth=1.1, alpha=0.6)
-        words = label if len(at) else f"{label}: reaches none"
-        ax.plot(places, np.exp(np.log(reached_SL).mean(0)), markersize=5, linewidth=1.5, label=words, **look)
+        ax.plot(places, np.exp(np.log(reached_SL).mean(0)), markersize=5, linewidth=1.5, label=label, **look)
     if any(len(values) for values in shown):
         plain_log_axis(ax, np.concatenate(shown).tolist())
+    missing = [f"{label}: reaches none" for label, values in zip(arms, shown, strict=True) if not len(values)]
     marks = range(0, len(levels), 3)
     ax.set_xticks(list(marks), [f"{100 * (1 - levels[i]):.1f} %" for i in marks])
-    ax.set(xlabel="validation accuracy reached", xlim=(-0.5, len(levels) - 0.5))
+    ax.set(xlabel="\n".join(["validation accuracy reached", *missing]), xlim=(-0.5, len(levels) - 0.5))
     return ax
