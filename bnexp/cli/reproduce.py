@@ -23,7 +23,7 @@ from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.settings import Parser, as_flags, plugin_names
 from bnexp.cli.table import columns, duration, program
 from bnexp.config.checks import whole
-from bnexp.config.paths import groups
+from bnexp.config.paths import groups, own_dir
 from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError, unknown_name
@@ -34,7 +34,7 @@ from bnexp.runs.plan import Job, Plan, make_plan
 from bnexp.stats.verdict import counted
 
 #: Settings that may be given with = as well as with --.
-SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards", "plugins")
+SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards", "plugins", "config_dir")
 
 #: Missing runs of a claim that are named one by one; more are counted.
 MOST_NAMED = 5
@@ -50,6 +50,7 @@ class Settings:
     shard: int = 0
     num_shards: int = 1
     plugins: tuple[str, ...] = ()
+    extra_dir: Path | None = None
 
 
 def split_variant(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> int:
     settings = _settings(arguments)
     import_plugins(settings.plugins)
     claims = [variant_of(claim, variant) for claim in _claims(arguments.claims)]
-    plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins)
+    plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins, settings.extra_dir)
     if arguments.dry_run:
         print(_claim_lines(plan))
         print(_announcement(plan, settings, dry=True))
@@ -104,7 +105,7 @@ def _parser() -> Parser:
     parser = Parser(
         "bnexp reproduce",
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]\n"
-        "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]]",
+        "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]] [--config-dir DIR]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
         epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, "
         "such as dataset=fashion_mnist or model.depth=6, the same declaration is put to another layer, data set or net: a "
@@ -122,6 +123,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--plugins", default="", help="your own modules that bring claims, norms, models or data, as [a,b]"
     )
+    parser.add_argument("-cd", "--config-dir", type=own_dir, help="your own config folder, for what plugins bring")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its price; run and create nothing")
     parser.add_argument("--check", action="store_true", help=f"exit with {CONTRADICTED} if a claim is contradicted")
     parser.add_argument("--json", action="store_true", help="verdicts for machines")
@@ -156,8 +158,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             todo=f"shard={num_shards - 1}",
         )
     jobs = _number("jobs", arguments.jobs, least=1)
-    plugins = plugin_names(arguments.plugins)
-    return Settings(BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), jobs, shard, num_shards, plugins)
+    budget, runs_dir, plugins = BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), plugin_names(arguments.plugins)
+    return Settings(budget, runs_dir, jobs, shard, num_shards, plugins, arguments.config_dir)
 
 
 def _number(key: str, word: str, *, least: int) -> int:

@@ -39,6 +39,7 @@ class Plan:
         budget: what it may cost.
         runs_dir: where run folders are.
         plugins: modules that brought claims, norms, models or data.
+        extra_dir: a user's own config folder, for what plugins brought.
         cells: ``Claim.key`` to its cells.
         jobs: run id to job; claims that need the same run share it.
         determined: keys of the claims whose reported runs are in the plan.
@@ -49,6 +50,7 @@ class Plan:
     budget: Budget
     runs_dir: Path
     plugins: tuple[str, ...] = ()
+    extra_dir: Path | None = None
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     determined: set[str] = field(default_factory=set)
@@ -85,9 +87,15 @@ class Plan:
 CONTENDERS = 3
 
 
-def make_plan(claims: Sequence[Claim], budget: Budget, runs_dir: Path, plugins: tuple[str, ...] = ()) -> Plan:
+def make_plan(
+    claims: Sequence[Claim],
+    budget: Budget,
+    runs_dir: Path,
+    plugins: tuple[str, ...] = (),
+    extra_dir: Path | None = None,
+) -> Plan:
     """Every run that can be named today: measurements, and of each claim what its complete runs allow to say."""
-    plan = Plan(claims, budget, runs_dir, plugins)
+    plan = Plan(claims, budget, runs_dir, plugins, extra_dir)
     for claim in claims:
         _add_measurements(plan, claim)
     while advance(plan):
@@ -158,11 +166,13 @@ def _add_run(
     shared = last_of_each(
         (*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm]))
     )
-    config = with_value(_composed(shared, str(plan.runs_dir)), "seed", seed)
+    config = with_value(_composed(shared, plan.extra_dir, str(plan.runs_dir)), "seed", seed)
     overrides = (*shared, f"seed={seed}")
     if value is not None and grid.tuning:
         config = with_value(config, grid.tuning.key, value)
         overrides = (*shared, f"{grid.tuning.key}={value!r}", f"seed={seed}")
+    own = (f"--config-dir={plan.extra_dir}",) if plan.extra_dir else ()
+    overrides = (*own, *overrides)
     name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), plan.hashes))
     cell = Cell(
         grid=index, regime=regime, arm=arm, value=value, seed=seed, run_id=name,
@@ -193,6 +203,6 @@ def _add_measurements(plan: Plan, claim: Claim) -> None:
 
 
 @cache
-def _composed(overrides: tuple[str, ...], runs_dir: str) -> ExperimentConfig:
+def _composed(overrides: tuple[str, ...], extra_dir: Path | None, runs_dir: str) -> ExperimentConfig:
     """Hydra's answer for an arm, asked once: seeds and tuned values are put in afterwards."""
-    return with_value(compose(overrides), "runs_dir", runs_dir)
+    return with_value(compose(overrides, extra_dir), "runs_dir", runs_dir)
