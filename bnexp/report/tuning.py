@@ -116,8 +116,8 @@ def _curve_caption(scores: Scores, chosen: Mapping[str, tuple[float, ...]], tuni
     seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
     caption = (
         f"Every value that was tried, at up to {seeds} that are not among the reported ones (those far behind on the "
-        "first ones only at these): small points are runs, lines their means, rings the choice: every value within one standard error of the "
-        "best."
+        "first ones only at these): small points are runs, lines their means, rings the choice: every value within one standard "
+        "error of the best."
     )
     grown = {arm: sorted(set(tried) - set(tuning.values)) for arm, tried in scores.items()}
     if any(grown.values()):
