@@ -219,13 +219,13 @@ def _around(file: Path) -> tuple[str, str]:
 
 
 def _cells(one: ClaimRow) -> list[str]:
-    share = one.share if "fragile" in one.share else one.share and f"again in {one.share} of re-draws"
-    verdict = ", ".join(filter(None, [f"{SIGNS[one.outcome]} **{one.outcome}**", one.word, share]))
+    share = one.share if "fragile" in one.share else one.share and f"again in {one.share}"
+    verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, share]))}"
     return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
 
 
 def _exact_cells(exact: Sequence[Judged]) -> list[str]:
-    """All claims of algebra and counting in one line: those that hold, with their number of cases; by name those that do not."""
+    """All claims of algebra and counting in one line: those that hold, with their number of cases, and those that do not."""
     rows = [claim_row(one) for one in exact]
     named = {outcome: [f"`{row.id}`" for row in rows if row.outcome == outcome] for outcome in SIGNS}
     holding = [one for one in exact if one.primary and one.primary.outcome == "SUPPORTED"]

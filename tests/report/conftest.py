@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Measurement, Sample, Tuning
+from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Measurement, Tuning
 from bnexp.claims.judge import Judged
-from bnexp.claims.runs import Cell, cells_file, write_cells
-from bnexp.records.curves import Duration, time_to_target
+from bnexp.claims.quantities import Levels, Speed
+from bnexp.claims.runs import Cell, write_cells
+from bnexp.claims.variants import variant_of
 from bnexp.records.writer import RunWriter
 from bnexp.registry import Registry
 from bnexp.report.page import Written, build, gather
 from bnexp.stats.rules import Difference, Equivalence, Exact, Scaling
+from bnexp.stats.sample import Sample
 
 STEPS = (0, 50, 100, 200, 400, 800)
-TARGET = 0.9
-NONE, BATCH = "norm=none", "norm=batch"
+CONTROL, SUBJECT = "control", "subject"
+NORMS = {CONTROL: "none", SUBJECT: "batch"}
+RATES = (0.01, 0.1, 1.0, 10.0)
+TO_LEVELS = Speed({"quick": Levels(0.15, 0.07, 800)})
+
+#: What makes the variant that is in the world.
+GHOST = ("subject=norm=ghost",)
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,13 @@ class World:
     def html(self) -> str:
         return self.written.page.read_text(encoding="utf-8")
 
-    def of(self, name: str) -> Judged:
-        return next(one for one in self.judged if one.claim.id == name)
+    def of(self, key: str) -> Judged:
+        return next(one for one in self.judged if one.claim.key == key)
+
+    def named(self, key: str, name: str) -> Judged:
+        """A claim as if it had the id of another one."""
+        one = self.of(key)
+        return replace(one, claim=replace(one.claim, id=name), sentence=one.sentence.replace(key, name))
 
 
 def write_run(folder: Path, *, norm: str, status: str, accuracies: Sequence[float], clean: bool = True) -> None:
@@ -74,7 +87,7 @@ def rising(first_above: int) -> list[float]:
 
 def draw_nothing_much(evidence: Evidence, figure: Any) -> None:
     """The first endpoint's values, in order of seeds."""
-    figure.subplots().plot(next(iter(evidence.samples.values())).arm)
+    figure.subplots().plot(next(iter(evidence.samples.values())).arm[0].values[0])
 
 
 def claim(name: str, section: str, endpoints: dict[str, Endpoint], analyse: Any, **more: Any) -> Claim:
@@ -87,6 +100,7 @@ def claim(name: str, section: str, endpoints: dict[str, Endpoint], analyse: Any,
         "overturn": f"what would overturn {name}",
         "deviations": (f"a deviation of {name}",),
         "draw": draw_nothing_much,
+        "say": lambda _, verdicts: f"The sentence of {name} & what it found: {next(iter(verdicts.values())).outcome.lower()}.",
     }
     return Claim(id=name, section=section, endpoints=endpoints, analyse=analyse, **(settings | more))
 
@@ -95,77 +109,79 @@ def fixed(samples: dict[str, Sample], **more: Any) -> Callable[..., Evidence]:
     return lambda *_: Evidence(samples=samples, **more)
 
 
-def noisy(center: float, spread: float, count: int = 8) -> tuple[float, ...]:
+def noisy(center: float, spread: float, count: int = 8) -> list[float]:
     """Evenly spread about a centre: the same every time, and no draw is lucky."""
-    return tuple(np.linspace(center - spread, center + spread, count).tolist())
+    return np.linspace(center - spread, center + spread, count).tolist()
 
 
-def steps_to_target(runs: Any, _rng: Any) -> Evidence:
-    base, arm = (
-        [time_to_target(r.curve("val/accuracy"), TARGET) for r in runs.reported(a).values()] for a in (NONE, BATCH)
-    )
-    same = [time_to_target(r.curve("val/accuracy"), TARGET) for r in runs.reported(BATCH, "same").values()]
+def steps_to_levels(runs: Any, _rng: Any) -> Evidence:
+    def sample(regime: str) -> Sample:
+        sides = (
+            runs.side(lambda r: math.exp(-TO_LEVELS.score(r, "quick")), arm, regime) for arm in (SUBJECT, CONTROL)
+        )
+        arm, base = sides
+        return Sample((arm,), (base,))
+
     return Evidence(
-        samples={"own rate": Sample.durations(base, arm), "same rate": Sample.durations(base, same)},
-        gates={"the baseline learns at all": True},
-        numbers={"target": f"{TARGET}"},
+        samples={"own rate": sample("own"), "same rate": sample("same")},
+        gates={"the baseline learns at all": True} | runs.tuning_gate() | runs.finished_gate(),
+        numbers={"levels": "93 %"},
         notes=("a note about these runs",),
     )
 
 
 RATIO = Difference(null=1, smallest=1.2, scale="ratio")
+GAIN = Difference(null=0, smallest=0.1)
+BASE = [0.5] * 8
+ARMS = {CONTROL: "{control}", SUBJECT: "{subject}"}
 SPEED = claim(
     "speed", "B2",
     {"own rate": Endpoint("ratio of steps, own rates", RATIO), "same rate": Endpoint("ratio of steps, same rate", RATIO)},
-    steps_to_target,
+    steps_to_levels,
+    control="norm=none", subject="norm=batch",
     grids=(
         Grid(
-            vary={"norm": ("none", "batch")}, budgets={"quick": ()},
-            tuning=Tuning(key="optimizer.lr", values=(0.1, 1.0), same_as=NONE),
+            arms=ARMS, budgets={"quick": ()},
+            tuning=Tuning(key="optimizer.lr", values=RATES, by=TO_LEVELS, same_as=CONTROL),
         ),
     ),
 )  # fmt: skip
 REFUTED = claim(
     "refuted", "B10",
     {
-        "gain": Endpoint("difference in accuracy", Difference(null=0, smallest=0.1)),
-        "late": Endpoint("difference late in training", Difference(null=0, smallest=0.1)),
-        "spread": Endpoint("difference in spread", Difference(null=0, smallest=0.1)),
+        "gain": Endpoint("difference in accuracy", GAIN, "points"),
+        "late": Endpoint("difference late in training", GAIN),
+        "spread": Endpoint("difference in spread", GAIN),
     },
     fixed({
-        "gain": Sample(arm=noisy(0.51, 0.02), base=(0.5,) * 8),
-        "late": Sample(arm=noisy(0.9, 0.01), base=(0.5,) * 8),
-        "spread": Sample(arm=noisy(0.0, 0.5)),
+        "gain": Sample.of(noisy(0.51, 0.02), BASE),
+        "late": Sample.of(noisy(0.9, 0.01), BASE),
+        "spread": Sample.of(noisy(0.0, 0.5)),
     }),
 )  # fmt: skip
+FRAGILE = claim("fragile", "B3", {"gain": Endpoint("gain", GAIN)}, fixed({"gain": Sample.of(noisy(0.605, 0.05), BASE)}))
 GATED = claim(
     "gated", "A5", {"sameness": Endpoint("difference", Equivalence(margin=0.1))},
-    fixed({"sameness": Sample(arm=noisy(0, 0.01), base=(0.0,) * 8)}, gates={"the noise was large enough": False}),
+    fixed({"sameness": Sample.of(noisy(0, 0.01), [0.0] * 8)}, gates={"the noise was large enough": False}),
 )  # fmt: skip
 LAW = claim(
     "law", "A7", {"exponent": Endpoint("exponent of the noise", Scaling(predicted=-0.5, rival=-1, within=0.1))},
-    fixed({"exponent": Sample(arm=noisy(-0.5, 0.02))}),
-)  # fmt: skip
-NEVER = [Duration(800, 1.0, False)] * 8
-SOON = [Duration(50 + 10 * seed, 0.1, True) for seed in range(8)]
-CENSORED = claim(
-    "censored", "B3", {"time": Endpoint("ratio of steps", RATIO), "both": Endpoint("where both are cut off", RATIO)},
-    fixed({"time": Sample.durations(NEVER, SOON), "both": Sample.durations(NEVER, [*SOON[:6], *NEVER[:2]])}),
+    fixed({"exponent": Sample.of(noisy(-0.5, 0.02))}),
 )  # fmt: skip
 IDENTITY = claim(
-    "identity", "B6", {"error": Endpoint("error of the identity", Exact(tolerance=1e-9))},
-    lambda runs, _: Evidence(samples={"error": Sample(arm=tuple(runs.measured(0)["error"].tolist()))}),
+    "identity", "A1", {"error": Endpoint("error of the identity", Exact(tolerance=1e-9))},
+    lambda runs, _: Evidence(samples={"error": Sample.of(runs.measured(0)["error"])}),
     measurement=Measurement(measure=lambda *_: {}, num_seeds={"quick": 1}), disputed_by="",
 )  # fmt: skip
 MISSING = claim("missing", "N1", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}))
 BROKEN = claim("broken", "M1", {"cost": Endpoint("ratio of times", RATIO)}, lambda *_: {}["no such run"])
 UNSTARTED = claim(
     "unstarted", "N2", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}),
-    grids=(Grid(vary={"norm": ("none",)}, budgets={"quick": ()}),),
+    grids=(Grid(arms=ARMS, budgets={"quick": ()}),),
 )  # fmt: skip
 UNAFFORDED = claim(
     "unafforded", "N3", {"cost": Endpoint("ratio of times", RATIO)}, fixed({}),
-    grids=(Grid(vary={"norm": ("none",)}, budgets={"full": ()}),),
+    grids=(Grid(arms=ARMS, budgets={"full": ()}),),
 )  # fmt: skip
 
 
@@ -173,60 +189,52 @@ def make_world(folder: Path) -> World:
     """Write every run, keep every list of runs, judge, report."""
     runs_dir = folder / "runs"
     claims: Registry[Claim] = Registry("claim")
-    for one in (SPEED, REFUTED, GATED, LAW, CENSORED, IDENTITY, MISSING, BROKEN, UNSTARTED, UNAFFORDED):
+    for one in (SPEED, REFUTED, FRAGILE, GATED, LAW, IDENTITY, MISSING, BROKEN, UNSTARTED, UNAFFORDED):
         claims.add(one.id, one)
-    cells = {"speed": _speed_cells(runs_dir), "identity": [_measured(runs_dir)]}
-    shared = [_trained(runs_dir, "own", BATCH, None, seed, rising(1)) for seed in range(8)]
-    cells |= dict.fromkeys(("refuted", "gated", "law", "censored", "broken"), shared)
+    cells = {"speed": _speed_cells(runs_dir, NORMS), "identity": [_measured(runs_dir)]}
+    shared = [_trained(runs_dir, "own", SUBJECT, "batch", None, seed, rising(1)) for seed in range(8)]
+    cells |= dict.fromkeys(("refuted", "fragile", "gated", "law", "broken"), shared)
     cells["missing"] = [
         *shared[:2],
-        *(cell(regime="own", arm=NONE, value=None, seed=s, run_id=f"absent-{s}") for s in range(3)),
+        *(cell(regime="own", arm=CONTROL, norm="none", value=None, seed=s, run_id=f"absent-{s}") for s in range(3)),
     ]
     for name, rows in cells.items():
-        write_cells(cells_file(runs_dir, "quick", name), rows)
+        write_cells(runs_dir, "quick", claims[name], rows)
+    write_cells(runs_dir, "quick", variant_of(SPEED, GHOST), _speed_cells(runs_dir, NORMS | {SUBJECT: "ghost"}))
     judged = gather([claims[name] for name in claims], "quick", runs_dir)
     return World(runs_dir, claims, judged, build(judged, runs_dir / "report"))
 
 
-def cell(*, regime: str, arm: str, value: float | None, seed: int, run_id: str, grid: int = 0) -> Cell:
+def cell(*, regime: str, arm: str, norm: str, value: float | None, seed: int, run_id: str, grid: int = 0) -> Cell:
     rate = "" if value is None else f" optimizer.lr={value:g}"
-    command = f"bnexp train experiment=made_up {arm}{rate} seed={seed}"
+    command = f"bnexp train experiment=made_up norm={norm}{rate} seed={seed}"
     return Cell(grid=grid, regime=regime, arm=arm, value=value, seed=seed, run_id=run_id, command=command)
 
 
 def _trained(
-    runs_dir: Path,
-    regime: str,
-    arm: str,
-    value: float | None,
-    seed: int,
-    accuracies: list[float],
+    runs_dir: Path, regime: str, arm: str, norm: str, value: float | None, seed: int, accuracies: list[float],
     status: str = "finished",
-) -> Cell:
-    norm = arm.removeprefix("norm=")
-    one = cell(
-        regime=regime, arm=arm, value=value, seed=seed, run_id=f"mnist_5k-mlp-{norm}-lr{value or 0:g}-s{seed}-01234567"
-    )
-    write_run(runs_dir / one.run_id, norm=norm, status=status, accuracies=accuracies)
-    return one
+) -> Cell:  # fmt: skip
+    name = f"mnist_5k-mlp-{norm}-lr{value or 0:g}-s{seed}-01234567"
+    write_run(runs_dir / name, norm=norm, status=status, accuracies=accuracies)
+    return cell(regime=regime, arm=arm, norm=norm, value=value, seed=seed, run_id=name)
 
 
-def _speed_cells(runs_dir: Path) -> list[Cell]:
-    """The baseline is best at 0.1 and BN at 1; at its best rate BN needs a quarter of the steps; one tuning run diverged."""
+def _speed_cells(runs_dir: Path, norms: dict[str, str]) -> list[Cell]:
+    """The baseline is best at 0.1 and a norm at 1; at its best rate it needs a quarter of the steps; one tuning run diverged."""
     cells = []
-    for arm, best in ((NONE, 0.1), (BATCH, 1.0)):
-        for value in (0.1, 1.0):
+    for arm, best in ((CONTROL, 0.1), (SUBJECT, 1.0)):
+        for value in RATES:
             for seed in (1000, 1001):
-                lost = arm == NONE and value == 1.0 and seed == 1001
+                lost = arm == CONTROL and value == 1.0 and seed == 1001
                 accuracies = rising(1 if value == best else 5)[: 2 if lost else None]
-                cells.append(
-                    _trained(runs_dir, "tuning", arm, value, seed, accuracies, "diverged" if lost else "finished")
-                )
+                status = "diverged" if lost else "finished"
+                cells.append(_trained(runs_dir, "tuning", arm, norms[arm], value, seed, accuracies, status))
     for seed in range(8):
-        cells.append(_trained(runs_dir, "own", NONE, 0.1, seed, rising(3 + seed % 2)))
-        cells.append(_trained(runs_dir, "own", BATCH, 1.0, seed, rising(1 + seed % 2)))
-        cells.append(_trained(runs_dir, "same", BATCH, 0.1, seed, rising(2)))
-        cells.append(cell(regime="same", arm=NONE, value=0.1, seed=seed, run_id=cells[-3].run_id))
+        cells.append(_trained(runs_dir, "own", CONTROL, norms[CONTROL], 0.1, seed, rising(3 + seed % 2)))
+        cells.append(_trained(runs_dir, "own", SUBJECT, norms[SUBJECT], 1.0, seed, rising(1 + seed % 2)))
+        cells.append(_trained(runs_dir, "same", SUBJECT, norms[SUBJECT], 0.1, seed, rising(2)))
+        cells.append(replace(cells[-3], regime="same"))
     return cells
 
 
@@ -240,5 +248,5 @@ def _measured(runs_dir: Path) -> Cell:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Ten claims: of every outcome, scaling, censored, exact, with runs missing, a broken analysis, never started, none planned."""
+    """Ten claims (of every outcome, fragile, exact, with runs missing, broken, never started, none planned) and a variant."""
     return make_world(tmp_path_factory.mktemp("world"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import bnexp.claims
 from bnexp.cli.report import main
 from bnexp.errors import UserError
+from bnexp.registry import Registry
 from bnexp.report.page import BEGIN, END
 
 
@@ -40,7 +42,7 @@ def test_machines_get_one_list_and_settings_may_be_typed_as_for_reproduce(known,
     folder = f"runs_dir={known.runs_dir}"
     assert main([folder, "budget=quick", f"out={tmp_path}", "missing", "--json"]) == 0
     assert [one["claim"] for one in json.loads(capsys.readouterr().out)] == ["missing"]
-    with pytest.raises(UserError, match=r"(?s)no such setting.*got: jobs=2.*budget=, runs_dir=, out=, figures="):
+    with pytest.raises(UserError, match=r"(?s)no such setting.*got: jobs=2.*budget=, runs_dir=, out=, figures=, plugins="):
         main(["jobs=2"])
 
 
@@ -112,3 +114,23 @@ def test_without_any_runs_it_says_how_to_make_them(tmp_path):
         f"nothing was reproduced with budget=quick in this runs folder\n  got: {tmp_path}\n"
         f"  try: bnexp reproduce all budget=quick runs_dir={tmp_path}"
     )
+
+
+def test_a_plugin_brings_a_claim_of_its_own(known, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lines = [
+        "from dataclasses import replace",
+        "from bnexp.claims import CLAIMS",
+        "CLAIMS.add('of_a_plugin', replace(CLAIMS['law'], id='of_a_plugin'))",
+    ]
+    Path("plugin_with_a_claim.py").write_text("\n".join(lines))
+    brought = Registry("claim")
+    for name in known.claims:
+        brought.add(name, known.claims[name])
+    monkeypatch.setattr(bnexp.claims, "CLAIMS", brought)
+    folder = f"runs_dir={known.runs_dir}"
+    assert main(["plugins=[plugin_with_a_claim]", "of_a_plugin", folder, "out=out"]) == 0
+    assert "of_a_plugin  NOT RUN" in capsys.readouterr().out
+    with pytest.raises(UserError, match="plugin module 'no_such_plugin' is not found"):
+        main(["plugins=[no_such_plugin]", folder])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bnexp.claims
-from bnexp.claims.base import Evidence, Sample
+from bnexp.claims.base import Evidence
 from bnexp.cli import report
 from bnexp.cli.export import main
 from bnexp.errors import UserError
@@ -20,6 +20,7 @@ from bnexp.records.writer import RunWriter
 from bnexp.report.page import build, gather
 from bnexp.report.words import as_json
 from bnexp.runs.folder import make_runs_dir
+from bnexp.stats.sample import Sample
 
 
 @pytest.fixture
@@ -52,6 +53,16 @@ def test_a_report_on_an_export_lies_beside_it(known, tmp_path):
     }  # fmt: skip
 
 
+def test_an_export_of_a_budget_judges_variants_as_well(known, tmp_path):
+    shutil.copytree(known.runs_dir, tmp_path / "runs")
+    for name in ("broken", "missing"):
+        (tmp_path / "runs" / "claims" / "quick" / f"{name}.json").unlink()
+    assert main([str(tmp_path / "runs"), str(tmp_path / "out"), "budget=quick"]) == 0
+    again = {one.claim.key: one for one in gather([known.claims["speed"]], "quick", tmp_path / "out")}
+    assert list(again) == ["speed", "speed subject=norm=ghost"]
+    assert all(as_json(one) == as_json(known.of(key)) for key, one in again.items())
+
+
 @pytest.fixture
 def only(known, monkeypatch):
     """The claim ``identity`` alone, whose run also recorded what no claim looks at, beside a run of no claim."""
@@ -59,7 +70,7 @@ def only(known, monkeypatch):
     def analyse(runs, _):
         arrays = runs.measured(0)
         assert "other" in arrays
-        return Evidence(samples={"error": Sample(arm=tuple(arrays["error"].tolist()))}, data={"arrays": arrays})
+        return Evidence(samples={"error": Sample.of(arrays["error"])}, data={"arrays": arrays})
 
     def prepare(folder, **more):
         claims = {"identity": known.claims["identity"]}

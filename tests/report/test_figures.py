@@ -1,4 +1,4 @@
-"""What the report's figures show: every run, every value, the choice, the runs that never arrived."""
+"""What the report's figures show: every run, every value, the choice, every level that counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from bnexp.stats.survival import Times
 from matplotlib.figure import Figure
 
 from bnexp.figures.curves import draw_arms, draw_tracks
-from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_survival, draw_values
+from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
+from bnexp.figures.levels import draw_levels
 from bnexp.figures.style import plain_log_axis
 from bnexp.figures.tuning import draw_expected_best, draw_tuning
 from bnexp.records.curves import Curve
@@ -29,16 +30,14 @@ def points(ax, marker: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
 
 
-def test_every_pair_is_a_line_and_runs_cut_off_are_hollow(ax):
-    draw_pairs([4, 8], [1, 2], ax, observed_base=[True, False], observed_arm=[True, True], log=True, ylabel="steps")
+def test_every_pair_is_a_line(ax):
+    draw_pairs([4, 8], [1, 2], ax, log=True, ylabel="steps")
     assert [tuple(line.get_ydata()) for line in ax.get_lines() if line.get_marker() == "None"] == [(4, 1), (8, 2)]
-    hollow = [line.get_ydata()[0] for line in ax.get_lines() if line.get_markerfacecolor() == "white"]
-    assert hollow == [8]
     assert ax.get_yscale() == "log"
 
 
 def test_equal_seeds_do_not_hide_each_other(ax):
-    draw_pairs([1, 1], [1, 1], ax, observed_base=[True] * 2, observed_arm=[True] * 2, log=False, ylabel="value")
+    draw_pairs([1, 1], [1, 1], ax, log=False, ylabel="value")
     assert len(set(points(ax, "o"))) == 2
 
 
@@ -68,21 +67,22 @@ def test_cases_without_a_single_finite_error_can_be_drawn(ax):
     assert points(ax, ".") == []
 
 
-def test_tuning_shows_every_seed_and_rings_the_choice(ax):
-    draw_tuning({"norm=none": {0.1: [0.5, 0.7], 1.0: [0.8, 0.9]}}, {"norm=none": 1.0}, ax, key="optimizer.lr")
-    assert sorted(y for _, y in points(ax, "s")) == [0.5, 0.7, 0.8, 0.9]
-    assert points(ax, "o") == [(1.0, pytest.approx(0.85))]
-    assert ax.get_xlabel() == "optimizer.lr"
+def test_tuning_shows_every_seed_and_rings_everything_that_was_chosen(ax):
+    tried = {0.1: [0.5, 0.7], 1.0: [0.8, 0.9], 2.0: [0.8]}
+    draw_tuning({"control": tried}, {"control": (1.0, 2.0)}, ax, key="optimizer.lr", quantity="accuracy")
+    assert sorted(y for _, y in points(ax, "s")) == [0.5, 0.7, 0.8, 0.8, 0.9]
+    assert points(ax, "o") == [(1.0, pytest.approx(0.85)), (2.0, pytest.approx(0.8))]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("optimizer.lr", "accuracy")
 
 
-def test_survival_falls_to_the_share_that_never_arrives_and_says_so(ax):
-    base = Times((100.0, 300.0, 300.0, 300.0), (True, False, False, False))  # diverged at 300
-    draw_survival(base, Times((100.0, 100.0, 100.0, 800.0), (True,) * 4), ax)
-    base, arm = ax.get_lines()[0], ax.get_lines()[-1]
-    assert base.get_ydata()[-1] == 0.75
-    assert base.get_xdata()[-1] == 800  # nothing is gained by diverging early
-    assert arm.get_ydata()[-1] == 0
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["base (n=4, 3 never there)", "arm (n=4)"]
+def test_levels_show_an_interval_where_they_count_and_nothing_elsewhere(ax):
+    some, none = Interval(2.0, 1.5, 3.0, 0.95, 8), [None, None]
+    data = {"levels": [0.15, 0.07], "ratios": [some, None], "loss levels": [0.5, 0.1], "loss ratios": none}
+    draw_levels(data, ax)
+    assert points(ax, "o") == [(pytest.approx(-0.08), 2.0)]
+    assert points(ax, "^") == []
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["validation error"]
+    assert ax.get_xticklabels()[0].get_text() == "85.0 %\n0.5"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_unknown_ratio_can_be_drawn(ax):
 
 
 def test_the_expected_best_of_each_arm_rises_from_its_mean(ax):
-    draw_expected_best({"norm=none": [0.0, 1.0], "norm=batch": [0.5, 0.5]}, ax, most_draws=3)
+    draw_expected_best({"control": [0.0, 1.0], "subject": [0.5, 0.5]}, ax, most_draws=3, quantity="accuracy")
     assert points(ax, "s") == [(1, 0.5), (2, 0.75), (3, 0.875)]
     assert points(ax, "o") == [(1, 0.5), (2, 0.5), (3, 0.5)]
 

@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bnexp.report.front import answers
 from bnexp.report.page import build
 from bnexp.report.pictures import save_figures
+from bnexp.report.words import claim_row
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -48,9 +50,9 @@ def tags(world) -> Tags:
 
 
 def section_of(world, name: str) -> str:
-    """One claim's part of the page."""
+    """One claim's or variant's part of the page."""
     rest = world.html.split(f'id="claim-{name}"')[1]
-    return rest.split('<section class="claim"')[0]
+    return rest.split("<section class=")[0]
 
 
 def text_of(html: str) -> str:
@@ -89,18 +91,18 @@ def test_the_page_loads_nothing_from_anywhere(tags, world):
 
 def test_the_verdict_table_comes_before_every_claim_and_has_one_row_each(world):
     table = world.html.split("<tbody")[1].split("</tbody>")[0]
-    assert table.count("<tr") == len(world.judged) == world.html.count('<section class="claim"')
-    assert world.html.index("</tbody>") < world.html.index('<section class="claim"')
+    assert table.count("<tr") == len(world.judged) == world.html.count('<section class="claim')
+    assert world.html.index("</tbody>") < world.html.index('<section class="claim')
 
 
 @pytest.mark.parametrize(
     ("name", "outcome", "effect"),
     [
         ("speed", "SUPPORTED", "4.00 × [4.00, 4.00]"),
-        ("refuted", "CONTRADICTED", "0.010 [-0.001, 0.021]"),
-        ("gated", "INCONCLUSIVE", "0.000 [-0.006, 0.006]"),
+        ("refuted", "CONTRADICTED", "0.010 points [-0.001, 0.021]"),
+        ("fragile", "SUPPORTED", "0.105 [0.0"),
+        ("gated", "INCONCLUSIVE", "0.000 [-0.00"),
         ("law", "SUPPORTED", "exponent -0.500 [-0.511, -0.489]"),
-        ("censored", "SUPPORTED", "at least 9.4 × [6.7, no upper limit]"),
         ("identity", "SUPPORTED", "largest error 1.0e-13"),
         ("missing", "NOT RUN", ""),
         ("broken", "NOT JUDGED", ""),
@@ -143,18 +145,17 @@ def test_a_verdict_comes_with_its_reason_gates_numbers_and_notes(world):
     text = text_of(section_of(world, "speed"))
     assert world.of("speed").primary.reason in text
     assert "✓ passed the baseline learns at all" in text
-    assert "target 0.9" in text
+    assert "levels 93 %" in text
     assert "a note about these runs" in text
     assert "✗ FAILED the noise was large enough" in text_of(section_of(world, "gated"))
 
 
 def test_every_claim_has_its_pictures_each_described_and_captioned(world):
     expected = {
-        "speed": 1 + 3 + 3 + 2,  # its own; interval, seeds, survival of each endpoint; tuning, little tuning
+        "speed": 1 + 2 + 2 + 2,  # its own; interval and seeds of each endpoint; tuning, little tuning
         "refuted": 1 + 2 + 2 + 2,
         "gated": 1 + 2,
         "law": 1 + 2,
-        "censored": 1 + 3 + 3,
         "identity": 1 + 1,
         "missing": 0,
     }
@@ -240,7 +241,89 @@ def test_the_page_says_how_much_tuning_each_arm_needs(world):
     (table,) = re.findall(r'<table class="tuning">.*?</table>', section_of(world, "speed"), flags=re.S)
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
     assert rows == [
-        ["Best of random draws", "1 draw", "3 draws", "5 draws", "Best run", "Draws to within 0.5 points of it"],
-        ["norm=none", "62.7 %", "89.8 %", "93.9 %", "95.0 %", "7"],  # runs of 95, 95, 61 and 0 % (diverged)
-        ["norm=batch", "78.0 %", "90.8 %", "93.9 %", "95.0 %", "7"],  # 95, 95, 61, 61 %
+        ["Best of random draws", "1 draw", "3 draws", "5 draws", "Best value", "Draws to within a tenth more steps of it"],
+        # One value of four needs 50 steps, the others 800: 50 * 16 ** (3 / 4) ** draws.
+        ["control", "400 steps", "161 steps", "97 steps", "50 steps", "12"],
+        ["subject", "400 steps", "161 steps", "97 steps", "50 steps", "12"],
     ]
+
+
+def test_every_claim_opens_with_its_sentence_and_how_stable_its_verdict_is(world):
+    for one in world.judged:
+        text = text_of(section_of(world, claim_row(one).anchor))
+        assert (one.sentence != "") == bool(one.verdicts)
+        place = text.index(one.sentence)
+        if one.verdicts:
+            assert place < text.index(one.primary.outcome) < text.index("Who says it")
+    assert "SUPPORTED as claimed · comes out again in 100 % of re-draws" in text_of(section_of(world, "speed"))
+    fragile = text_of(section_of(world, "fragile"))
+    assert re.search(r"SUPPORTED as claimed · fragile, comes out again in [67]\d % of re-draws", fragile)
+    assert "re-draws" not in text_of(section_of(world, "identity"))
+
+
+def test_a_variant_stands_below_its_claim_marked_and_is_not_counted(world):
+    ids = re.findall(r'<section class="(claim|claim variant)" id="claim-([^"]+)"', world.html)
+    assert ids[ids.index(("claim", "speed")) + 1] == ("claim variant", "speed~subject=norm=ghost")
+    assert [name for kind, name in ids if kind == "claim variant"] == ["speed~subject=norm=ghost"]
+    text = text_of(section_of(world, "speed~subject=norm=ghost"))
+    assert "variant subject=norm=ghost Variant: The statement of speed" in text
+    assert world.of("speed subject=norm=ghost").primary is not None
+    table = text_of(world.html.split("<tbody")[1].split("</tbody>")[0])
+    assert "variant subject=norm=ghost SUPPORTED" in table
+    assert "10 claims: 4 supported" in text_of(world.html)
+
+
+def test_claims_of_algebra_come_last_whatever_their_section_and_provenance_after_them(world):
+    ids = re.findall(r'<section class="claim[^"]*" id="claim-([^"]+)"', world.html)
+    assert (ids[0], ids[-1]) == ("gated", "identity")
+    assert world.html.index('id="claim-identity"') < world.html.index("Where these numbers come from")
+
+
+@pytest.fixture
+def front(world, tmp_path):
+    """The page where the world's claims have the names of those that open it."""
+    known = [
+        world.named("law", "pinned_moments"),
+        world.named("speed", "fig1_speed"),
+        replace(world.of("speed subject=norm=ghost"), sentence="The variant's."),
+        world.named("fragile", "speed_anywhere"),
+        world.named("gated", "fig1_stability"),
+        world.of("refuted"),
+        world.of("identity"),
+    ]
+    return build(known, tmp_path).page.read_text(encoding="utf-8")
+
+
+def test_the_page_opens_with_three_sentences_then_the_surface_then_the_papers_experiment_then_the_table(front):
+    header = text_of(front.split("<header>")[1].split("</header>")[0])
+    told = [header.index(f"The sentence of {name} & what it found") for name in ("fig1_speed", "pinned_moments", "refuted")]
+    assert told == sorted(told)
+    assert header.count("The sentence of") == 3
+    assert "fig1_speed, supported, 100 %" in header
+    between = front.split("</header>")[1].split('id="verdicts"')[0]
+    assert between.count("<figure") == 3
+    places = [text_of(between).index(f"The sentence of {name}") for name in ("speed_anywhere", "fig1_speed", "fig1_stability")]
+    assert places == sorted(places)
+    assert Tags(front).misnested == []
+
+
+def test_without_the_surface_and_the_papers_claims_the_page_opens_with_what_was_judged(world):
+    assert "At which settings?" not in world.html
+    assert "The paper’s experiment" not in world.html
+    header = text_of(world.html.split("<header>")[1].split("</header>")[0])
+    assert "The sentence of refuted & what it found: contradicted." in header
+
+
+def test_the_third_sentence_is_chosen_by_a_rule_of_which_fragile_and_exact_claims_are_no_part(world):
+    def third(*names):
+        return [one.claim.id for one in answers([world.of(name) for name in names])]
+
+    assert third("law", "speed", "refuted") == ["refuted"]
+    assert third("fragile", "law", "speed") == ["law"]
+    assert third("fragile", "identity", "gated", "missing", "speed subject=norm=ghost") == []
+
+
+def test_a_sentence_is_said_once(world):
+    names = {"law": "fig1_speed", "speed": "pinned_moments"}
+    smoke = [replace(world.named(name, new), sentence="Nothing.") for name, new in names.items()]
+    assert [one.claim.id for one in answers(smoke)] == ["fig1_speed"]

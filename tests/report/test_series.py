@@ -29,11 +29,11 @@ def test_each_series_expands_to_the_commands_of_its_runs(world):
 def test_series_are_one_for_each_arm_and_purpose_and_reported_ones_come_first(world):
     told = [(one.name, one.count, one.num_diverged) for one in series(world.of("speed"))]
     assert told == [
-        ("norm=none: reported, optimizer.lr=0.1", "8 runs, seeds 0 to 7", 0),
-        ("norm=batch: reported, optimizer.lr=1", "8 runs, seeds 0 to 7", 0),
-        ("norm=batch: reported, at the same value, optimizer.lr=0.1", "8 runs, seeds 0 to 7", 0),
-        ("norm=none: tuning, every value tried", "4 runs, seeds 1000, 1001", 1),
-        ("norm=batch: tuning, every value tried", "4 runs, seeds 1000, 1001", 0),
+        ("control: reported, optimizer.lr=0.1", "8 runs, seeds 0 to 7", 0),
+        ("subject: reported, optimizer.lr=1", "8 runs, seeds 0 to 7", 0),
+        ("subject: reported, at the same value, optimizer.lr=0.1", "8 runs, seeds 0 to 7", 0),
+        ("control: tuning, every value tried", "8 runs, seeds 1000, 1001", 1),
+        ("subject: tuning, every value tried", "8 runs, seeds 1000, 1001", 0),
     ]
 
 

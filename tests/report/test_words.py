@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from bnexp.stats.p_values import paired_p_value
-from bnexp.stats.survival import Times, share_reached
+from scipy import stats
 
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import judge_claim
 from bnexp.report.page import section
 from bnexp.report.provenance import deviation_lines, provenance
-from bnexp.report.words import adjusted_p_values, as_json, claim_row, seconds_spent, verdict_table
-from bnexp.stats.verdict import NO_GATES, Marks, Rule, RuleWords, Sample, Verdict, decide
+from bnexp.report.words import as_json, claim_row, seconds_spent, verdict_table
+from bnexp.stats.intervals import Interval
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import NO_GATES, Marks, Rule, RuleWords, Verdict, decide
+from bnexp.text import WIDTH
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Majority(Rule):
     share: float = 0.5
 
     def evidence(self, sample, rng):  # noqa: ARG002 - nothing random here
-        gains = tuple(value > 0 for value in sample.arm)
-        return [share_reached(Times((1.0,) * len(gains), gains))]
+        gains = sample.effects("difference") > 0
+        return [Interval(gains.mean(), 0.63, 1.0, 0.95, len(gains))]
 
     def decide(self, *evidence, gates=NO_GATES):
         return decide(self._judge_one, evidence, lambda interval: interval, gates, 6)
@@ -46,14 +48,15 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
     rule = Majority()
     claim = Claim(
         id="most", section="Z1", statement="Most gain.", source="", disputed_by="", formula="", draw=lambda *_: None,
+        say=lambda *_: "Most gain.",
         endpoints={"gain": Endpoint("share", rule), "again": Endpoint("share", rule)},
         analyse=lambda *_: Evidence(samples=dict.fromkeys(("gain", "again"), Sample.of(np.linspace(1, 2, 8)))),
     )  # fmt: skip
     judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
     assert judged.primary.outcome == "SUPPORTED"
     assert claim_row(judged).effect == "1.00 [0.63, 1.00]"
-    assert "SUPPORTED  1.00 [0.63, 1.00]       8 seeds" in verdict_table([judged])
-    assert adjusted_p_values(judged) == {}
+    assert "most   SUPPORTED  1.00 [0.63, 1.00]  8\n  as claimed. Most gain.\n" in verdict_table([judged])
+    assert (claim_row(judged).share, judged.verdicts["again"].p) == ("", None)
     endpoint = section(judged).endpoints[0]
     assert endpoint.rule.supports == "Most seeds gain."
     assert len(endpoint.pictures) == 2  # the interval and every seed
@@ -63,6 +66,7 @@ def test_a_smoke_budget_decides_nothing(world):
     judged = judge_claim(world.claims["law"], "smoke", world.of("law").runs.cells, world.runs_dir)
     assert (judged.primary.outcome, judged.primary.word) == ("INCONCLUSIVE", "not powered")
     assert judged.primary.effect == world.of("law").primary.effect
+    assert judged.sentence == judged.primary.reason
 
 
 def test_an_analysis_of_other_endpoints_than_were_declared_is_not_judged(world):
@@ -72,16 +76,14 @@ def test_an_analysis_of_other_endpoints_than_were_declared_is_not_judged(world):
     assert "law declared ['own rate', 'same rate'] and analysed ['exponent']" in claim_row(judged).word
 
 
-def test_secondary_p_values_are_corrected_for_their_number(world):
+def test_secondary_p_values_are_corrected_for_their_number_and_shown(world):
     judged = world.of("refuted")
     sample = judged.evidence.samples["late"]
-    late = paired_p_value(sample.base, sample.arm)
-    spread = paired_p_value((0.0,) * 8, judged.evidence.samples["spread"].arm)
-    assert adjusted_p_values(judged) == {"late": pytest.approx(2 * late), "spread": pytest.approx(spread)}
-
-
-def test_a_claim_whose_runs_were_cut_off_has_no_p(world):
-    assert adjusted_p_values(world.of("censored")) == {}
+    late = stats.ttest_1samp(sample.effects("difference"), 0).pvalue
+    assert {name: verdict.p for name, verdict in judged.verdicts.items()} == {
+        "gain": None, "late": pytest.approx(2 * late), "spread": 1.0,
+    }  # fmt: skip
+    assert [endpoint.p for endpoint in section(judged).endpoints] == ["", "< 0.001", "1"]
 
 
 def test_runs_that_claims_share_are_paid_once(world):
@@ -92,30 +94,55 @@ def test_runs_that_claims_share_are_paid_once(world):
 
 
 def test_machines_get_strict_json_with_null_for_a_missing_limit(world):
-    found = {one["claim"]: one for one in json.loads(json.dumps([as_json(j) for j in world.judged], allow_nan=False))}
-    assert found["censored"]["endpoints"]["time"]["effect"]["high"] is None
+    told = json.loads(json.dumps([as_json(j) for j in world.judged], allow_nan=False))
+    assert [one["variant"] for one in told if one["claim"] == "speed"] == [[], ["subject=norm=ghost"]]
+    found = {one["claim"]: one for one in told}
     assert found["speed"]["outcome"] == "SUPPORTED"
+    assert found["speed"]["sentence"] == world.of("speed").sentence
+    assert found["speed"]["endpoints"]["own rate"]["stability"] == 1.0
+    assert "high" in found["law"]["endpoints"]["exponent"]["effect"]
     assert found["missing"] | {"endpoints": {}, "missing_runs": 3, "outcome": "NOT RUN"} == found["missing"]
 
 
-def test_the_terminal_says_claim_verdict_effect_number_and_word_in_columns(world):
+def test_the_terminal_says_numbers_in_columns_and_the_sentence_below_within_its_width(world):
     lines = verdict_table(world.judged).splitlines()
+    assert max(map(len, lines)) <= WIDTH
     start = lines[0].index("verdict")
-    assert all(
-        line[start:].startswith(("SUPPORTED", "CONTRA", "INCON", "NOT RUN", "NOT JUDGED")) for line in lines[1:-2]
-    )
-    assert next(line.split() for line in lines if line.startswith("refuted")) == [
-        "refuted", "CONTRADICTED", "0.010", "[-0.001,", "0.021]", "8", "seeds", "too", "small;", "supported:", '"late"',
+    rows = {line.split()[0]: index for index, line in enumerate(lines) if line[start : start + 1].isupper()}
+    assert list(rows) == [
+        "gated", "law", "speed", "variant", "fragile", "refuted", "broken", "missing", "unstarted", "unafforded", "identity",
     ]  # fmt: skip
+    refuted = rows["refuted"]
+    assert lines[refuted].split() == ["refuted", "CONTRADICTED", "100", "%", "0.010", "points", "[-0.001,", "0.021]", "8"]
+    assert lines[refuted + 1].startswith('  too small; supported: "late". The sentence of refuted')
+    assert lines[rows["variant"] + 1].startswith("  subject=norm=ghost: as claimed. The sentence of speed")
+    assert " fragile, 6" in lines[rows["fragile"]]
     assert lines[-1] == "10 claims: 4 supported, 1 contradicted, 1 inconclusive, 3 not run, 1 not judged"
+
+
+def test_claims_of_algebra_have_a_table_of_their_own_without_a_stability(world):
+    alone = verdict_table([world.of("identity")]).splitlines()
+    assert [line.split() for line in alone[:2]] == [
+        ["claim", "verdict", "exact", "n"],
+        ["identity", "SUPPORTED", "largest", "error", "1.0e-13", "200"],
+    ]
+    assert "\n".join(alone[:3]) in verdict_table(world.judged)
+
+
+def test_the_longest_rows_fit_a_terminal(world):
+    law = world.of("law")
+    effect = Interval(-12.345, -22.345, -2.345, 0.95, 16)
+    primary = replace(law.primary, outcome="INCONCLUSIVE", stability=0.55, effect=effect)
+    long = replace(law, claim=replace(law.claim, id="hidden_normalization"), verdicts={"exponent": primary})
+    assert max(map(len, verdict_table([long]).splitlines())) <= 88 - len("exponent ")
 
 
 def test_provenance_tells_what_differs_between_runs_and_no_dates(world):
     facts = dict(provenance(world.judged))
     assert facts["Budget"] == "quick"
-    assert facts["Runs"].startswith("41 complete, 1 of them diverged")
-    assert facts["Machine"].startswith("Linux, Made Up, 2 cores, device cpu (40 runs)")
-    assert facts["Code"].startswith("commit 0123456789ab (40 runs)")
+    assert facts["Runs"].startswith("73 complete, 1 of them diverged")
+    assert facts["Machine"].startswith("Linux, Made Up, 2 cores, device cpu (72 runs)")
+    assert facts["Code"].startswith("commit 0123456789ab (72 runs)")
 
 
 def test_deviation_lines_are_read_from_docstrings_without_importing(tmp_path):
