@@ -43,3 +43,17 @@ def layer_words(overrides: str) -> str:
 def rates_words(runs: Runs, arm: str, regime: str = "own", grid: int = 0) -> str:
     """An arm's chosen values, e.g. ``2 or 4``."""
     return " or ".join(f"{value:g}" for value in runs.chosen(arm, regime, grid)) or "untuned"
+
+
+def points_more(effect: Interval, more: str = "more", less: str = "less") -> str:
+    """A difference in points of accuracy; one whose interval holds 0 is none that was found.
+
+    Example:
+        >>> points_more(Interval(0.94, 0.5, 1.4, 0.95, 8)), points_more(Interval(-0.94, -1.4, -0.5, 0.95, 8))
+        ('0.9 points more', '0.9 points less')
+        >>> points_more(Interval(0.3, -0.1, 0.7, 0.95, 8))
+        'neither clearly more nor less'
+    """
+    if effect.covers(0):
+        return f"neither clearly {more} nor {less}"
+    return f"{abs(effect.estimate):.1f} points {more if effect.estimate > 0 else less}"

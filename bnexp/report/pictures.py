@@ -122,7 +122,8 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
     pictures = []
     if effect is not None:
         caption = (
-            f"The estimate (dot) with its {100 * effect.level:.0f} % interval over {counted(effect.num_seeds, 'seed')} (bar). "
+            f"The estimate (dot) with its {100 * effect.level:.0f} % interval over "
+            f"{counted(effect.num_seeds, endpoint.rule.drawn)} (bar). "
             "Shaded: where the estimate has to be for support."
         )
         label = f"Effect {effect.in_words()}"
@@ -143,10 +144,12 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
     if not sample.base or sample.summed:
         effects_S = sample.effects("ratio" if marks.log else "difference")
         shown_S = np.exp(effects_S) if marks.log else effects_S
-        caption = "Every seed's effect; the line is their mean."
+        caption = f"Every {endpoint.rule.drawn}'s effect; the line is their mean."
         return picture(lambda figure: draw_values(shown_S.tolist(), figure.subplots(), ylabel="effect"), caption)
     base_S = sample.seeds_of(sample.base, log=marks.log)
-    caption = "Every seed: a line joins what is compared with (base) to what the claim is about (arm) at one seed."
+    caption = (
+        f"Every {endpoint.rule.drawn}: a line joins what is compared with (base) to what the claim is about (arm) at one of them."
+    )
     return picture(
         lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel="value"),
         caption,

@@ -63,6 +63,7 @@ class Difference(Rule):
         scale: whether effects are differences or ratios.
         direction: +1 when the claim is of effects above ``null``, -1 when below.
         min_seeds: fewer leave the claim undecided.
+        drawn: what the numbers of a sample are of, where they are not of seeds: repetitions of a timing, say.
 
     Raises:
         ValueError: a ``smallest`` that is not on the claimed side of ``null``, or a ratio that is not positive.
@@ -73,6 +74,7 @@ class Difference(Rule):
     scale: Scale = "difference"
     direction: Literal[1, -1] = 1
     min_seeds: int = MIN_SEEDS
+    drawn: str = "seed"
 
     def __post_init__(self) -> None:
         if self.direction not in (1, -1) or not (self.smallest - self.null) * self.direction > 0:
@@ -92,7 +94,7 @@ class Difference(Rule):
         Raises:
             ValueError: no interval, or one at another level.
         """
-        return _decide_at_95(self._judge_one, evidence, gates, self.min_seeds)
+        return _decide_at_95(self._judge_one, evidence, gates, self.min_seeds, self.drawn)
 
     def _judge_one(self, interval: Interval) -> Verdict:
         sign, beyond, short = self.direction, *(("above", "below") if self.direction > 0 else ("below", "above"))
@@ -120,7 +122,7 @@ class Difference(Rule):
             f"{self.smallest:g} (the smallest that matters).",
             f"The whole 95 % interval lies {short} {self.smallest:g}: any effect is too small to matter, or, if it lies {short} "
             f"{self.null:g}, goes the other way.",
-            _needs(self.min_seeds),
+            _needs(self.min_seeds, self.drawn),
         )
 
     def marks(self) -> Marks:
@@ -402,15 +404,20 @@ def _p_of(value: float, sample: Sample, scale: Scale, verdict: Verdict, rng: np.
     return mean_effect(sample, scale, rng).p_value(math.log(value) if scale == "ratio" else value)
 
 
-def _decide_at_95(judge_one: Any, intervals: Sequence[Interval], gates: Gates, min_seeds: int) -> Verdict:
+def _decide_at_95(
+    judge_one: Any, intervals: Sequence[Interval], gates: Gates, min_seeds: int, drawn: str = "seed"
+) -> Verdict:
     for interval in intervals:
         if interval.level != 0.95:
             raise ValueError(f"this rule needs 95% intervals, got one of {interval.level:.0%}")
-    return decide(judge_one, intervals, lambda interval: interval, gates, min_seeds)
+    return decide(judge_one, intervals, lambda interval: interval, gates, min_seeds, drawn)
 
 
-def _needs(min_seeds: int) -> str:
-    return f"At least {min_seeds} seeds, every gate passed, and the same answer from a bootstrap over seeds as from a t-interval."
+def _needs(min_seeds: int, drawn: str = "seed") -> str:
+    return (
+        f"At least {counted(min_seeds, drawn)}, every gate passed, and the same answer from a bootstrap over {drawn}s as from a "
+        "t-interval."
+    )
 
 
 def _sentence(interval: Interval, quantity: str) -> str:

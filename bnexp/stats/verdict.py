@@ -90,6 +90,7 @@ def decide(
     effect_of: Callable[[T], Interval],
     gates: Gates,
     min_seeds: int,
+    drawn: str = "seed",
 ) -> Verdict:
     """The verdict of a rule on several intervals of one effect.
 
@@ -101,6 +102,7 @@ def decide(
         effect_of: the interval of a piece of evidence, for its number of seeds and to be shown.
         gates: what had to hold, in words, to whether it did.
         min_seeds: fewer seeds are not powered.
+        drawn: what there is one number of, in words.
 
     Raises:
         ValueError: no evidence.
@@ -110,7 +112,7 @@ def decide(
     effects = [effect_of(one) for one in evidence]
     effect, num_seeds = effects[0], min(interval.num_seeds for interval in effects)
     if num_seeds < min_seeds:
-        reason = f"{num_seeds} seeds cannot decide it; {min_seeds} are needed."
+        reason = f"{counted(num_seeds, drawn)} cannot decide it; {min_seeds} are needed."
         return Verdict("INCONCLUSIVE", reason, effect, "not powered")
     failure = failed_gate(gates, effect)
     if failure:
@@ -194,10 +196,12 @@ class Rule(ABC):
     Attributes:
         per_case: whether a sample holds one error per case, rather than one number per seed.
         prefix: what stands before an effect in words.
+        drawn: what the numbers of a sample are of.
     """
 
     per_case: ClassVar[bool] = False
     prefix: ClassVar[str] = ""
+    drawn: str = "seed"
 
     def judge(self, sample: Sample, rng: np.random.Generator, gates: Gates = NO_GATES) -> Verdict:
         """The verdict on a sample; ``gates`` maps what had to hold, in words, to whether it did.
@@ -227,7 +231,7 @@ class Rule(ABC):
         """What came out; ``unit`` is that of a difference."""
         assert verdict.effect is not None
         suffix = " ×" if self.marks().log else f" {unit}" if unit else ""
-        return ResultWords(verdict.effect.in_words(self.prefix, suffix), counted(verdict.effect.num_seeds, "seed"))
+        return ResultWords(verdict.effect.in_words(self.prefix, suffix), counted(verdict.effect.num_seeds, self.drawn))
 
     def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:  # noqa: ARG002
         """p of the value that the verdict rules out, two-sided; 1 for an open verdict, None where nothing is estimated."""

@@ -8,8 +8,22 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims.covariate_shift import CLAIM, ENDED, HURTS, KINDS, MATCHED, READABLE, analyse, draw, measure
+from bnexp.claims.covariate_shift import (
+    ARMS,
+    CLAIM,
+    HURTS,
+    KINDS,
+    MATCHED,
+    READABLE,
+    RECOMPUTED,
+    analyse,
+    draw,
+    measure,
+    say,
+)
 from bnexp.claims.judge import judge
+from bnexp.claims.runs import FINISHED, INSIDE
+from bnexp.stats.sample import Side
 
 SIZES, PRIORS = [1, 4, 16, 64, 512], [0, 16, 64, 256]
 
@@ -18,39 +32,55 @@ class World:
     """Eight seeds; accuracies as shares.
 
     Args:
-        loss: what a shift costs each norm's net with training statistics.
+        loss: what a shift costs each arm's net with training statistics; ``(arm, kind)`` where one kind differs.
         recovered: what recomputed statistics give back on shifted pictures, and cost on clean ones.
         sd: of the seeds.
-        clean: accuracy on black digits, for norms that differ from 0.95.
+        clean: accuracy on black digits, for arms that differ from 0.95.
         coloured: accuracy of the plain net that was trained on coloured digits.
         diverged: an arm whose first seed diverged.
+        tracks: whether the subject keeps statistics that can be recomputed.
     """
 
+    budget = "quick"
+
     def __init__(
-        self, loss: dict[str, float], *, recovered=(0.1, 0.0), sd=0.003, clean=None, coloured=0.94, diverged=None
+        self, loss, *, recovered=(0.1, 0.0), sd=0.003, clean=None, coloured=0.94, diverged=None, tracks=True
     ) -> None:
         self.loss, self.recovered, self.sd, self.coloured, self.diverged = loss, recovered, sd, coloured, diverged
-        self.clean = clean or {}
+        self.clean, self.tracks = clean or {}, tracks
 
-    def reported(self, arm: str, regime: str = "own", grid: int = 0) -> dict[int, SimpleNamespace]:
+    def reported(self, arm: str, regime: str = "own", grid: int = 0) -> list[SimpleNamespace]:
         assert regime == "own"
-        norm = arm.removeprefix("norm=")
         if grid == 1:
-            return {seed: record(test={"accuracy": self.coloured}) for seed in range(8)}
-        return {seed: self._record(norm, seed, grid) for seed in range(8)}
+            return [record(test={"accuracy": self.coloured})] * 8
+        return [self._record(arm, seed) for seed in range(8)]
 
-    def _record(self, norm: str, seed: int, grid: int) -> SimpleNamespace:
-        if (norm, seed) == (self.diverged, 0):
+    def side(self, read, arm: str, regime: str = "own", grid: int = 0) -> Side:
+        return Side((tuple(map(read, self.reported(arm, regime, grid))),))
+
+    def _record(self, arm: str, seed: int) -> SimpleNamespace:
+        if (arm, seed) == (self.diverged, 0):
             return record(status="diverged", shift={}, test=None)
-        rng = np.random.default_rng([seed, sum(norm.encode()), grid])
+        rng = np.random.default_rng([seed, sum(arm.encode())])
         accuracy = {}
         for kind in KINDS:
-            training = self.clean.get(norm, 0.95) - (kind != "clean") * (self.loss[norm] + self.sd * rng.normal())
+            loss = self.loss.get((arm, kind), self.loss[arm]) + self.sd * rng.normal()
+            training = self.clean.get(arm, 0.95) - (kind != "clean") * loss
             gain = -self.recovered[1] if kind == "clean" else self.recovered[0]
             recomputed = [[training + gain * np.log(size) / np.log(512) for size in SIZES] for _ in PRIORS]
-            tracked = {"recomputed": recomputed, "one_class": training - 0.4} if norm == "batch" else {}
-            accuracy[kind] = {"training": training, "recomputed": None, "one_class": None, **tracked}
+            tracked = {"recomputed": recomputed, "one_class": training - 0.4}
+            known = tracked if arm == "subject" and self.tracks else {}
+            accuracy[kind] = {"training": training, "recomputed": None, "one_class": None, **known}
         return record(shift={"sizes": SIZES, "priors": PRIORS, "accuracy": accuracy})
+
+    def tuning_gate(self) -> dict[str, bool]:
+        return {INSIDE: True}
+
+    def finished_gate(self) -> dict[str, bool]:
+        return {FINISHED: self.diverged is None}
+
+    def chosen(self, arm: str, regime: str = "own", grid: int = 0) -> tuple[float, ...]:  # noqa: ARG002 - as Runs has it
+        return (0.3,)
 
     def measured(self, seed: int) -> dict[str, np.ndarray]:  # noqa: ARG002 - as Runs has it
         return {kind: np.zeros((4, 3, 6, 6), np.uint8) for kind in KINDS}
@@ -65,12 +95,12 @@ def record(*, status="finished", shift=None, test=None) -> SimpleNamespace:
 
 def verdicts(world: World):
     evidence = analyse(world, np.random.default_rng(0))
-    return evidence, judge(CLAIM, evidence, np.random.default_rng(0))
+    return evidence, judge(CLAIM, evidence)
 
 
-FRAGILE = {"none": 0.2, "batch": 0.4, "layer": 0.2, "group": 0.2}
-ROBUST = {"none": 0.4, "batch": 0.2, "layer": 0.4, "group": 0.4}
-EQUAL = {"none": 0.3, "batch": 0.3, "layer": 0.3, "group": 0.3}
+FRAGILE = {"control": 0.2, "subject": 0.4, "layer": 0.2, "group": 0.2}
+ROBUST = {"control": 0.4, "subject": 0.2, "layer": 0.4, "group": 0.4}
+EQUAL = {"control": 0.3, "subject": 0.3, "layer": 0.3, "group": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +109,7 @@ EQUAL = {"none": 0.3, "batch": 0.3, "layer": 0.3, "group": 0.3}
         (World(ROBUST), "SUPPORTED", "as claimed"),
         (World(FRAGILE), "CONTRADICTED", "reversed"),
         (World(EQUAL, sd=0.001), "CONTRADICTED", "too small"),
-        (World({**EQUAL, "batch": 0.28}, sd=0.08), "INCONCLUSIVE", "too noisy"),
+        (World({**EQUAL, "subject": 0.28}, sd=0.08), "INCONCLUSIVE", "too noisy"),
     ],
 )
 def test_the_analysis_tells_worlds_apart(world, outcome, word):
@@ -98,6 +128,33 @@ def test_the_effect_is_in_points_of_accuracy():
     assert judged["one class at a time"].effect.estimate == pytest.approx(-40 - 10 * np.log(64) / np.log(512), abs=0.5)
 
 
+def test_each_sentence_is_the_verdict():
+    assert "it loses 20.0 points less" in say(*verdicts(World(ROBUST, sd=0)))
+    assert "it loses 20.0 points more" in say(*verdicts(World(FRAGILE, sd=0)))
+    assert "it loses neither clearly less nor more" in say(*verdicts(World({**EQUAL, "subject": 0.28}, sd=0.08)))
+
+
+def test_contrast_alone_does_not_carry_the_mean_over_the_others():
+    judged = verdicts(World({**EQUAL, ("subject", "contrast"): 0.8}, sd=0.001))[1]
+    assert judged["robust to all five"].word == "reversed"
+    assert judged["robust to all but contrast"].word == "too small"
+
+
+@pytest.mark.parametrize("arm", ["group", "layer"])
+def test_other_norms_have_verdicts_on_colour(arm):
+    judged = verdicts(World({**EQUAL, arm: 0.2}))[1]
+    assert judged[f"{arm} norm, robust to colour"].outcome == "SUPPORTED"
+    assert judged["robust to colour"].outcome == "CONTRADICTED"
+
+
+def test_a_subject_without_statistics_leaves_the_endpoints_about_them_open():
+    evidence, judged = verdicts(World(ROBUST, tracks=False))
+    assert {name for name, verdict in judged.items() if verdict.word == "out of reach"} == set(RECOMPUTED)
+    assert judged["robust to colour"].outcome == "SUPPORTED"
+    assert "statistics of" not in say(evidence, judged)
+    draw(evidence, Figure())
+
+
 def test_secondary_endpoints_follow_what_recomputing_does():
     helped = verdicts(World(FRAGILE, recovered=(0.3, 0.0)))[1]
     assert helped["recovery, all five"].outcome == helped["recovery, inversion"].outcome == "SUPPORTED"
@@ -112,16 +169,16 @@ def test_secondary_endpoints_follow_what_recomputing_does():
 @pytest.mark.parametrize(
     ("world", "gate"),
     [
-        (World({**EQUAL, "none": 0.01}), HURTS),
-        (World(ROBUST, clean={"batch": 0.98}), MATCHED),
+        (World({**EQUAL, "control": 0.01}), HURTS),
+        (World(ROBUST, clean={"subject": 0.98}), MATCHED),
         (World(ROBUST, coloured=0.8), READABLE),
-        (World(ROBUST, diverged="layer"), ENDED),
-        (World(ROBUST, diverged="batch"), ENDED),
+        (World(ROBUST, diverged="layer"), FINISHED),
+        (World(ROBUST, diverged="subject"), FINISHED),
     ],
 )
 def test_what_has_to_hold_first_is_seen_to_fail(world, gate):
     evidence, judged = verdicts(world)
-    assert tuple(evidence.gates) == CLAIM.gates
+    assert set(evidence.gates) == set(CLAIM.gates)
     assert not evidence.gates[gate]
     assert judged["robust to colour"].word == "gate failed"
 
@@ -131,7 +188,7 @@ def test_the_figure_shows_every_kind_and_every_prior():
     draw(verdicts(World(ROBUST))[0], figure)
     left, right = figure.axes
     assert len(left.child_axes) == len(KINDS)
-    assert len(left.lines) == 5 + 1  # arms, and the rule beside the clean digits
+    assert len(left.lines) == len(ARMS) + 1 + 1  # BN twice, and the rule beside the clean digits
     assert len(right.lines) == len(PRIORS) + 2
 
 
