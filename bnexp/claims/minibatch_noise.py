@@ -254,7 +254,7 @@ CLAIM = register(
                     "quick": (*_DATA["quick"], "train.steps=400", "train.eval_every=50"),
                     "full": (*_DATA["full"], "train.steps=1000", "train.eval_every=100"),
                 },
-                num_seeds={"quick": 12, "full": 12},
+                num_seeds={"quick": 16, "full": 16},
             ),
         ),
         measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from bnexp.stats.survival import Times
 from matplotlib.figure import Figure
 
 from bnexp.figures.curves import draw_arms, draw_tracks
