@@ -1,0 +1,169 @@
+"""Three published verdicts computed again from ``results/full`` by other means: json, numpy, scipy and statsmodels, nothing of
+``bnexp.stats`` or of the claims. What is read of a run and what is done with it is written down once more, from docs/claims.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bnexp.claims import CLAIMS
+from bnexp.claims.judge import judge_all
+
+FULL = Path(__file__).resolve().parents[2] / "results" / "full"
+TUNING_SEEDS = range(1000, 1006)
+
+Run = dict
+#: Tuned value to seed to what is judged.
+Table = dict[float, dict[int, float]]
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    lines = (FULL / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    return {line["run"]: line for line in map(json.loads, lines)}
+
+
+@pytest.fixture(scope="module")
+def cells() -> dict[str, list[dict]]:
+    return json.loads((FULL / "claims.json").read_text(encoding="utf-8"))["full"]
+
+
+def table(cells: Sequence[dict], runs: dict[str, Run], arm: str, regime: str, read: Callable[[Run], float], grid: int = 0) -> Table:
+    found: Table = {}
+    for cell in cells:
+        if (cell["grid"], cell["arm"], cell["regime"]) == (grid, arm, regime):
+            found.setdefault(cell["value"], {})[cell["seed"]] = read(runs[cell["run_id"]])
+    return found
+
+
+def steps_to(run: Run, level: float, horizon: int) -> float:
+    """First of two consecutive evaluations with an error below the level; the horizon where there is none by then."""
+    curve = run["curves"]["val/accuracy"]
+    beyond = [isinstance(value, float | int) and value > 1 - level for value in curve["values"]]
+    for step, here, there in zip(curve["steps"], beyond, beyond[1:], strict=False):
+        if here and there:
+            return max(step, 1) if step <= horizon else horizon
+    return horizon
+
+
+def near_best(tuning: Table) -> list[float]:
+    """Values whose mean score is within one standard error of the best mean, among those tried at all six seeds."""
+    whole = {value: [scores[seed] for seed in TUNING_SEEDS] for value, scores in tuning.items() if len(scores) == 6}
+    best = max(whole, key=lambda value: np.mean(whole[value]))
+    least = np.mean(whole[best]) - stats.sem(whole[best])
+    return sorted(value for value in whole if np.mean(whole[value]) >= least)
+
+
+def redrawn(tuning: Table, values: Sequence[float], drawn: np.ndarray) -> np.ndarray:
+    """Share of each reported value when the drawn tuning seeds choose among them. Shape ``[R, C]``."""
+    scores = np.array([[tuning[value][seed] for seed in TUNING_SEEDS] for value in values])[:, drawn]  # [C, R, J]
+    means = scores.mean(-1)
+    best = means.argmax(0)
+    errors = stats.sem(np.take_along_axis(scores, best[None, :, None], 0)[0], axis=-1)
+    near = means >= means.max(0) - errors
+    return (near / near.sum(0)).T
+
+
+class Comparison:
+    """Two arms of a claim: what is judged at every reported value and seed, and how the values were chosen."""
+
+    def __init__(self, base: Table, arm: Table, base_tuning: Table, arm_tuning: Table) -> None:
+        self.sides = ((base, base_tuning, 1.0), (arm, arm_tuning, -1.0))
+
+    def difference(self) -> np.ndarray:
+        """Base minus arm at each seed, averaged over the chosen values."""
+        means = [np.mean([list(reported[value].values()) for value in sorted(reported)], axis=0) for reported, _, _ in self.sides]
+        return means[0] - means[1]
+
+    def bootstrap(self, level: float, resamples: int = 20_000) -> tuple[float, float]:
+        """Percentile limits over seeds and tuning seeds, widened as Hesterberg 2015 does; a generator of its own."""
+        rng, num_seeds = np.random.default_rng(7), len(self.difference())
+        seeds = rng.integers(num_seeds, size=(resamples, num_seeds))
+        drawn = rng.integers(6, size=(resamples, 6))
+        total = np.zeros(resamples)
+        for reported, tuning, sign in self.sides:
+            values = sorted(reported)
+            numbers = np.array([list(reported[value].values()) for value in values])  # [C, S]
+            means = numbers[:, seeds].mean(-1).T  # [R, C]
+            total += sign * (means * redrawn(tuning, values, drawn)).sum(-1)
+        reach = stats.t.ppf((1 + level) / 2, num_seeds - 1) * np.sqrt(num_seeds / (num_seeds - 1))
+        return tuple(np.quantile(total, [stats.norm.cdf(-reach), stats.norm.cdf(reach)]))
+
+
+def published(claim: str, endpoint: str):
+    (judged,) = [one for one in judge_all([CLAIMS[claim]], "full", FULL) if not one.claim.variant]
+    return judged.verdicts[endpoint]
+
+
+def outcome(low: float, estimate: float, high: float, null: float, smallest: float) -> str:
+    """docs/claims.md, 0.3, for a claim of more."""
+    if low > null and estimate >= smallest:
+        return "SUPPORTED"
+    return "CONTRADICTED" if high < smallest else "INCONCLUSIVE"
+
+
+def agrees(verdict, found: float, limits: tuple[float, float]) -> None:
+    """The estimate to nine digits; the limits to what 10,000 resamples leave open."""
+    effect = verdict.effect
+    assert found == pytest.approx(effect.estimate, rel=1e-9, abs=1e-9)
+    width = effect.high - effect.low
+    assert limits == pytest.approx((effect.low, effect.high), abs=0.05 * width)
+
+
+@pytest.mark.parametrize(
+    ("claim", "endpoint", "base", "arm", "horizon"),
+    [
+        ("fig1_speed", "own rate", "control", "subject", 20_000),
+        ("input_normalization", "centring", "unit", "center", 10_000),
+    ],
+)
+def test_a_speed_is_the_same_by_other_means(runs, cells, claim, endpoint, base, arm, horizon):
+    family = 0.10 * (0.03 / 0.10) ** (np.arange(10) / 9)
+    score = lambda run: -float(np.mean([np.log(steps_to(run, level, horizon)) for level in family]))  # noqa: E731
+    tuning = {name: table(cells[claim], runs, name, "tuning", score) for name in (base, arm)}
+    for name in (base, arm):
+        assert near_best(tuning[name]) == sorted(table(cells[claim], runs, name, "own", score))
+    reached = {
+        level: np.mean([t < horizon for by_seed in
+                        table(cells[claim], runs, base, "own", lambda run, level=level: steps_to(run, level, horizon)).values()
+                        for t in by_seed.values()])
+        for level in family
+    }  # fmt: skip
+    kept = [level for level, share in reached.items() if share >= 7 / 8]
+    assert len(kept) >= 5
+    logs = lambda run: float(np.mean([np.log(steps_to(run, level, horizon)) for level in kept]))  # noqa: E731
+    sides = [table(cells[claim], runs, name, "own", logs) for name in (base, arm)]
+    compared = Comparison(*sides, tuning[base], tuning[arm])
+    verdict = published(claim, endpoint)
+    low, high = np.exp(compared.bootstrap(0.95))
+    estimate = float(np.exp(compared.difference().mean()))
+    agrees(verdict, estimate, (low, high))
+    assert verdict.outcome in (outcome(low, estimate, high, 1, 1.2), "INCONCLUSIVE")
+
+
+def test_a_difference_in_accuracy_is_the_same_by_other_means(runs, cells):
+    def points(run: Run) -> float:
+        return 100 * run["end"]["test"]["recomputed_accuracy"]
+
+    def score(run: Run) -> float:
+        return 100 * float(np.mean(run["curves"]["val/accuracy"]["values"][-5:]))
+
+    claim = cells["minibatch_noise"]
+    sides = [table(claim, runs, name, "own", points) for name in ("m = 16", "m = 32", "m = 256")]
+    tunings = [table(claim, runs, name, "tuning", score) for name in ("m = 16", "m = 32", "m = 256")]
+    for side, tuning in zip(sides, tunings, strict=True):
+        assert near_best(tuning) == sorted(side)
+    means = [np.mean([list(side[value].values()) for value in sorted(side)], axis=0) for side in sides]
+    effects = (means[0] + means[1]) / 2 - means[2]
+    verdict = published("minibatch_noise", "regularises")
+    assert float(effects.mean()) == pytest.approx(verdict.effect.estimate, abs=1e-9)
+    if all(len(side) == 1 for side in sides):  # then the choice adds nothing, and Student's t is the whole interval
+        sm = pytest.importorskip("statsmodels.stats.weightstats")
+        low, high = sm.DescrStatsW(effects).tconfint_mean()
+        assert (low, high) == pytest.approx((verdict.effect.low, verdict.effect.high), abs=0.15 * (high - low))
