@@ -20,7 +20,7 @@ from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 SMALL_RATE = 2.0**-6
 _SMALL = 1  # index of its grid
@@ -86,13 +86,18 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times sooner
-    the network with BN reaches each level of validation error and of training loss; below 1 it is later.
+    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times
+    sooner the network with BN reaches each level of validation error and of training loss; below 1 it is later.
     """
     figure.set_size_inches(8.6, 3.6)
     left, right = figure.subplots(1, 2)
     draw_arms(evidence.data["arms"], left)
     draw_levels(evidence.data, right)
+
+
+def draw_curves(evidence: Evidence, panel: FigureBase) -> None:
+    """The left half of :func:`draw`, for the picture of the whole experiment."""
+    draw_arms(evidence.data["arms"], panel.subplots())
 
 
 _RULE = Difference(null=1, smallest=1.2, scale="ratio")
