@@ -20,7 +20,7 @@ from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 SMALL_RATE = 2.0**-6
 _SMALL = 1  # index of its grid
@@ -95,6 +95,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
     draw_arms(evidence.data["arms"], left)
     draw_levels(evidence.data, right)
+
+
+def draw_curves(evidence: Evidence, panel: FigureBase) -> None:
+    """The left half of :func:`draw`, for the picture of the whole experiment."""
+    draw_arms(evidence.data["arms"], panel.subplots())
 
 
 _RULE = Difference(null=1, smallest=1.2, scale="ratio")

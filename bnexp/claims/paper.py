@@ -1,4 +1,7 @@
-"""The paper's first experiment, which the claims about its Fig. 1 and about layer inputs share: one grid, the same runs."""
+"""The paper's first experiment, which the claims about its Fig. 1 and about layer inputs share: one grid, the same runs.
+
+Its reported runs look at their layers after the same steps at every budget, so that a window in steps means the same.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _TUNING_ONLY = {
 
 #: The rates reach half a decade to each side of what sigmoid nets of this kind like.
 PAPER_GRID = Grid(
-    overrides=("experiment=paper_mnist",),
+    overrides=("experiment=paper_mnist", "probes=fixed_looks"),
     arms={CONTROL: "{control}", SUBJECT: "{subject}"},
     tuning=Tuning(
         key="optimizer.lr",

@@ -119,6 +119,14 @@ def several(key: str, value: Any, *, example: str) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def wholes(key: str, value: Any, *, least: int, example: str) -> tuple[int, ...]:
+    """``value`` as whole numbers of at least ``least`` if it is a list of them that is not empty."""
+    numbers = several(key, value, example=example)
+    if not numbers:
+        raise UserError(f"{key} must not be empty", got="[]", todo=f"{key}={example}")
+    return tuple(whole(key, number, least=least) for number in numbers)
+
+
 def divides(key: str, value: int, total_key: str, total: int, *, least: int = 1, most: int | None = None) -> None:
     """Require that ``value`` divides ``total``; the message names the nearest divisor that is allowed."""
     if total % value:

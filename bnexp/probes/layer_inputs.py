@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.checks import whole
+from bnexp.config.checks import whole, wholes
 from bnexp.models.blocks import NormAct
 from bnexp.probes.base import Observation, Probe, View, register
 from bnexp.records.drift import drift_summary
@@ -32,8 +32,9 @@ class LayerInputs(Probe):
     Three points of every :class:`~bnexp.models.blocks.NormAct`: ``pre_norm`` enters the norm, ``post_norm`` leaves it (with
     ``norm.placement=before`` this is what enters the nonlinearity), ``next_input`` enters the next layer. The held-out examples
     go through in training batches and in train mode, so a batch-normalised net is seen with the statistics it trains with;
-    buffers are put back afterwards. A percentile is the linear interpolation between the two neighbouring order statistics of
-    all K values; sd is biased (1/K).
+    buffers are put back afterwards. With ``eval_too`` mean and sd are taken in eval mode as well, of the same examples, so a net
+    with running statistics is seen as it predicts. A percentile is the linear interpolation between the two neighbouring order
+    statistics of all K values; sd is biased (1/K).
 
     Source: Ioffe & Szegedy 2015, section 4.1, Fig. 1b,c. Deviation: the paper shows one unit of the last hidden layer on the test
     set; here every unit of every layer is kept, on validation examples.
@@ -42,8 +43,9 @@ class LayerInputs(Probe):
     cost: ClassVar[str] = "light"
 
     def __init__(
-        self, view: View, *, examples: int, values_per_unit: int, observations: int, steps_between: int, histograms: int
-    ) -> None:
+        self, view: View, *, examples: int, values_per_unit: int, observations: int, steps_between: int, histograms: int,
+        looks: tuple[int, ...] | None, eval_too: bool,
+    ) -> None:  # fmt: skip
         whole("probes.layer_inputs.examples", examples, least=1, example=240)
         whole("probes.layer_inputs.values_per_unit", values_per_unit, least=1, example=4096)
         whole("probes.layer_inputs.observations", observations, least=2, example=60)
@@ -56,8 +58,13 @@ class LayerInputs(Probe):
         named = view.model.named_modules()
         self._sites = {name.removesuffix(".site"): module for name, module in named if isinstance(module, NormAct)}
         self._places: dict[str, Tensor] = {}
-        count = min(observations, max(view.steps // steps_between, 12))
-        self._steps = observation_steps(view.steps, count) if self._sites else []
+        self._eval_too = eval_too
+        if looks is None:
+            steps = observation_steps(view.steps, min(observations, max(view.steps // steps_between, 12)))
+        else:
+            fixed = wholes("probes.layer_inputs.looks", looks, least=0, example="[0,10,100]")
+            steps = sorted({step for step in fixed if step <= view.steps})
+        self._steps = steps if self._sites else []
         spacing = max(1, -(-len(self._steps) // histograms)) if histograms else 0
         self._histogram_steps = set(self._steps[::-1][::spacing]) if spacing else set()
         self._seen: list[dict[str, np.ndarray]] = []
@@ -65,7 +72,9 @@ class LayerInputs(Probe):
         self._last_sorted: dict[str, np.ndarray] = {}
 
     def steps(self) -> Sequence[int]:
-        """At most ``observations`` steps, dense early, on average ``steps_between`` apart; none without hidden layers."""
+        """``looks`` up to the last step; without any, at most ``observations`` steps, dense early, on average ``steps_between``
+        apart. None without hidden layers.
+        """
         return self._steps
 
     # On the way to divergence the numbers are inf and nan, which is a result and no reason to warn.
@@ -74,6 +83,9 @@ class LayerInputs(Probe):
         """Percentiles of each site and point; a histogram as well at a few of the steps."""
         row: dict[str, np.ndarray] = {}
         observations = []
+        if self._eval_too:  # first, because a pass in train mode moves the running statistics
+            for name, values_UK in self._collect(training=False).items():
+                row |= {f"{name}/eval_unit_mean": values_UK.mean(axis=1), f"{name}/eval_unit_sd": values_UK.std(axis=1)}
         for name, values_UK in self._collect().items():
             sorted_UK = np.sort(values_UK, axis=1)
             pooled = np.sort(sorted_UK, axis=None)
@@ -96,7 +108,8 @@ class LayerInputs(Probe):
         """``<site>/<point>/<statistic>`` with the observation as first axis, and ``steps``.
 
         Shape: ``unit_quantiles`` [T, U, 3]; ``unit_mean``, ``unit_sd``, ``unit_w1`` [T, U]; ``pooled_quantiles`` [T, 3];
-        ``pooled_mean``, ``pooled_sd`` [T]. ``unit_w1`` is the Wasserstein-1 distance to the observation before (NaN at the first).
+        ``pooled_mean``, ``pooled_sd`` [T]; with ``eval_too`` also ``eval_unit_mean``, ``eval_unit_sd`` [T, U]. ``unit_w1`` is the
+        Wasserstein-1 distance to the observation before (NaN at the first).
         """
         names = self._seen[0] if self._seen else {}
         return {"steps": np.array(self._seen_steps)} | {
@@ -104,7 +117,7 @@ class LayerInputs(Probe):
         }
 
     def summary(self) -> dict[str, Any]:
-        """Drift numbers of claims A5 and B3, for each point, over all hidden units."""
+        """Drift numbers of claim A5, for each point, over all hidden units."""
         return {point: drift_summary(self.arrays(), point) for point in POINTS} if self._seen else {}
 
     def state(self) -> dict[str, Any]:
@@ -116,12 +129,12 @@ class LayerInputs(Probe):
         self._seen, self._seen_steps = list(state["seen"]), list(state["steps"])
         self._last_sorted = dict(state["last_sorted"])
 
-    def _collect(self) -> dict[str, np.ndarray]:
-        """``<site>/<point>`` to values ``[U, K]`` of one train-mode pass over the probe batches."""
+    def _collect(self, *, training: bool = True) -> dict[str, np.ndarray]:
+        """``<site>/<point>`` to values ``[U, K]`` of one pass over the probe batches, in train or in eval mode."""
         captured: dict[str, list[Tensor]] = {f"{site}/{point}": [] for site in self._sites for point in POINTS}
         handles = [handle for site, module in self._sites.items() for handle in _hooks(site, module, captured)]
         try:
-            self._view.model.train()
+            self._view.model.train(training)
             with torch.no_grad():
                 for batch in self._batches:
                     self._view.model(batch)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.checks import real, several, whole
+from bnexp.config.checks import real, whole, wholes
 from bnexp.data.shifts import add_noise, brighten, flatten, invert, recolour
 from bnexp.errors import UserError
 from bnexp.probes.base import Examples, Observation, Probe, View, guest, register
@@ -50,8 +50,8 @@ class ShiftProbe(Probe):
         self, view: View, *, sizes: object, priors: object, class_size: int, test_examples: int, brightness: float,
         contrast: float, noise: float,
     ) -> None:  # fmt: skip
-        self._sizes = _wholes("probes.shift.sizes", sizes, least=1, example="[1,16,512]")
-        self._priors = _wholes("probes.shift.priors", priors, least=0, example="[0,16]")
+        self._sizes = wholes("probes.shift.sizes", sizes, least=1, example="[1,16,512]")
+        self._priors = wholes("probes.shift.priors", priors, least=0, example="[0,16]")
         self._class_size = whole("probes.shift.class_size", class_size, least=1, example=64)
         self._test_examples = whole("probes.shift.test_examples", test_examples, least=1, example=2000)
         real("probes.shift.brightness", brightness, least=-1, most=1, example=0.3)
@@ -208,18 +208,6 @@ def _observation(step: int, name: str, found: Mapping[str, Any]) -> Observation:
     if found["recomputed"] is not None:
         told["recomputed"] = found["recomputed"][0][-1]
     return Observation(step=step, name=f"shift/{name}", labels=tuple(told), values=tuple(told.values()))
-
-
-def _wholes(key: str, value: object, *, least: int, example: str) -> tuple[int, ...]:
-    """A list from a YAML as whole numbers.
-
-    Raises:
-        UserError: not a list, an empty one, or one with something else in it.
-    """
-    numbers = several(key, tuple(value) if isinstance(value, list) else value, example=example)
-    if not numbers:
-        raise UserError(f"{key} must not be empty", got="[]", todo=f"{key}={example}")
-    return tuple(whole(key, number, least=least) for number in numbers)
 
 
 def _require_examples(wanted: int, there: int) -> None:

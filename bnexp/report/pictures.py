@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 
+from bnexp.claims import fig1_speed, fig1_stability
 from bnexp.claims.base import Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
@@ -20,15 +22,36 @@ from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 #: Points of matplotlib (1/72 inch) to CSS pixels (1/96 inch).
 PIXELS_PER_POINT = 96 / 72
 
-SMALL, OWN = (4.2, 3.0), (5.2, 3.3)
+SMALL, OWN, WIDE = (4.2, 3.0), (5.2, 3.3), (10.5, 3.4)
 
-#: Figures made of several claims' own, side by side: name to claims with their shares of the width.
-TOGETHER = {"fig1": {"fig1_speed": 1.25, "fig1_stability": 2.0}}
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a figure of several claims.
+
+    Attributes:
+        claim: whose evidence is drawn.
+        draw: draws it; it leaves the size alone.
+        share: of the width.
+    """
+
+    claim: str
+    draw: Callable[[Evidence, FigureBase], None]
+    share: float
+
+
+#: Figures of several claims side by side: the paper's Fig. 1 is its curves and its tracks.
+TOGETHER = {
+    "fig1": (
+        Part("fig1_speed", fig1_speed.draw_curves, 1.25),
+        Part("fig1_stability", fig1_stability.draw_units, 2.0),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ def own_picture(judged: Judged, evidence: Evidence) -> Picture:
 
 
 def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
-    """Write the figure of every claim (not of its variants), and those of ``TOGETHER``, as SVG and PNG.
+    """Write every claim's own figure (of variants none), and those of ``TOGETHER``, as SVG and PNG.
 
     Returns:
         The figure's name to its PNG file, or to why it could not be drawn.
@@ -97,23 +120,30 @@ def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
     from matplotlib.figure import Figure
 
     known = {one.claim.id: (one.claim.draw, one.evidence) for one in judged if one.evidence and not one.claim.variant}
-    figures = {name: {name: 1.0} for name in known} | {
-        n: parts for n, parts in TOGETHER.items() if parts.keys() <= known.keys()
+    drawings: dict[str, tuple[tuple[float, float], Callable[[Figure], None]]] = {
+        name: (OWN, partial(draw, evidence)) for name, (draw, evidence) in known.items()
+    }
+    drawings |= {
+        name: (WIDE, partial(_draw_together, parts, {claim: evidence for claim, (_, evidence) in known.items()}))
+        for name, parts in TOGETHER.items()
+        if {part.claim for part in parts} <= known.keys()
     }
     told = {}
-    for name, parts in figures.items():
+    for name, (size, draw) in drawings.items():
         try:
             with matplotlib.rc_context(SETTINGS):
-                figure = Figure(figsize=OWN if len(parts) == 1 else (10.5, 3.4))
-                panels: Any = (
-                    [figure] if len(parts) == 1 else figure.subfigures(1, len(parts), width_ratios=[*parts.values()])
-                )
-                for panel, (draw, evidence) in zip(panels, map(known.__getitem__, parts), strict=True):
-                    draw(evidence, panel)
+                figure = Figure(figsize=size)
+                draw(figure)
                 told[name] = str(save(figure, folder / name))
         except Exception as error:  # a bug in one figure must not cost the others, or the page
             told[name] = in_one_line(error)
     return told
+
+
+def _draw_together(parts: Sequence[Part], evidence: Mapping[str, Evidence], figure: Figure) -> None:
+    panels = figure.subfigures(1, len(parts), squeeze=False, width_ratios=[part.share for part in parts])
+    for part, panel in zip(parts, panels[0], strict=True):
+        part.draw(evidence[part.claim], panel)
 
 
 def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:

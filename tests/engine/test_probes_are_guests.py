@@ -12,6 +12,7 @@ from bnexp.probes import PROBES
 ALL = [
     "probes=[layer_inputs,shift]",
     "probes.layer_inputs.steps_between=1",
+    "probes.layer_inputs.eval_too=true",
     "probes.layer_inputs.values_per_unit=30",
     "probes.shift.sizes=[1,16]",
 ]

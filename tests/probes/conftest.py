@@ -12,7 +12,15 @@ from bnexp.engine.build import Experiment, build
 from bnexp.probes.base import View
 from bnexp.probes.layer_inputs import LayerInputs
 
-OPTIONS = {"examples": 40, "values_per_unit": 4096, "observations": 12, "steps_between": 1, "histograms": 3}
+OPTIONS = {
+    "examples": 40,
+    "values_per_unit": 4096,
+    "observations": 12,
+    "steps_between": 1,
+    "histograms": 3,
+    "looks": None,
+    "eval_too": False,
+}
 
 
 @pytest.fixture

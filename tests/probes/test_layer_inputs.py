@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from bnexp.claims.fig1_stability import EARLY, LATE
+from bnexp.config.compose import compose
 from bnexp.config.schema import ModelConfig
 from bnexp.engine.build import build
 from bnexp.errors import UserError
@@ -16,9 +18,9 @@ from bnexp.models.blocks import NormAct
 from bnexp.probes.layer_inputs import LABELS, POINTS, QUANTILES, _histogram
 
 
-def recomputed(view, num_batches: int) -> dict[str, np.ndarray]:
-    """``<site>/<point>`` to values [U, K], by walking an MLP layer by layer on a copy in train mode."""
-    model = copy.deepcopy(view.model).train()
+def recomputed(view, num_batches: int, *, training: bool = True) -> dict[str, np.ndarray]:
+    """``<site>/<point>`` to values [U, K], by walking an MLP layer by layer on a copy."""
+    model = copy.deepcopy(view.model).train(training)
     found: dict[str, list[np.ndarray]] = {}
     with torch.no_grad():
         for start in range(0, num_batches * view.batch_size, view.batch_size):
@@ -102,6 +104,56 @@ def test_a_batch_normalised_unit_is_seen_as_it_trains(seen):
     arrays = seen[0].arrays()
     np.testing.assert_allclose(arrays["hidden1/post_norm/unit_mean"][0], 0, atol=1e-5)
     np.testing.assert_allclose(arrays["hidden1/post_norm/unit_sd"][0], 1, atol=1e-2)
+
+
+def test_in_eval_mode_a_unit_is_seen_by_the_statistics_of_before_the_look(experiment, probe):
+    """A pass in train mode moves the running statistics, so it has to come second."""
+    built = experiment("norm=batch")
+    with torch.no_grad():
+        for step in range(5):
+            built.model.train()(built.prepare(built.validation.images)[20 * step : 20 * step + 20])
+    expected = recomputed(probe(built)[1], 2, training=False)
+    looking, _ = probe(built, eval_too=True)
+    looking.observe(0)
+    arrays = looking.arrays()
+    for name, values_UK in expected.items():
+        np.testing.assert_allclose(arrays[f"{name}/eval_unit_mean"][0], values_UK.mean(1), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(arrays[f"{name}/eval_unit_sd"][0], values_UK.std(1), rtol=1e-4, atol=1e-6)
+    behind_the_norm = "hidden1/post_norm"
+    assert (np.abs(arrays[f"{behind_the_norm}/eval_unit_sd"][0] - arrays[f"{behind_the_norm}/unit_sd"][0]) > 0.05).any()
+
+
+def test_eval_mode_adds_arrays_and_changes_no_other(experiment, probe):
+    built = experiment("norm=batch")
+    plain, more = probe(built)[0], probe(built, eval_too=True)[0]
+    buffers = [buffer.clone() for buffer in built.model.buffers()]
+    for looking in (plain, more):
+        for buffer, value in zip(built.model.buffers(), buffers, strict=True):
+            buffer.copy_(value)
+        looking.observe(0)
+    added = set(more.arrays()) - set(plain.arrays())
+    assert {name.rsplit("/", 1)[1] for name in added} == {"eval_unit_mean", "eval_unit_sd"}
+    for name, array in plain.arrays().items():
+        np.testing.assert_array_equal(more.arrays()[name], array)
+
+
+def test_fixed_looks_are_the_steps_that_were_asked_for_as_far_as_the_run_goes(experiment, probe):
+    looking, view = probe(experiment(), looks=(7, 0, 7, 2, 10**6), observations=2)
+    assert list(looking.steps()) == [0, 2, 7]
+    assert view.steps < 10**6
+
+
+def test_the_claims_looks_are_the_same_at_every_budget_up_to_the_end_of_their_windows():
+    looks = compose(["probes=fixed_looks"]).probes["layer_inputs"]["looks"]
+    assert sorted(set(looks)) == list(looks)
+    assert {EARLY[0], EARLY[1], LATE[1], 50_000} <= set(looks)
+    assert 35 <= sum(look <= LATE[1] for look in looks) <= 45
+
+
+@pytest.mark.parametrize("looks", [(), (1, -1)])
+def test_looks_that_are_none_or_before_the_start_are_refused(experiment, probe, looks):
+    with pytest.raises(UserError, match=r"^probes\.layer_inputs\.looks must "):
+        probe(experiment(), looks=looks)
 
 
 def test_convolutional_maps_are_sampled_at_the_same_places_every_time(experiment, probe):
