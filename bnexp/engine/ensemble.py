@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bnexp.data.augment import augment
-from bnexp.engine.build import Experiment
+from bnexp.engine.build import Experiment, prepare_weights
 from bnexp.engine.graph import PureStep, TrainingState, compiled, example_batch, state_of, structure, trainable
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
 from bnexp.engine.loop import Looks, finished
@@ -54,6 +54,8 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
     due = set[int]().union(*(look.steps for look in looks.values()))
     for experiment in experiments:
         experiment.model.train()
+        if resumed_at is None:
+            prepare_weights(experiment)
     execution, advance = pick_stacked_step(experiments, watch)
     ended: dict[int, Ended] = {}
 
