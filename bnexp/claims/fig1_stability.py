@@ -112,16 +112,17 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     if early.effect is None or early.word == "gate failed":
         return early.reason
     found = {
-        "SUPPORTED": "so with BN they are much steadier",
-        "CONTRADICTED": "so it is with BN that they wander more"
+        "SUPPORTED": "so with BN it is much steadier",
+        "CONTRADICTED": "so it is with BN that it wanders more"
         if early.word == "reversed"
         else "less than the factor of 2 that was asked for",
-        "INCONCLUSIVE": "which does not settle whether they are twice as steady with BN",
+        "INCONCLUSIVE": "which does not settle whether it is twice as steady with BN",
     }[early.outcome]
     after = f"; from step 600 to 3,000 the ratio is {late.effect.in_words()}" if late.effect else ""
     return (
-        f"In the first {EARLY[1]} steps the inputs of the paper's typical sigmoid wander {early.effect.in_words(suffix=' times')} "
-        f"as far without BN as with it, both at the plain network's best learning rate, {found}{after}."
+        f"In the first {EARLY[1]} steps the median input of the paper's typical sigmoid wanders "
+        f"{early.effect.in_words(suffix=' times')} as far without BN as with it, in units of its own spread and both at the plain "
+        f"network's best learning rate, {found}{after}."
     )
 
 

@@ -101,9 +101,10 @@ def drift_summary(arrays: Mapping[str, np.ndarray], point: str) -> dict[str, flo
 
     Returns:
         ``drift_mean``, ``drift_sd``, ``net_mean``, ``net_sd`` as :func:`mean_drift`, :func:`sd_drift`, :func:`net_mean_change` and
-        :func:`net_sd_change` have them; ``w1``: mean Wasserstein-1 step over the time-mean sd; where the net was looked at in
-        eval mode as well, ``eval_drift_mean`` and ``eval_drift_sd`` from step ``SETTLED`` on. None where it is not a finite
-        number or there are not two looks; nothing at all from fewer than two observations.
+        :func:`net_sd_change` have them; ``w1``: mean Wasserstein-1 step over the time-mean sd; ``settled_drift_mean`` and
+        ``settled_drift_sd``: drift from step ``SETTLED`` on, and ``eval_drift_mean`` and ``eval_drift_sd``: the same in eval mode,
+        where the net was looked at in eval mode. None where it is not a finite number or there are not two looks; nothing at all
+        from fewer than two observations.
     """
     mean_TU, sd_TU, w1_TU = (unit_looks(arrays, point, f"unit_{name}") for name in ("mean", "sd", "w1"))
     if len(mean_TU) < 2 or not mean_TU.shape[1]:
@@ -117,12 +118,12 @@ def drift_summary(arrays: Mapping[str, np.ndarray], point: str) -> dict[str, flo
         "net_sd": net_sd_change(sd_TU),
         "w1": w1_U,
     }
-    settled = SETTLED, WINDOW[1]
-    mean_TU, sd_TU = (unit_looks(arrays, point, f"eval_unit_{name}", settled) for name in ("mean", "sd"))
-    if mean_TU.shape[1]:
-        enough = len(mean_TU) > 1
-        numbers["eval_drift_mean"] = mean_drift(mean_TU, sd_TU) if enough else np.array([])
-        numbers["eval_drift_sd"] = sd_drift(sd_TU) if enough else np.array([])
+    for mode, prefix in (("settled", "unit"), ("eval", "eval_unit")):
+        mean_TU, sd_TU = (unit_looks(arrays, point, f"{prefix}_{name}", (SETTLED, WINDOW[1])) for name in ("mean", "sd"))
+        if mean_TU.shape[1]:
+            enough = len(mean_TU) > 1
+            numbers[f"{mode}_drift_mean"] = mean_drift(mean_TU, sd_TU) if enough else np.array([])
+            numbers[f"{mode}_drift_sd"] = sd_drift(sd_TU) if enough else np.array([])
     return {name: _median(values_U) for name, values_U in numbers.items()}
 
 

@@ -147,9 +147,9 @@ def tracks(early: float, late: float, arm: str, seed: int) -> dict[str, np.ndarr
 @pytest.mark.parametrize(
     ("early", "outcome", "words"),
     [
-        (4.0, "SUPPORTED", "so with BN they are much steadier; from step 600 to 3,000 the ratio is"),
+        (4.0, "SUPPORTED", "so with BN it is much steadier; from step 600 to 3,000 the ratio is"),
         (1.3, "CONTRADICTED", "less than the factor of 2 that was asked for"),
-        (0.3, "CONTRADICTED", "so it is with BN that they wander more"),
+        (0.3, "CONTRADICTED", "so it is with BN that it wanders more"),
     ],
 )
 def test_the_early_window_is_judged_whatever_happens_late(tmp_path, early, outcome, words):
@@ -234,7 +234,8 @@ def drifted(ratio: float, arm: str, seed: int) -> dict[str, Any]:
     points: dict[str, dict[str, float]] = {}
     for point, key in DRIFTS.values():
         less = spread(seed) * (1 if point == "pre_norm" else ratio)
-        points.setdefault(point, {})[key] = 0.3 if arm == "control" else 0.3 / less
+        drift = 0.3 if arm == "control" else 0.3 / less
+        points.setdefault(point, {}).update({key: drift, key.replace("eval", "settled"): drift})
     return {"probes": {"layer_inputs": points}}
 
 

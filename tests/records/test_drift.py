@@ -46,6 +46,8 @@ def test_each_moment_is_what_one_reckons_by_hand():
             "net_mean": 3 / 1,
             "net_sd": log(4),
             "w1": (1 + 0 + 1 + 2) / 4 / typical_sd,
+            "settled_drift_mean": None,  # of a single look
+            "settled_drift_sd": None,
         }
     )
 
@@ -89,7 +91,8 @@ def slow(content: dict[str, np.ndarray], sites: dict[str, int]) -> dict[str, flo
             row["net_mean"] = abs(mean[4, u] - mean[0, u]) / sd[0, u]
             row["net_sd"] = abs(log(sd[4, u] / sd[0, u]))
             rows.append(row)
-    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+    single_look = dict.fromkeys(("settled_drift_mean", "settled_drift_sd"))
+    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]} | single_look
 
 
 def test_several_layers_count_unit_by_unit_as_in_the_slow_loop():
@@ -121,13 +124,14 @@ def test_eval_mode_counts_from_where_running_statistics_have_settled():
     summary = drift_summary(content, "pre_norm")
     assert summary["eval_drift_mean"] == pytest.approx(1 / 2)
     assert summary["eval_drift_sd"] == pytest.approx(log(3))
+    assert summary["settled_drift_mean"] == 0.0
     short = {name: values[:3] for name, values in content.items()}
     assert drift_summary(short, "pre_norm")["eval_drift_mean"] is None
 
 
 def test_a_dead_unit_does_not_move():
     dead = arrays(np.zeros((6, 3, 3)), np.zeros((6, 3)), np.zeros((6, 3)), np.zeros((6, 3)))
-    assert set(drift_summary(dead, "pre_norm").values()) == {0.0}
+    assert set(drift_summary(dead, "pre_norm").values()) == {0.0, None}
     looks = unit_looks(dead, "pre_norm", "unit_quantiles")
     assert not median_variation(looks).any()
     assert not spread_variation(looks).any()
