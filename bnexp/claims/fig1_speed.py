@@ -80,14 +80,14 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     (easy, first), (hard, last) = counts[0], counts[-1]
     return (
         f"With BN the paper's network reaches {level_words(easy)} {times_sooner(first)} and {level_words(hard)} "
-        f"{times_sooner(last)}; over the levels between them it needs {verdicts['own rate'].effect.in_words(suffix=' times')} "
-        "fewer steps, each arm at its own best learning rate."
+        f"{times_sooner(last)}; over the levels between them the plain network needs "
+        f"{verdicts['own rate'].effect.in_words(suffix=' times')} as many steps, each arm at its own best learning rate."
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times sooner
-    the network with BN reaches each level of validation error and of training loss; below 1 it is later.
+    """Left: validation accuracy against steps, mean over the seeds and band from the worst to the best. Right: how many times
+    sooner the network with BN reaches each level of validation error and of training loss; below 1 it is later.
     """
     figure.set_size_inches(8.6, 3.6)
     left, right = figure.subplots(1, 2)
