@@ -211,7 +211,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     assert colour is not None
     assert group is not None
-    lost = (evidence.data["tables"][CONTROL]["training"][CLEAN] - evidence.data["tables"][CONTROL]["training"][COLOUR]).mean()
+    lost = (
+        evidence.data["tables"][CONTROL]["training"][CLEAN] - evidence.data["tables"][CONTROL]["training"][COLOUR]
+    ).mean()
     recomputed = ""
     if recovery is not None:
         recomputed = f", and with statistics of {MANY} coloured digits it then reads {points_more(recovery)} of them"
@@ -282,7 +284,9 @@ def _draw_sizes(evidence: Evidence, axes: Axes) -> None:
         color, marker = shades[index % len(shades)], "vsD^"[index % 4]
         axes.plot(curves["sizes"], curves["points"][index], color=color, marker=marker, markersize=4.5, label=words)
     for arm, norm, words, style in ((SUBJECT, "batch", "training statistics", "-"), (CONTROL, "none", "no norm", "--")):
-        axes.axhline(_mean(tables[arm]["training"]).mean(), color=COLORS[norm], linestyle=style, linewidth=1, label=words)
+        axes.axhline(
+            _mean(tables[arm]["training"]).mean(), color=COLORS[norm], linestyle=style, linewidth=1, label=words
+        )
     axes.set_xscale("log", base=2)
     if curves:
         axes.set_xticks(curves["sizes"], [str(size) for size in curves["sizes"]])
@@ -345,30 +349,45 @@ CLAIM = register(
         ),
         measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
         endpoints={
-            "robust to colour": Endpoint("the blog's sentence: points lost to colour without BN minus with BN", _RANK),
-            "robust to all but contrast": Endpoint("the same, mean over colour, brightness, inversion, noise", _RANK),
-            "robust to all five": Endpoint("the same, mean over all five shifts", _RANK),
-            "group norm, robust to colour": Endpoint("points lost to colour without a norm minus with group norm", _RANK),
-            "layer norm, robust to colour": Endpoint("points lost to colour without a norm minus with layer norm", _RANK),
-            "colour hurts": Endpoint("points that the plain net loses to colour", Difference(null=0, smallest=LOSS)),
+            "robust to colour": Endpoint(
+                "the blog's sentence: points lost to colour without BN minus with BN", _RANK, unit="points"
+            ),
+            "robust to all but contrast": Endpoint(
+                "the same, mean over colour, brightness, inversion, noise", _RANK, unit="points"
+            ),
+            "robust to all five": Endpoint("the same, mean over all five shifts", _RANK, unit="points"),
+            "group norm, robust to colour": Endpoint(
+                "points lost to colour without a norm minus with group norm", _RANK, unit="points"
+            ),
+            "layer norm, robust to colour": Endpoint(
+                "points lost to colour without a norm minus with layer norm", _RANK, unit="points"
+            ),
+            "colour hurts": Endpoint(
+                "points that the plain net loses to colour", Difference(null=0, smallest=LOSS), unit="points"
+            ),
             "recovery, all five": Endpoint(
                 f"accuracy with BN by statistics of {MANY} shifted examples minus by training statistics, mean over the five",
                 _RECOVERY,
+                unit="points",
             ),
-            **{f"recovery, {kind}": Endpoint(f"the same on {kind} alone", _RECOVERY) for kind in SHIFTS},
+            **{f"recovery, {kind}": Endpoint(f"the same on {kind} alone", _RECOVERY, unit="points") for kind in SHIFTS},
             "recomputed BN above group norm": Endpoint(
-                f"mean accuracy over the five: BN by statistics of {MANY} shifted examples minus group norm", _RANK
+                f"mean accuracy over the five: BN by statistics of {MANY} shifted examples minus group norm",
+                _RANK,
+                unit="points",
             ),
             "group norm above BN": Endpoint(
-                "mean accuracy over the five: group norm minus BN, training statistics", _RANK
+                "mean accuracy over the five: group norm minus BN, training statistics", _RANK, unit="points"
             ),
             "clean cost": Endpoint(
                 f"accuracy on clean digits by statistics of {MANY} clean examples minus by training statistics",
                 Equivalence(margin=0.5),
+                unit="points",
             ),
             "one class at a time": Endpoint(
                 f"coloured digits of one class by statistics of {FEW} of that class minus by {FEW} of all classes",
                 Difference(null=0, smallest=-10, direction=-1),
+                unit="points",
             ),
         },
         gates=(HURTS, MATCHED, READABLE, INSIDE, FINISHED),
@@ -387,7 +406,7 @@ CLAIM = register(
             "asks for 2.",
             "docs/claims.md, A4 wants five levels of the shifts; ours are at severity 3 of Hendrycks & Dietterich 2019 "
             "(brightness, contrast, noise) or have no level (colour, inversion).",
-            "\"All but contrast\" and the endpoints of group and layer norm were added after the records of version 0.1 were seen.",
+            '"All but contrast" and the endpoints of group and layer norm were added after the records of version 0.1 were seen.',
             "A fully connected net and digits instead of a ResNet-50 and photographs; variances are biased (1/m).",
         ),
         overturn="Another net (model=cnn), other pictures, or statistics that are recomputed: those are among the endpoints",

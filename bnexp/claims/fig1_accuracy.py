@@ -137,10 +137,12 @@ CLAIM = register(
         ),
         endpoints={
             "own rate": Endpoint(
-                "mean difference with running statistics, each arm at its own best learning rates", _RULE
+                "mean difference with running statistics, each arm at its own best learning rates", _RULE, unit="points"
             ),
             "recomputed statistics": Endpoint(
-                "the same with statistics of the net with BN recomputed on the training set after the last step", _RULE
+                "the same with statistics of the net with BN recomputed on the training set after the last step",
+                _RULE,
+                unit="points",
             ),
         },
         caveats=("Equal steps is not convergence; the page and the sentence say whether the plain net is still rising.",),

@@ -82,8 +82,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     effect = verdicts["own rate"].effect.in_words(suffix=" times")
     return (
         f"With {evidence.data['subject']} the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
-        f"{level_words(hard)} {times_sooner(last)}; over the levels between them it needs {effect} fewer steps, each arm at its "
-        "own best learning rate."
+        f"{level_words(hard)} {times_sooner(last)}; over the levels between them the network that it is compared with needs "
+        f"{effect} as many steps, each arm at its own best learning rate."
     )
 
 

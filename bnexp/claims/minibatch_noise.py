@@ -259,13 +259,16 @@ CLAIM = register(
         ),
         measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),
         endpoints={
-            "test accuracy": Endpoint("mean difference of test accuracy, noisy minus calm, points", _POINTS),
+            "test accuracy": Endpoint("mean difference of test accuracy, noisy minus calm", _POINTS, unit="points"),
             "generalisation gap": Endpoint(
                 "the same of training minus test accuracy at the end; regularised is less",
                 Difference(null=0, smallest=-0.2, direction=-1),
+                unit="points",
             ),
             "equal training loss": Endpoint(
-                "the same of validation accuracy when the training loss is first below 0.05 nats, at two points in a row", _POINTS
+                "the same of validation accuracy when the training loss is first below 0.05 nats, at two points in a row",
+                _POINTS,
+                unit="points",
             ),
             "noise law": Endpoint(
                 "slope of log variance on log m, hidden layers of a trained net on digits, companions without replacement",

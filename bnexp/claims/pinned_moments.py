@@ -220,6 +220,7 @@ CLAIM = register(
                 "with BN at the plain net's best rates, mean share of the hidden units that keep both the mean and the sd of u' to "
                 "step 3,000, in train mode; almost the same means 0.9 of them, and half of them would not be it",
                 Difference(null=HALF, smallest=NEARLY_ALL),
+                unit="of the units",
             ),
             **{
                 name: Endpoint(

@@ -159,10 +159,12 @@ CLAIM = register(
             "sooner": Endpoint(
                 "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
                 Difference(null=0.5, smallest=0.8),
+                unit="of the cells",
             ),
             "later": Endpoint(
                 "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
                 Difference(null=0.5, smallest=0.1, direction=-1),
+                unit="of the cells",
             ),
         },
         caveats=(

@@ -1,10 +1,16 @@
-"""Eight claims in three made-up worlds: the effect is there, is not, or drowns in noise; each reaches that world's verdict."""
+"""Claims in made-up worlds: the effect is there, absent, reversed, or drowns in noise; each reaches that world's verdict.
+
+Every training claim is planned as it will be; instead of training, each run of the plan gets a made-up record by the name of its
+arm, so that tuning rounds, choices, levels, gates, rules and sentences all take part.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,159 +20,138 @@ import pytest
 from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
-from bnexp.claims.fig1_stability import TRACK
+from bnexp.claims.base import BUDGETS, Claim
 from bnexp.claims.judge import Judged, judge_claim
 from bnexp.claims.runs import Cell
 from bnexp.figures.style import SETTINGS
+from bnexp.records.reader import RunRecord
+from bnexp.runs.plan import Job, advance, make_plan
 
-STEPS = range(0, 2620, 20)
-NONE, BATCH = "norm=none", "norm=batch"
-PAPER = {(0, NONE): False, (0, BATCH): True}
-STANDARDIZED = [f"dataset.standardize={name}" for name in ("unit", "center", "global", "per_pixel", "none")]
-GHOSTS = {size: f"norm=ghost norm.ghost_size={size}" for size in (8, 16, 32, 256)}
+#: Evaluations, 7 % apart.
+STEPS = np.unique(np.geomspace(10, 3000, 86).astype(int))
 
-#: Claim to its reported arms, (grid, arm) to whether the world's effect is in it.
-ARMS: dict[str, dict[tuple[int, str], bool]] = {
-    "input_normalization": {(int(name.endswith("none")), name): name != STANDARDIZED[0] for name in STANDARDIZED},
-    "hidden_normalization": {
-        (grid, f"dataset.standardize={inputs} {norm}"): norm == BATCH
-        for grid in (0, 1)
-        for inputs in ("unit", "global")
-        for norm in (NONE, BATCH)
-    },
-    "pinned_moments": PAPER,
-    "minibatch_noise": {(0, arm): size in (16, 32) for size, arm in GHOSTS.items()} | {(1, NONE): False},
-    "fig1_speed": PAPER,
-    "fig1_accuracy": PAPER,
-    "fig1_stability": PAPER,
-    "step_cost": {},
+#: Claim to the arms (of any of its grids) that have the world's effect; one line for each claim that trains.
+HAVE_EFFECT: dict[str, set[str]] = {
+    "fig1_speed": {"subject"},
 }
 
 
 @dataclass(frozen=True)
 class World:
-    """What happens at each of eight seeds.
+    """What happens at each reported seed.
 
     Attributes:
         outcome: the verdict that every endpoint of every claim has to reach.
-        factor: how many times sooner, steadier or (step cost) slower the arm with the effect is; its logarithm to base 2 is what
-            the arm gains in points of accuracy.
-        unchanged: share of units that keep their sd, with the effect.
-        slope: of the log variance of mini-batch noise on the log of the batch.
+        factor: how many times sooner the arm with the effect is, for each of eight seeds (further ones begin again); its logarithm
+            to base 2 is what it gains in points of test accuracy.
+        best: the tuned value that is best, of every arm.
+        plain: how fast the arms without the effect are.
+        diverged: whether the reported runs of the arm with the effect diverge at seed 3.
     """
 
     outcome: str
     factor: Sequence[float]
-    unchanged: Sequence[float]
-    slope: Sequence[float]
+    best: float = 2.0
+    plain: float = 1.0
+    diverged: bool = False
+
+    def made(self, cell: Cell, has_effect: bool) -> Made:
+        """The record of one run; tuning seeds have the middle of the effect."""
+        reported = cell.seed < 1000
+        factor = self.factor[cell.seed % 8] if reported else float(np.exp(np.log(self.factor).mean()))
+        luck = 1 + 0.02 * ((cell.seed * 7) % 5 - 2)
+        off = 0.0 if cell.value is None else abs(np.log2(cell.value / self.best))
+        speed = self.plain * luck * (factor if has_effect else 1.0) * np.exp(-0.3 * off**2)
+        return Made(speed, "diverged" if self.diverged and has_effect and cell.seed == 3 else "finished")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A record, as far as claims read them.
+
+    Attributes:
+        speed: 1 needs 200 steps to 85 % accuracy and 1,340 to 93 %, and as many to a loss of .5 and of .1.
+        status: how the run ended.
+        end: further fields of ``end.json``, such as ``probes``.
+        arrays: probe or ``measure`` to arrays.
+    """
+
+    speed: float
+    status: str = "finished"
+    end: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def write(self, folder: Path, job: Job) -> None:
+        relative = STEPS * self.speed / 200
+        curves = {
+            "val/accuracy": 1 - np.minimum(0.9, 0.15 * relative**-0.4),
+            "train/loss": np.minimum(2.3, 0.5 * relative**-0.846),
+        }
+        events = [
+            {"step": int(step), "name": name, "value": float(value), "seconds": step / 500}
+            for name, values in curves.items()
+            for step, value in zip(STEPS, values, strict=True)
+        ]
+        accuracy = (95 + float(np.log2(self.speed))) / 100
+        test = {"accuracy": accuracy, "recomputed_accuracy": accuracy}
+        end = {"status": self.status, "test": test, "step_ms": 2.0, "seconds": {"train": 6.0, "eval": 0.1}, **self.end}
+        (folder / "probes").mkdir(parents=True)
+        header = {"config": asdict(job.config)} if job.config else {}
+        for name, text in (
+            ("run.json", json.dumps(header)),
+            ("end.json", json.dumps(end)),
+            ("events.jsonl", "".join(json.dumps(event) + "\n" for event in events)),
+        ):
+            (folder / name).write_text(text, encoding="utf-8")
+        for probe, content in self.arrays.items():
+            np.savez(folder / "probes" / f"{probe}.npz", **content)
 
 
 WORLDS = {
-    "there": World("SUPPORTED", np.geomspace(2.7, 3.3, 8), np.linspace(0.93, 0.97, 8), np.linspace(-1.02, -0.98, 8)),
-    "absent": World(
-        "CONTRADICTED", np.geomspace(1 / 1.02, 1.02, 8), np.linspace(0.1, 0.2, 8), np.linspace(-0.52, -0.48, 8)
-    ),
-    "noisy": World("INCONCLUSIVE", np.geomspace(0.25, 9, 8), [0.3, 1.0] * 4, np.linspace(-1.3, -0.2, 8)),
+    "there": World("SUPPORTED", np.geomspace(2.7, 3.3, 8)),
+    "absent": World("CONTRADICTED", np.geomspace(1 / 1.02, 1.02, 8)),
+    "reversed": World("CONTRADICTED", np.geomspace(0.45, 0.55, 8)),
+    "noisy": World("INCONCLUSIVE", [0.25, 9.0, 0.4, 6.0, 0.6, 4.0, 0.25, 9.0]),
 }
 
 
-def curve(arrives: float) -> list[tuple[int, float]]:
-    return [(step, 0.97 if step >= arrives else 0.5) for step in STEPS]
+def judged(name: str, world: World, folder: Path, made: Callable[[Cell], Made] | None = None) -> Judged:
+    """A claim planned, its runs made up round by round, and judged."""
+    claim = CLAIMS[name]
+    plan = make_plan([claim], BUDGETS["quick"], folder)
+    make = made or (lambda cell: world.made(cell, cell.arm in HAVE_EFFECT[name]))
+    while True:
+        cells = {cell.run_id: cell for cell in plan.cells[claim.key]}
+        for job in plan.missing():
+            make(cells[job.run_id]).write(folder / job.run_id, job)
+        if not advance(plan):
+            return judge_claim(claim, "quick", plan.cells[claim.key], folder)
 
 
-def moments(unchanged: float) -> dict[str, np.ndarray]:
-    """Two looks at a hundred units of one layer, this share of which keep their sd to 5 %; the others double it."""
-    ratio_U = np.where(np.arange(100) < 100 * unchanged, 1.05, 2.0)
-    sd_TU = np.stack([np.ones(100), ratio_U])
-    sds = {"hidden1/next_input/unit_sd": sd_TU, "hidden1/pre_norm/unit_sd": sd_TU}
-    return {"steps": np.array([0, STEPS[-1]]), **sds, TRACK: sd_TU[:, :, None] * np.array([-1.0, 0.0, 1.0])}
+@pytest.fixture(scope="module")
+def in_world(tmp_path_factory) -> Callable[[str, str], Judged]:
+    """A claim judged in a world, made up once."""
+    return cache(lambda name, world: judged(name, WORLDS[world], tmp_path_factory.mktemp(world)))
 
 
-def write_run(folder: Path, norm: str, factor: float, unchanged: float, with_arrays: bool) -> None:
-    """A finished run as far as these claims read it, all of whose numbers are ``factor`` times better than the baseline's."""
-    drift = dict.fromkeys(
-        ("drift_mean", "drift_sd", "net_sd", "tv50_early", "tv50_late", "tv_spread_early", "tv_spread_late"),
-        0.3 / factor,
-    )
-    accuracy = (95 + float(np.log2(factor))) / 100
-    end = {
-        "status": "finished",
-        "test": {"accuracy": accuracy, "recomputed_accuracy": accuracy},
-        "probes": {"layer_inputs": dict.fromkeys(("pre_norm", "post_norm", "next_input"), drift)},
-    }
-    events = [
-        {"step": step, "name": "val/accuracy", "value": value, "seconds": step / 1000}
-        for step, value in curve(600 / factor)
-    ]
-    write(
-        folder,
-        {"config": {"norm": {"name": norm, "options": {"eps": 1e-5}}}},
-        end,
-        events,
-        **({"layer_inputs": moments(unchanged)} if with_arrays else {}),
-    )
+def test_every_training_claim_has_its_worlds():
+    assert {name for name in CLAIMS if CLAIMS[name].grids} == set(HAVE_EFFECT)
 
 
-def write(
-    folder: Path, header: Mapping[str, Any], end: Mapping[str, Any], events: Sequence[Any], **arrays: Any
-) -> None:
-    (folder / "probes").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(header), encoding="utf-8")
-    (folder / "end.json").write_text(json.dumps(end), encoding="utf-8")
-    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
-    for probe, content in arrays.items():
-        np.savez(folder / "probes" / f"{probe}.npz", **content)
-
-
-def trained(folder: Path, name: str, world: World) -> list[Cell]:
-    """Two tuning runs of each arm and eight reported ones, at the same value as well."""
-    cells = []
-    for number, ((grid, arm), has_effect) in enumerate(ARMS[name].items()):
-        norm = arm.rpartition("norm=")[2] if "norm=" in arm else "none"
-        for seed in (1000, 1001, *range(8)):
-            run_id = f"run-{number}-{seed}"
-            factor, unchanged = (world.factor[seed], world.unchanged[seed]) if has_effect and seed < 8 else (1.0, 0.1)
-            write_run(folder / run_id, norm, factor, unchanged, name in ("pinned_moments", "fig1_stability"))
-            regimes = ("own", "same") if seed < 8 else ("tuning",)
-            cells += [
-                Cell(grid=grid, regime=regime, arm=arm, value=0.5, seed=seed, run_id=run_id, command="made up")
-                for regime in regimes
-            ]
-    return cells
-
-
-def measured(folder: Path, name: str, world: World) -> list[Cell]:
-    """The two measurements that are analysed beside or instead of training runs."""
-    cells = []
-    for seed in range(8 if CLAIMS[name].measurement else 0):
-        sizes = np.array([4.0, 8, 16, 32, 64, 256])
-        arrays = {"sizes": sizes, "variance": sizes ** world.slope[seed]}
-        if name == "step_cost":
-            arrays = {norm: np.full(5, 2.0) for norm in ("none", "layer", "reference")}
-            arrays["batch"] = arrays["none"] * world.factor[seed]
-        run_id = f"measured-{seed}"
-        write(folder / run_id, {}, {"status": "finished"}, [], measure=arrays)
-        cells.append(
-            Cell(grid=-1, regime="own", arm="measurement", value=None, seed=seed, run_id=run_id, command="made up")
-        )
-    return cells
-
-
-def judged(folder: Path, name: str, world: World) -> Judged:
-    cells = [*trained(folder, name, world), *measured(folder, name, world)]
-    return judge_claim(CLAIMS[name], "quick", cells, folder)
-
-
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-@pytest.mark.parametrize("name", ARMS)
-def test_each_world_has_its_verdict_at_every_endpoint_and_can_be_drawn(name, world, tmp_path):
-    one = judged(tmp_path, name, world)
-    told = {endpoint: (verdict.outcome, verdict.reason) for endpoint, verdict in one.verdicts.items()}
-    assert {outcome for outcome, _ in told.values()} == {world.outcome}, told
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", HAVE_EFFECT)
+def test_each_world_has_its_verdict_at_every_endpoint_a_sentence_and_a_figure(name, world, in_world):
+    one = in_world(name, world)
+    assert not one.failure
+    told = {endpoint: (verdict.outcome, verdict.word, verdict.reason) for endpoint, verdict in one.verdicts.items()}
+    assert {outcome for outcome, *_ in told.values()} == {WORLDS[world].outcome}, told
+    assert all(verdict.stability is not None for verdict in one.verdicts.values())
+    if world != "noisy":
+        assert not any(verdict.fragile for verdict in one.verdicts.values())
     assert one.evidence is not None
-    assert all(isinstance(value, str) and "nan" not in value for value in one.evidence.numbers.values())
-    if world is not WORLDS["there"]:
-        return
+    assert all(one.evidence.gates.values())
+    said = [one.sentence, *one.evidence.numbers.values(), *one.evidence.notes]
+    assert all(isinstance(text, str) and text and "nan" not in text and "inf" not in text.split() for text in said)
     with matplotlib.rc_context(dict(SETTINGS)):
         figure = Figure()
         CLAIMS[name].draw(one.evidence, figure)
@@ -174,26 +159,83 @@ def test_each_world_has_its_verdict_at_every_endpoint_and_can_be_drawn(name, wor
     assert figure.axes
 
 
-def test_the_normalised_values_stand_still_by_construction_and_are_said_to(tmp_path):
-    one = judged(tmp_path, "pinned_moments", WORLDS["noisy"])
-    assert one.evidence is not None
-    base, drifts = one.evidence.data["table"]["standardised", "sd"]
-    assert base == []
-    assert max(drifts) < 1e-5 < 1e-2 < min(one.evidence.data["table"]["pre_norm", "sd"][1])
-    (told,) = (value for name, value in one.evidence.numbers.items() if name.startswith("drift of x^"))
-    assert "tautological" in told
-    assert "no evidence either way" in told
+# B1, sentence by sentence
 
 
-@pytest.mark.parametrize("name", ["pinned_moments", "fig1_stability"])
-def test_a_reported_run_without_a_drift_leaves_its_claim_without_a_verdict_and_is_named(tmp_path, name):
-    cells = trained(tmp_path, name, WORLDS["there"])
-    broken = next(cell for cell in cells if cell.regime == "same")
-    file = tmp_path / broken.run_id / "end.json"
-    end = json.loads(file.read_text(encoding="utf-8"))
-    for point in end["probes"]["layer_inputs"].values():
-        point.update(dict.fromkeys(point))
-    file.write_text(json.dumps(end | {"status": "diverged"}), encoding="utf-8")
-    one = judge_claim(CLAIMS[name], "quick", cells, tmp_path)
-    assert (one.verdicts, one.evidence) == ({}, None)
-    assert f"{broken.run_id} diverged and has no layer_inputs" in one.failure
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [
+        ("there", r"(2\.[89]|3|3\.1) times sooner"),
+        ("absent", "no sooner"),
+        ("reversed", r"(1\.9|2\.[01]) times later"),
+    ],
+)
+def test_the_sentence_about_speed_says_what_the_world_is(world, words, in_world):
+    one = in_world("fig1_speed", world)
+    assert len(re.findall(words, one.sentence)) == 2, one.sentence  # the easiest level and the hardest
+    assert f"the plain network needs {one.verdicts['own rate'].effect.in_words(suffix=' times')} as many steps" in one.sentence
+
+
+def test_speed_is_judged_at_the_rates_that_are_best(in_world):
+    one = in_world("fig1_speed", "there")
+    assert (one.runs.chosen("control"), one.runs.chosen("subject")) == ((2.0,), (2.0,))
+    effect = one.verdicts["own rate"].effect
+    assert effect is not None
+    assert effect.estimate == pytest.approx(np.exp(np.log(WORLDS["there"].factor).mean()), rel=0.07)
+
+
+@pytest.mark.slow
+def test_a_best_rate_beyond_the_list_is_looked_for_and_found(tmp_path):
+    one = judged("fig1_speed", replace(WORLDS["there"], best=16.0), tmp_path)
+    assert one.runs.chosen("subject") == (16.0,)
+    assert one.verdicts["own rate"].outcome == "SUPPORTED"
+
+
+@pytest.mark.slow
+def test_and_where_it_is_out_of_sight_nothing_is_said(tmp_path):
+    one = judged("fig1_speed", replace(WORLDS["there"], best=128.0, plain=1.2), tmp_path)
+    assert one.verdicts["own rate"].word == "gate failed"
+    assert "every tuned value lies inside its list" in one.verdicts["own rate"].reason
+
+
+def test_a_diverged_run_fails_its_gate(tmp_path):
+    one = judged("fig1_speed", replace(WORLDS["there"], diverged=True), tmp_path)
+    assert {verdict.word for verdict in one.verdicts.values()} == {"gate failed"}
+    assert "no reported run diverged" in one.verdicts["own rate"].reason
+
+
+def test_levels_that_the_plain_net_does_not_reach_do_not_count_and_too_few_of_them_say_nothing(tmp_path):
+    one = judged("fig1_speed", replace(WORLDS["there"], plain=0.1), tmp_path)
+    assert one.verdicts["own rate"].word == one.verdicts["late"].word == "out of reach"
+    assert one.verdicts["early"].outcome == "SUPPORTED"
+    assert one.sentence == "The plain network reaches too few of the levels for any sentence about speed."
+
+
+def test_seconds_are_steps_times_what_a_step_costs(tmp_path):
+    world = WORLDS["there"]
+
+    def slow_steps(cell: Cell) -> Made:
+        made = world.made(cell, cell.arm == "subject")
+        return replace(made, end={"step_ms": 6.0 if cell.arm == "subject" else 2.0})
+
+    one = judged("fig1_speed", world, tmp_path, slow_steps)
+    assert one.verdicts["own rate"].outcome == "SUPPORTED"
+    assert (one.verdicts["seconds"].outcome, one.verdicts["seconds"].word) == ("CONTRADICTED", "too small")
+
+
+def test_a_record_that_is_missing_leaves_a_claim_without_a_verdict(tmp_path):
+    one = judged("fig1_speed", WORLDS["there"], tmp_path)
+    cell = one.runs.cells[-1]
+    assert RunRecord(tmp_path / cell.run_id).complete
+    (tmp_path / cell.run_id / "end.json").unlink()
+    again = judge_claim(CLAIMS["fig1_speed"], "quick", one.runs.cells, tmp_path)
+    assert [missing.run_id for missing in again.missing] == [cell.run_id]
+    assert (again.verdicts, again.sentence) == ({}, "")
+
+
+def test_an_analysis_that_breaks_down_is_named(in_world):
+    one = in_world("fig1_speed", "there")
+    folder = one.runs.record(one.runs.cells[0]).folder.parent
+    broken: Claim = replace(CLAIMS["fig1_speed"], say=lambda *_: {}["nothing"])
+    again = judge_claim(broken, "quick", one.runs.cells, folder)
+    assert again.failure.startswith("KeyError: 'nothing' (test_worlds.py, line ")
