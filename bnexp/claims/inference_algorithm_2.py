@@ -243,6 +243,9 @@ CLAIM = register(
         ),
         analyse=analyse,
         draw=draw,
-        say=says("the factor m / (m - 1) makes the mean batch variance the population's", "small populations, taking all batches of each,"),
+        say=says(
+            "the factor m / (m - 1) makes the mean batch variance the population's",
+            "small populations, taking all batches of each,",
+        ),
     )
 )
