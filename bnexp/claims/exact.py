@@ -13,7 +13,7 @@ import numpy as np
 from bnexp.claims.base import Evidence, Say
 from bnexp.stats.intervals import number_words
 from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
+from bnexp.stats.verdict import Verdict, counted
 
 #: The paper's lines written out, and torch's own.
 NORMS_UNDER_TEST = ("reference", "batch")
@@ -48,7 +48,7 @@ def largest(sample: Sample) -> float:
 
 
 def says(what: str, cases: str) -> Say:
-    """What a claim says: whether an identity holds, the number of cases, the largest error, and the further endpoints that fail.
+    """What a claim says: whether an identity holds, the number of cases, the largest error, and which further endpoints fail.
 
     Args:
         what: the identity as a clause without its first capital, e.g. ``"a moved input moves the output"``.
@@ -63,6 +63,8 @@ def says(what: str, cases: str) -> Say:
         found = f"the largest error in {sample.num_seeds:,} {cases} is {number_words(largest(sample))}"
         failed = [f'"{other}"' for other, verdict in others if verdict.outcome == "CONTRADICTED"]
         but = f"; contradicted: {', '.join(failed)}" if failed else ""
+        if others and all(verdict.outcome == "SUPPORTED" for _, verdict in others):
+            but = f"; {counted(len(others), 'further endpoint')} hold{'s' if len(others) == 1 else ''}"
         if primary.outcome == "CONTRADICTED":
             return f"It is not so that {what}: {found}, which is more than rounding{but}."
         return f"{what[0].upper()}{what[1:]}: {found}, which is rounding{but}."

@@ -184,8 +184,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     if verdicts["inside"].outcome == "INCONCLUSIVE":
         return f"Nothing is said of [0, 1]: {verdicts['inside'].reason}"
     return (
-        f"{data['left']:,} of {data['features']:,} features have normalised values outside [0, 1]; in a trained net these values "
-        f"run from {low:.1f} to {high:.1f}, {share:.0%} of them outside."
+        f"Normalised values leave [0, 1] in {data['left']:,} of {data['features']:,} features; in a trained net they run from "
+        f"{low:.1f} to {high:.1f}, and {share:.0%} of them lie outside."
     )
 
 

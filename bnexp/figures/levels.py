@@ -39,7 +39,8 @@ def draw_levels(data: Mapping[str, Any], ax: Axes) -> Axes:
     shown = range(0, len(levels), 3)
     ax.set_xticks(list(shown), [f"{100 * (1 - levels[i]):.1f} %\n{losses[i]:.2g}" for i in shown])
     ax.set(xlabel="validation accuracy / training loss reached", ylabel="times sooner", xlim=(-0.5, len(levels) - 0.5))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=2)
+    if ax.get_legend_handles_labels()[0]:  # at a smoke budget no level counts
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=2)
     return ax
 
 

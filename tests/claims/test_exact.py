@@ -28,7 +28,11 @@ def told(output: float, gradient: float = 0.0, gate: bool = True) -> str:
 @pytest.mark.parametrize(
     ("world", "sentence"),
     [
-        ({"output": 1e-14}, "Scale does not matter: the largest error in 120 random layers is 1.0e-14, which is rounding."),
+        (
+            {"output": 1e-14},
+            "Scale does not matter: the largest error in 120 random layers is 1.0e-14, which is rounding; "
+            "1 further endpoint holds.",
+        ),
         (
             {"output": 1e-14, "gradient": 1.0},
             "Scale does not matter: the largest error in 120 random layers is 1.0e-14, which is rounding; "
@@ -37,7 +41,7 @@ def told(output: float, gradient: float = 0.0, gate: bool = True) -> str:
         (
             {"output": 0.5},
             "It is not so that scale does not matter: the largest error in 120 random layers is 0.500, which is more than "
-            "rounding.",
+            "rounding; 1 further endpoint holds.",
         ),
         ({"output": 0.0, "gate": False}, "It is open whether scale does not matter: what had to hold first did not: it can."),
     ],

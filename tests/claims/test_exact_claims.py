@@ -24,7 +24,7 @@ VERDICTS = {
     "identity_restored": ("SUPPORTED", "SUPPORTED"),
     "inference_algorithm_2": ("SUPPORTED",) * 6,
     "conv_property": ("SUPPORTED",),
-    "scale_invariance": ("SUPPORTED",) * 4,
+    "scale_invariance": ("SUPPORTED", "SUPPORTED"),
     "weight_norm_growth": ("SUPPORTED", "SUPPORTED"),
     "used_everywhere": ("SUPPORTED",),
     "squeezes_to_unit_interval": ("CONTRADICTED", "SUPPORTED", "SUPPORTED"),

@@ -45,6 +45,12 @@ def test_single_values_stand_in_the_order_of_seeds(ax):
     assert points(ax, "o") == [(0, 3), (1, 1), (2, 2)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_levels_of_which_none_counts_can_be_drawn(ax):
+    draw_levels({"levels": [0.1], "ratios": [None], "loss levels": [0.1], "loss ratios": [None]}, ax)
+    assert ax.get_legend() is None
+
+
 def test_errors_are_sorted_and_an_exact_zero_is_still_shown(ax):
     draw_errors([1e-3, 0.0, -1e-12], 1e-9, ax)
     heights = [y for _, y in points(ax, ".")]
