@@ -11,7 +11,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
 from bnexp.claims.paper import CONTROL, LOSS_SPEED, PAPER_GRID, SPEED, SUBJECT
 from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import layer_words, level_words, rates_words, times_sooner
+from bnexp.claims.words import level_words, rates_words, times_sooner
 from bnexp.figures.curves import draw_arms
 from bnexp.figures.levels import draw_levels
 from bnexp.records.reader import RunRecord
@@ -56,14 +56,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             else f"no sooner from {level_words(crossing)} on",
         },
         data={
-            "subject": layer_words(runs.claim.subject),
             "levels": own.levels,
             "ratios": own.by_level(),
             "loss levels": loss.levels,
             "loss ratios": loss.by_level(),
             "arms": {
-                f"{layer_words(runs.claim.control)}, learning rate {rates_words(runs, CONTROL)}": runs.typical(CONTROL),
-                f"{layer_words(runs.claim.subject)}, learning rate {rates_words(runs, SUBJECT)}": runs.typical(SUBJECT),
+                f"without BN, learning rate {rates_words(runs, CONTROL)}": runs.typical(CONTROL),
+                f"with BN, learning rate {rates_words(runs, SUBJECT)}": runs.typical(SUBJECT),
             },
         },
     )
@@ -81,7 +80,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     (easy, first), (hard, last) = counts[0], counts[-1]
     effect = verdicts["own rate"].effect.in_words(suffix=" times")
     return (
-        f"With {evidence.data['subject']} the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
+        f"With BN the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
         f"{level_words(hard)} {times_sooner(last)}; over the levels between them the network that it is compared with needs "
         f"{effect} as many steps, each arm at its own best learning rate."
     )

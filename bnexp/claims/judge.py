@@ -10,6 +10,7 @@ from pathlib import Path
 from bnexp.claims.base import Claim, Evidence
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.claims.variants import variant_of
+from bnexp.claims.words import about
 from bnexp.rng import numpy_stream
 from bnexp.stats.holm import holm
 from bnexp.stats.verdict import Verdict
@@ -67,7 +68,7 @@ def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) 
     try:
         evidence = claim.analyse(runs, numpy_stream(0, f"claims/{claim.id}"))
         verdicts = judge(claim, evidence)
-        sentence = claim.say(evidence, verdicts)
+        sentence = about(claim, claim.say(evidence, verdicts))
     except Exception as error:  # one analysis' bug must not cost the other claims their verdicts
         return replace(judged, failure=in_one_line(error))
     if budget == "smoke":  # whatever its numbers

@@ -13,7 +13,6 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
 from bnexp.claims.quantities import Levels, Speed
 from bnexp.claims.runs import Runs
-from bnexp.claims.words import layer_words
 from bnexp.figures.surface import draw_surface
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
@@ -78,7 +77,6 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"sooner at rates up to {SMALL:g}": f"{small:.0%}",
         },
         data={
-            "subject": layer_words(runs.claim.subject),
             "scales": scales,
             "rates": rates,
             "log_ratio": mean_PQ,
@@ -101,7 +99,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     """The shares of cells, small rates apart."""
     sooner, later, small = evidence.data["shares"]
     return (
-        f"Over all learning rates and initial scales tried at which either network learns, the one with {evidence.data['subject']} "
+        "Over all learning rates and initial scales tried at which either network learns, the one with BN "
         "learns sooner by a "
         f"factor of {MATTERS} or more in {sooner:.0%} and later by as much in {later:.0%}; at rates up to {SMALL:g} it is sooner "
         f"in {small:.0%}."

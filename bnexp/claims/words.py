@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from bnexp.claims.base import Claim
 from bnexp.claims.runs import Runs
 from bnexp.stats.intervals import Interval
 
@@ -38,6 +41,11 @@ def layer_words(overrides: str) -> str:
         ('BN', 'norm=ghost norm.ghost_size=16', 'no norm')
     """
     return {"norm=batch": "BN", "norm=none": "no norm"}.get(overrides, overrides)
+
+
+def about(claim: Claim, text: str) -> str:
+    """A sentence or a label of a claim about BN, as it reads for a variant with another subject: that stands for the word BN."""
+    return text if claim.subject in ("", "norm=batch") else re.sub(r"\bBN\b", layer_words(claim.subject), text)
 
 
 def rates_words(runs: Runs, arm: str, regime: str = "own", grid: int = 0) -> str:

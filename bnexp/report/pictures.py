@@ -16,6 +16,7 @@ import numpy as np
 from bnexp.claims import fig1_speed, fig1_stability
 from bnexp.claims.base import Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
+from bnexp.claims.words import about
 from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
 from bnexp.figures.style import SETTINGS, save
 from bnexp.stats.sample import Sample
@@ -107,7 +108,15 @@ def picture(
 def own_picture(judged: Judged, evidence: Evidence) -> Picture:
     """What the claim draws of its evidence; the caption is the first paragraph of its ``draw``."""
     caption = (inspect.getdoc(judged.claim.draw) or judged.claim.formula).split("\n\n")[0].replace("\n", " ")
-    return picture(lambda figure: judged.claim.draw(evidence, figure), caption, size=OWN)
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.text import Text
+
+        judged.claim.draw(evidence, figure)
+        for text in figure.findobj(Text):
+            text.set_text(about(judged.claim, text.get_text()))
+
+    return picture(draw, about(judged.claim, caption), size=OWN)
 
 
 def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
