@@ -76,13 +76,13 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     """The easiest level, the hardest, and the mean over all."""
     counts = [(level, one) for level, one in zip(evidence.data["levels"], evidence.data["ratios"], strict=True) if one]
     if not counts or verdicts["own rate"].effect is None:
-        return "The network that it is compared with reaches too few of the levels for any sentence about speed."
+        return "The plain network reaches too few of the levels for any sentence about speed."
     (easy, first), (hard, last) = counts[0], counts[-1]
     effect = verdicts["own rate"].effect.in_words(suffix=" times")
     return (
         f"With BN the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
-        f"{level_words(hard)} {times_sooner(last)}; over the levels between them the network that it is compared with needs "
-        f"{effect} as many steps, each arm at its own best learning rate."
+        f"{level_words(hard)} {times_sooner(last)}; over the levels between them the plain network needs {effect} "
+        "as many steps, each arm at its own best learning rate."
     )
 
 

@@ -145,16 +145,18 @@ def _evidence(
     """
     from matplotlib.figure import Figure
 
-    from bnexp.claims.variants import from_key
+    from bnexp.claims import CLAIMS
+    from bnexp.claims.variants import variant_of
     from bnexp.rng import numpy_stream
 
     records: dict[str, RunRecord] = {}
     read: Read = set()
     for name, cells in claims.items():
-        claim = from_key(name)
-        if claim is None:
+        own, *words = name.split(" ")
+        if own not in CLAIMS:
             todo = f"{instead} plugins=[...], with the module that brings it"
-            raise UserError(f"the claim {name.split()[0]} is not known here", got=name, todo=todo)
+            raise UserError(f"the claim {own} is not known here", got=name, todo=todo)
+        claim = variant_of(CLAIMS[own], words)
         runs = _WatchedRuns(claim, budget, cells, source)
         if missing := runs.missing():
             raise UserError(

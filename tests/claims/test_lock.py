@@ -58,9 +58,14 @@ NOISE = "bnexp.claims.minibatch_noise"
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        pytest.param(NOISE, "log_log_slopes(SIZES[2:], ", "log_log_slopes(SIZES[1:], ", id="analyse"),
+        pytest.param(NOISE, "layers.mean(1)[:, FITTED:]", "layers.mean(1)[:, 1:]", id="analyse"),
         pytest.param(NOISE, "else 100 * recomputed", "else 99 * recomputed", id="a helper of its own"),
-        pytest.param(NOISE, 'CALM = ("16", "32"), "256"', 'CALM = ("16", "32"), "32"', id="a constant"),
+        pytest.param(
+            NOISE,
+            '("m = 16", "m = 32"), "m = 256", "no norm"',
+            '("m = 16", "m = 32"), "m = 32", "no norm"',
+            id="a constant",
+        ),
         pytest.param(
             "bnexp.stats.slopes", "def log_log_slopes(", "def log_log_slopes(*, strict=False, ", id="a helper in stats"
         ),
@@ -68,7 +73,10 @@ NOISE = "bnexp.claims.minibatch_noise"
         pytest.param("bnexp.stats.rules", "MIN_SEEDS = 6", "MIN_SEEDS = 5", id="a constant of the rules"),
         pytest.param("bnexp.stats.rules", "class Difference(Rule):", "class Difference(Rule, object):", id="a rule"),
         pytest.param(
-            "bnexp.stats.p_values", "def paired_p_value(", "def paired_p_value(_, ", id="imported inside a method"
+            "bnexp.stats.intervals",
+            "def expanded_level(level: float",
+            "def expanded_level(low: float",
+            id="a helper of a helper",
         ),
         pytest.param("bnexp.stats.verdict", "class Rule(", "class Rule(object, ", id="what a rule inherits"),
     ],
@@ -84,13 +92,19 @@ def test_an_edit_of_what_judges_is_noticed(edited, module, old, new):
     ("module", "old", "new"),
     [
         pytest.param(
-            NOISE, "Test accuracy (recomputed statistics, points) of", "The test accuracy of", id="a docstring"
+            NOISE, "Test accuracy, gap and accuracy at equal loss of", "All that is judged of", id="a docstring"
         ),
         pytest.param(NOISE, "# noqa: ARG001 - nothing random here", "# no chance", id="a comment"),
-        pytest.param(NOISE, '"variances": variances}', '"variances": (variances)}', id="brackets that mean nothing"),
+        pytest.param(
+            NOISE,
+            "level = EQUAL_LOSS[runs.budget]",
+            "level = (EQUAL_LOSS[runs.budget])",
+            id="brackets that mean nothing",
+        ),
+        pytest.param(NOISE, "def say(evidence: Evidence, ", "def say(found: Evidence, ", id="say"),
         pytest.param(NOISE, "def draw(evidence: Evidence, ", "def draw(shown: Evidence, ", id="draw"),
         pytest.param(
-            NOISE, '"quick": 1000, "full": 1000}', '"quick": 1000, "full": 1}', id="what only the measurement uses"
+            NOISE, '"quick": 400, "full": 400}', '"quick": 400, "full": 1}', id="what only the measurement uses"
         ),
         pytest.param(
             "bnexp.stats.rules", "class Equivalence(Rule):", "class Equivalence(Rule, object):", id="a rule of others"
@@ -113,7 +127,7 @@ def test_a_measurement_is_named_by_its_own_code_and_what_it_uses(edited):
     before = name()
     edited(NOISE, "def draw(evidence: Evidence, ", "def draw(shown: Evidence, ")
     assert name() == before
-    edited(NOISE, '"quick": 1000, "full": 1000}', '"quick": 1000, "full": 1}')
+    edited(NOISE, '"quick": 400, "full": 400}', '"quick": 400, "full": 1}')
     assert name() != before
 
 

@@ -30,7 +30,7 @@ from bnexp.runs.plan import Job, advance, make_plan
 #: Evaluations, 7 % apart.
 STEPS = np.unique(np.geomspace(10, 3000, 86).astype(int))
 
-#: Claim to the arms (of any of its grids) that have the world's effect; one line for each claim that trains.
+#: Claim to the arms (of any of its grids) that have the world's effect. Claims that judge more than speed have worlds of their own.
 HAVE_EFFECT: dict[str, set[str]] = {
     "fig1_speed": {"subject"},
 }
@@ -134,8 +134,40 @@ def in_world(tmp_path_factory) -> Callable[[str, str], Judged]:
     return cache(lambda name, world: judged(name, WORLDS[world], tmp_path_factory.mktemp(world)))
 
 
-def test_every_training_claim_has_its_worlds():
-    assert {name for name in CLAIMS if CLAIMS[name].grids} == set(HAVE_EFFECT)
+def test_every_training_claim_is_put_into_some_world():
+    texts = [file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py")]
+    known = {name for name in CLAIMS if any(f"claims.{name}" in text or f'"{name}"' in text for text in texts)}
+    assert {name for name in CLAIMS if CLAIMS[name].grids} <= known
+
+
+def scaled(cell: Cell, factor: float) -> Made:
+    """A run of a cell of the surface: the arm with BN is ``factor`` times sooner at small rates, and as fast at others."""
+    rate = float(cell.arm.rpartition(" ")[2])
+    return Made(factor if cell.arm.startswith("subject") and rate <= 1 / 16 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome", "shares"),
+    [(3.0, "INCONCLUSIVE", "in 43% and later by as much in 0%; at rates up to 0.0625 it is sooner in 100%"),
+     (1.0, "CONTRADICTED", "in 0% and later by as much in 0%; at rates up to 0.0625 it is sooner in 0%")],
+)  # fmt: skip
+def test_the_surface_counts_cells_and_small_rates_apart(tmp_path, factor, outcome, shares):
+    def make(cell: Cell) -> Made:
+        made = scaled(cell, factor)
+        return replace(made, speed=made.speed * (1.5 if cell.seed == 3 and factor == 3.0 and "subject" in cell.arm else 1.0))
+
+    one = judged("speed_anywhere", WORLDS["there"], tmp_path, make)
+    assert one.verdicts["sooner"].outcome == outcome, one.verdicts["sooner"].reason
+    assert one.verdicts["later"].outcome == "SUPPORTED"
+    assert shares in one.sentence
+    figure = Figure()
+    CLAIMS["speed_anywhere"].draw(one.evidence, figure)
+    figure.draw_without_rendering()
+
+
+def test_cells_in_which_neither_net_learns_do_not_count(tmp_path):
+    one = judged("speed_anywhere", WORLDS["there"], tmp_path, lambda cell: Made(0.05 if "scale 0.01" in cell.arm else 1.0))
+    assert "in 14 of 21 either net learns" in one.evidence.numbers["cells"]
 
 
 @pytest.mark.parametrize("world", WORLDS)
