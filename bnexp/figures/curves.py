@@ -22,13 +22,12 @@ FIRST_STEP, LOWEST = 10, 0.7
 PERCENTILES = ("15 %", "50 %", "85 %")
 
 
-def draw_arms(arms: Mapping[str, Sequence[RunRecord]], ax: Axes, *, target: float | None = None) -> Axes:
-    """Validation accuracy of several arms on a logarithmic step axis: mean and range of the seeds, and a target as a line.
+def draw_arms(arms: Mapping[str, Sequence[RunRecord]], ax: Axes) -> Axes:
+    """Validation accuracy of several arms on a logarithmic step axis: mean and range of the seeds.
 
     Args:
         arms: label to its runs; runs that diverged are left out of the mean and counted in the label.
         ax: where to draw.
-        target: an accuracy in [0, 1].
 
     Raises:
         ValueError: the runs of an arm were not evaluated at the same steps.
@@ -47,16 +46,6 @@ def draw_arms(arms: Mapping[str, Sequence[RunRecord]], ax: Axes, *, target: floa
         ax.plot(steps, values_ST.mean(axis=0), color=COLORS[norm], linestyle=LINE_STYLES[norm], linewidth=1.4,
                 label=f"{label} (n={len(curves)}{lost})")  # fmt: skip
         last, lowest = max(last, steps[-1]), min(lowest, values_ST[:, -1].min() - 0.1)
-    if target is not None:
-        ax.axhline(target, color="#333333", linewidth=0.8)
-        ax.annotate(
-            f"target {target:.3f}",
-            (FIRST_STEP, target),
-            xytext=(3, 2),
-            textcoords="offset points",
-            fontsize=8,
-            va="bottom",
-        )
     ax.set_xscale("log")
     ax.set(
         xlabel="training steps (log scale)", ylabel="validation accuracy", xlim=(FIRST_STEP, last), ylim=(lowest, 1.0)

@@ -181,8 +181,11 @@ def _table(rows: Sequence[ClaimRow]) -> str:
     """Empty where there is no row; a column in which nothing stands is left out."""
     if not rows:
         return ""
+    claims = [one.id.split(" ")[0] for one in rows]
+    pairs = zip(claims, ["", *claims], strict=False)
+    names = ["  variant" if one.variant and own == above else own for one, (own, above) in zip(rows, pairs, strict=True)]
     cells = [
-        ["  variant" if one.variant else one.id, one.outcome, one.share, one.effect, one.count.split(" ")[0]] for one in rows
+        [name, one.outcome, one.share, one.effect, one.count.split(" ")[0]] for name, one in zip(names, rows, strict=True)
     ]
     kept = [index for index, column in enumerate(zip(*cells, strict=True)) if any(column)]
     headings = EXACT_HEADINGS if rows[0].exact else HEADINGS
