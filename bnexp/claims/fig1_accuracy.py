@@ -48,8 +48,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         },
         data={
             "arms": {
-                f"without, learning rate {rates_words(runs, CONTROL)}": runs.typical(CONTROL),
-                f"with, learning rate {rates_words(runs, SUBJECT)}": runs.typical(SUBJECT),
+                f"without BN, learning rate {runs.best(CONTROL):g}": runs.typical(CONTROL),
+                f"with BN, learning rate {runs.best(SUBJECT):g}": runs.typical(SUBJECT),
             },
             "steps": max(record.end["step"] for record in runs.reported(CONTROL)),
             "accuracy": [float(points.seeds_of(sides).mean()) for sides in (points.base, points.arm)],

@@ -61,8 +61,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "loss levels": loss.levels,
             "loss ratios": loss.by_level(),
             "arms": {
-                f"without BN, learning rate {rates_words(runs, CONTROL)}": runs.typical(CONTROL),
-                f"with BN, learning rate {rates_words(runs, SUBJECT)}": runs.typical(SUBJECT),
+                f"without BN, learning rate {runs.best(CONTROL):g}": runs.typical(CONTROL),
+                f"with BN, learning rate {runs.best(SUBJECT):g}": runs.typical(SUBJECT),
             },
         },
     )

@@ -165,7 +165,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         f"At steps that are predicted to lower the loss by {100 * PREDICTED_DECREASE:.0f} %, the updates of a sigmoid net's layers "
         f"disturb each other {times(SIGMOID, MATCHED)} with BN than without (six-layer ReLU net: {times(RELU, MATCHED)}), at the "
         f"steps that training takes {times(SIGMOID, ACTUAL)} (ReLU: {times(RELU, ACTUAL)}); of the {len(others)} measures by "
-        f"other definitions {others.count('SUPPORTED')} support the claim and {others.count('CONTRADICTED')} contradict it."
+        f"other definitions the claim is supported by {others.count('SUPPORTED')} and contradicted by "
+        f"{others.count('CONTRADICTED')}."
     )
 
 

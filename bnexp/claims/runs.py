@@ -88,10 +88,13 @@ class Runs:
 
     def typical(self, arm: str, regime: str = "own", grid: int = 0) -> list[RunRecord]:
         """The runs of the chosen value with the best mean tuning score, by seed: what a figure shows of an arm."""
-        found = self.candidates(arm, regime, grid)
+        return list(self.candidates(arm, regime, grid)[self.best(arm, regime, grid)].values())
+
+    def best(self, arm: str, regime: str = "own", grid: int = 0) -> float | None:
+        """The chosen value with the best mean tuning score; None where nothing is tuned."""
         scores = self.scores(self._chooser(arm, regime, grid), grid)
-        best = max(found, key=lambda value: fmean(scores[value].values()) if value in scores else 0.0)
-        return list(found[best].values())
+        found = self.candidates(arm, regime, grid)
+        return max(found, key=lambda value: fmean(scores[value].values()) if value in scores else 0.0)
 
     def tuning(self, arm: str, grid: int = 0) -> dict[float, dict[int, RunRecord]]:
         """Tuned value to seed to the record of its tuning runs, in increasing order of the value."""

@@ -108,7 +108,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
 
 def draw(evidence: Evidence, figure: Figure) -> None:
     """How many times sooner the network with BN reaches the levels, by learning rate and initial scale, both arms at the same ones.
-    Blue: sooner; orange: later; grey: neither network learns. The bracket marks small rates, where the paper most likely was.
+    Purple: sooner; orange: later; grey: neither network learns. The bracket marks small rates, where the paper most likely was.
     """
     figure.set_size_inches(7.6, 3.2)
     draw_surface(evidence.data, figure.subplots())

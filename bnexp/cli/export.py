@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +19,14 @@ from bnexp.cli.table import columns, program
 from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, read_cells, write_archive
+from bnexp.records.curves import Curve
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.stats.verdict import counted
 
-#: What claims can be judged by; with budget= an export keeps these curves only, and of the clock the price of a step.
+#: Curves that an export with budget= keeps of every run; of others those that analyses read, and of the clock the price of a step.
 JUDGED_CURVES = ("train/loss", "val/accuracy")
 
-#: A run's name, a probe and the name of an array.
+#: A run's name, a probe and the name of an array; or a run's name, ``""`` and the name of a curve.
 Read = set[tuple[str, str, str]]
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
         description="Complete runs as text that a diff can show (runs.jsonl), their arrays (arrays.npz), and the claims' lists of "
         "runs (claims.json). bnexp report OUT judges them again.",
         epilog="With budget=, only the runs of that budget's claims, their training loss and validation accuracy, and of their "
-        "arrays those that verdicts and figures rest on; else every complete run with everything it recorded.",
+        "other curves and arrays what verdicts and figures rest on, to 12 bits; else every complete run with all it recorded.",
         allow_abbrev=False,
     )
     parser.add_argument("runs", type=Path, metavar="RUNS", help="a runs folder, or an archive")
@@ -52,10 +53,12 @@ def main(argv: list[str]) -> int:
         what = "no claim was reproduced with this budget here" + (f", but with {', '.join(cells)}" if cells else "")
         todo = f"{everything} budget={list(cells)[-1]}" if cells else everything
         raise UserError(what, got=f"budget={budget}", todo=todo)
-    keep = curves = None
+    keep: Callable[..., bool] | None = None
+    curves: Callable[[str, str], bool] | None = None
     if budget is not None:
         records, read = _evidence(source, budget, kept_cells(source, budget), everything)
-        cells, keep, curves = {budget: cells[budget]}, lambda *array: array in read, JUDGED_CURVES
+        cells, keep = {budget: cells[budget]}, lambda *array: array in read
+        curves = lambda run, name: name in JUDGED_CURVES or (run, "", name) in read  # noqa: E731
     with told_if_unwritable(out, f"{program()} export {shlex.quote(str(source))} OUT, a folder you may write to"):
         write_archive(out, records, cells, keep, curves)
     print(_told(source, out, records))
@@ -112,7 +115,7 @@ class _WatchedArrays(Mapping[str, np.ndarray]):
 
 
 class _WatchedRun:
-    """A record, with a note of each array that is looked at."""
+    """A record, with a note of each array and curve that is looked at."""
 
     def __init__(self, record: RunRecord, read: Read) -> None:
         self._record, self._read = record, read
@@ -122,6 +125,10 @@ class _WatchedRun:
 
     def arrays(self, probe: str) -> _WatchedArrays:
         return _WatchedArrays(self._record, probe, self._read)
+
+    def curve(self, name: str) -> Curve:
+        self._read.add((self._record.folder.name, "", name))
+        return self._record.curve(name)
 
 
 class _WatchedRuns(Runs):
