@@ -1,4 +1,4 @@
-"""Three published verdicts computed again from ``results/full`` by other means: json, numpy, scipy and statsmodels, nothing of
+"""Published verdicts computed again from ``results/`` by other means: json, numpy, scipy and statsmodels, nothing of
 ``bnexp.stats`` or of the claims. What is read of a run and what is done with it is written down once more, from docs/claims.md.
 """
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import stats
 from bnexp.claims import CLAIMS
 from bnexp.claims.judge import judge_all
 
-FULL = Path(__file__).resolve().parents[2] / "results" / "full"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 TUNING_SEEDS = range(1000, 1006)
 
 Run = dict
@@ -23,15 +24,15 @@ Run = dict
 Table = dict[float, dict[int, float]]
 
 
-@pytest.fixture(scope="module")
-def runs() -> dict[str, Run]:
-    lines = (FULL / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+@cache
+def runs_of(budget: str) -> dict[str, Run]:
+    lines = (RESULTS / budget / "runs.jsonl").read_text(encoding="utf-8").splitlines()
     return {line["run"]: line for line in map(json.loads, lines)}
 
 
-@pytest.fixture(scope="module")
-def cells() -> dict[str, list[dict]]:
-    return json.loads((FULL / "claims.json").read_text(encoding="utf-8"))["full"]
+@cache
+def cells_of(budget: str) -> dict[str, list[dict]]:
+    return json.loads((RESULTS / budget / "claims.json").read_text(encoding="utf-8"))[budget]
 
 
 def table(cells: Sequence[dict], runs: dict[str, Run], arm: str, regime: str, read: Callable[[Run], float], grid: int = 0) -> Table:
@@ -96,8 +97,8 @@ class Comparison:
         return tuple(np.quantile(total, [stats.norm.cdf(-reach), stats.norm.cdf(reach)]))
 
 
-def published(claim: str, endpoint: str):
-    (judged,) = [one for one in judge_all([CLAIMS[claim]], "full", FULL) if not one.claim.variant]
+def published(budget: str, claim: str, endpoint: str):
+    (judged,) = [one for one in judge_all([CLAIMS[claim]], budget, RESULTS / budget) if not one.claim.variant]
     return judged.verdicts[endpoint]
 
 
@@ -116,15 +117,22 @@ def agrees(verdict, found: float, limits: tuple[float, float]) -> None:
     assert limits == pytest.approx((effect.low, effect.high), abs=0.05 * width)
 
 
+#: Of each budget the easiest and the hardest level of validation error.
+ENDS = {"quick": (0.15, 0.07), "full": (0.10, 0.03)}
+
+
 @pytest.mark.parametrize(
-    ("claim", "endpoint", "base", "arm", "horizon"),
+    ("budget", "claim", "endpoint", "base", "arm", "horizon"),
     [
-        ("fig1_speed", "own rate", "control", "subject", 20_000),
-        ("input_normalization", "centring", "unit", "center", 10_000),
+        ("quick", "fig1_speed", "own rate", "control", "subject", 3000),
+        ("quick", "input_normalization", "centring", "unit", "center", 1500),
+        ("full", "fig1_speed", "own rate", "control", "subject", 20_000),
     ],
 )
-def test_a_speed_is_the_same_by_other_means(runs, cells, claim, endpoint, base, arm, horizon):
-    family = 0.10 * (0.03 / 0.10) ** (np.arange(10) / 9)
+def test_a_speed_is_the_same_by_other_means(budget, claim, endpoint, base, arm, horizon):
+    runs, cells = runs_of(budget), cells_of(budget)
+    easiest, hardest = ENDS[budget]
+    family = easiest * (hardest / easiest) ** (np.arange(10) / 9)
     score = lambda run: -float(np.mean([np.log(steps_to(run, level, horizon)) for level in family]))  # noqa: E731
     tuning = {name: table(cells[claim], runs, name, "tuning", score) for name in (base, arm)}
     for name in (base, arm):
@@ -140,14 +148,17 @@ def test_a_speed_is_the_same_by_other_means(runs, cells, claim, endpoint, base, 
     logs = lambda run: float(np.mean([np.log(steps_to(run, level, horizon)) for level in kept]))  # noqa: E731
     sides = [table(cells[claim], runs, name, "own", logs) for name in (base, arm)]
     compared = Comparison(*sides, tuning[base], tuning[arm])
-    verdict = published(claim, endpoint)
+    verdict = published(budget, claim, endpoint)
     low, high = np.exp(compared.bootstrap(0.95))
     estimate = float(np.exp(compared.difference().mean()))
     agrees(verdict, estimate, (low, high))
     assert verdict.outcome in (outcome(low, estimate, high, 1, 1.2), "INCONCLUSIVE")
 
 
-def test_a_difference_in_accuracy_is_the_same_by_other_means(runs, cells):
+@pytest.mark.parametrize("budget", ["quick"])
+def test_a_difference_in_accuracy_is_the_same_by_other_means(budget):
+    runs, cells = runs_of(budget), cells_of(budget)
+
     def points(run: Run) -> float:
         return 100 * run["end"]["test"]["recomputed_accuracy"]
 
@@ -161,7 +172,7 @@ def test_a_difference_in_accuracy_is_the_same_by_other_means(runs, cells):
         assert near_best(tuning) == sorted(side)
     means = [np.mean([list(side[value].values()) for value in sorted(side)], axis=0) for side in sides]
     effects = (means[0] + means[1]) / 2 - means[2]
-    verdict = published("minibatch_noise", "regularises")
+    verdict = published(budget, "minibatch_noise", "test accuracy")
     assert float(effects.mean()) == pytest.approx(verdict.effect.estimate, abs=1e-9)
     if all(len(side) == 1 for side in sides):  # then the choice adds nothing, and Student's t is the whole interval
         sm = pytest.importorskip("statsmodels.stats.weightstats")
