@@ -69,7 +69,7 @@ def test_the_matched_step_is_primary_and_the_step_of_training_has_its_own_verdic
     sentence = say(evidence, verdicts)
     assert "2.0 times less" in sentence
     assert "2.0 times more" in sentence
-    assert "of the 6 measures by other definitions 4 support the claim and 2 contradict it" in sentence
+    assert "of the 6 measures by other definitions the claim is supported by 4 and contradicted by 2" in sentence
 
 
 def test_the_sentence_claims_nothing_where_nothing_was_found():

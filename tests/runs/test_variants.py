@@ -82,7 +82,7 @@ def test_the_page_of_a_variant_shows_the_claim_as_well(bnexp, tiny_claim, tmp_pa
     assert bnexp("reproduce", "tiny", "jobs=1").code == 0
     answer = bnexp("reproduce", "tiny", "subject=norm=batch", "jobs=1")
     assert answer.code == 0, answer.err
-    assert [line.split()[0] for line in answer.out.splitlines()][1:3] == ["tiny", "subject=norm=batch:"]
+    assert [line.split()[0] for line in answer.out.splitlines() if line.strip()][1:3] == ["tiny", "subject=norm=batch:"]
     page = (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
     assert "subject=norm=batch" in page
     assert page.count("Tiny runs differ.") >= 2
