@@ -72,9 +72,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         numbers={
             "cells": f"{len(rates)} rates from {rates[0]:g} to {rates[-1]:g} times initial scales {', '.join(scales)}; in "
             f"{int(learns_PQ.sum())} of {learns_PQ.size} either net learns",
-            "sooner, later, neither": f"{sooner:.0%}, {later:.0%}, {1 - sooner - later:.0%} of these, by the mean over seeds and a "
-            f"factor of {MATTERS}",
-            f"sooner at rates up to {SMALL:g}": f"{small:.0%}",
+            "sooner, later, neither": f"{_percent(sooner)}, {_percent(later)}, {_percent(1 - sooner - later)} of these, by the "
+            f"mean over seeds and a factor of {MATTERS}",
+            f"sooner at rates up to {SMALL:g}": f"{_percent(small)}",
         },
         data={
             "scales": scales,
@@ -84,6 +84,10 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "shares": (sooner, later, small),
         },
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _cell(runs: Runs, grid: int, scale: str, rate: float) -> tuple[np.ndarray, bool]:
@@ -99,10 +103,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     """The shares of cells, small rates apart."""
     sooner, later, small = evidence.data["shares"]
     return (
-        "Over all learning rates and initial scales tried at which either network learns, the one with BN "
-        "learns sooner by a "
-        f"factor of {MATTERS} or more in {sooner:.0%} and later by as much in {later:.0%}; at rates up to {SMALL:g} it is sooner "
-        f"in {small:.0%}."
+        "Over all learning rates and initial scales tried at which either network learns, the one with BN learns sooner by a "
+        f"factor of {MATTERS} or more in {_percent(sooner)} and later by as much in {_percent(later)}; at rates up to {SMALL:g} it "
+        f"is sooner in {_percent(small)}."
     )
 
 

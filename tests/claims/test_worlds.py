@@ -148,8 +148,8 @@ def scaled(cell: Cell, factor: float) -> Made:
 
 @pytest.mark.parametrize(
     ("factor", "outcome", "shares"),
-    [(3.0, "INCONCLUSIVE", "in 43% and later by as much in 0%; at rates up to 0.0625 it is sooner in 100%"),
-     (1.0, "CONTRADICTED", "in 0% and later by as much in 0%; at rates up to 0.0625 it is sooner in 0%")],
+    [(3.0, "INCONCLUSIVE", "in 43 % and later by as much in 0 %; at rates up to 0.0625 it is sooner in 100 %"),
+     (1.0, "CONTRADICTED", "in 0 % and later by as much in 0 %; at rates up to 0.0625 it is sooner in 0 %")],
 )  # fmt: skip
 def test_the_surface_counts_cells_and_small_rates_apart(tmp_path, factor, outcome, shares):
     def make(cell: Cell) -> Made:
