@@ -179,7 +179,7 @@ def _announcement(plan: Plan, settings: Settings, *, dry: bool) -> str:
     missing, unknown = plan.missing(), plan.undetermined()
     known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
     then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
-    lines = [f"{len(plan.claims)} claims, budget={plan.budget.name}: {known}{then}"]
+    lines = [f"{counted(len(plan.claims), 'claim')}, budget={plan.budget.name}: {known}{then}"]
     configs = [job.config for job in missing if job.config]
     if configs:
         lines += _price_lines(plan, configs, unknown, settings, dry=dry)

@@ -123,7 +123,7 @@ def test_a_dry_run_tells_plan_and_price_and_leaves_nothing_behind(bnexp, monkeyp
         ["fig1_speed", "6", "6"],
     ]
     assert lines[2] == (
-        "1 claims, budget=smoke: 6 runs and measurements known, 6 of them missing; then up to 12 reported runs, "
+        "1 claim, budget=smoke: 6 runs and measurements known, 6 of them missing; then up to 12 reported runs, "
         "at the values that tuning chooses"
     )
     assert lines[3].endswith("on 2 processes of one thread, and the measurements")
