@@ -195,6 +195,9 @@ def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
 def _add_measurements(plan: Plan, claim: Claim) -> None:
     if claim.measurement is None:
         return
+    if claim.variant and claim.measurement.takes_subject:  # refused here, not seed by seed
+        for layer in (claim.control, claim.subject):
+            _composed(last_of_each((*layer.split(), *overrides_of(claim, "{subject}"))), plan.extra_dir, str(plan.runs_dir))
     for seed in range(claim.measurement.num_seeds[plan.budget.name]):
         name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure, claim.variant)
         command = f"bnexp reproduce {claim.key} budget={plan.budget.name}"

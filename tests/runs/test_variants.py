@@ -197,3 +197,10 @@ def test_a_norm_of_ones_own_is_put_to_a_claim_and_shares_the_controls_runs(told,
     assert mine["variant"] == ["subject=norm=doubled", "plugins=[of_mine_norm]"]
     assert err.count("finished in") == 2
     assert trained() == ["doubled"] * 2 + ["layer"] * 2 + ["none"] * 2
+
+
+def test_a_variant_of_a_measurement_is_refused_before_anything_is_measured(bnexp, tmp_path):
+    answer = bnexp("reproduce", "step_cost", "dataset=mnst", "--dry-run")
+    assert answer.code == 2
+    assert "dataset=mnist" in answer.err
+    assert not (tmp_path / "runs").exists()
