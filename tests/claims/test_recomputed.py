@@ -127,6 +127,7 @@ ENDS = {"quick": (0.15, 0.07), "full": (0.10, 0.03)}
         ("quick", "fig1_speed", "own rate", "control", "subject", 3000),
         ("quick", "input_normalization", "centring", "unit", "center", 1500),
         ("full", "fig1_speed", "own rate", "control", "subject", 20_000),
+        ("full", "input_normalization", "centring", "unit", "center", 10_000),
     ],
 )
 def test_a_speed_is_the_same_by_other_means(budget, claim, endpoint, base, arm, horizon):
@@ -155,7 +156,7 @@ def test_a_speed_is_the_same_by_other_means(budget, claim, endpoint, base, arm, 
     assert verdict.outcome in (outcome(low, estimate, high, 1, 1.2), "INCONCLUSIVE")
 
 
-@pytest.mark.parametrize("budget", ["quick"])
+@pytest.mark.parametrize("budget", ["quick", "full"])
 def test_a_difference_in_accuracy_is_the_same_by_other_means(budget):
     runs, cells = runs_of(budget), cells_of(budget)
 
