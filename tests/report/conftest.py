@@ -133,12 +133,13 @@ def steps_to_levels(runs: Any, _rng: Any) -> Evidence:
 RATIO = Difference(null=1, smallest=1.2, scale="ratio")
 GAIN = Difference(null=0, smallest=0.1)
 BASE = [0.5] * 8
+ABOUT_BN = {"control": "norm=none", "subject": "norm=batch"}
 ARMS = {CONTROL: "{control}", SUBJECT: "{subject}"}
 SPEED = claim(
     "speed", "B2",
     {"own rate": Endpoint("ratio of steps, own rates", RATIO), "same rate": Endpoint("ratio of steps, same rate", RATIO)},
     steps_to_levels,
-    control="norm=none", subject="norm=batch",
+    **ABOUT_BN,
     grids=(
         Grid(
             arms=ARMS, budgets={"quick": ()},
@@ -158,15 +159,16 @@ REFUTED = claim(
         "late": Sample.of(noisy(0.9, 0.01), BASE),
         "spread": Sample.of(noisy(0.0, 0.5)),
     }),
+    **ABOUT_BN,
 )  # fmt: skip
-FRAGILE = claim("fragile", "B3", {"gain": Endpoint("gain", GAIN)}, fixed({"gain": Sample.of(noisy(0.605, 0.05), BASE)}))
+FRAGILE = claim("fragile", "B3", {"gain": Endpoint("gain", GAIN)}, fixed({"gain": Sample.of(noisy(0.605, 0.05), BASE)}), **ABOUT_BN)
 GATED = claim(
     "gated", "A5", {"sameness": Endpoint("difference", Equivalence(margin=0.1))},
     fixed({"sameness": Sample.of(noisy(0, 0.01), [0.0] * 8)}, gates={"the noise was large enough": False}),
 )  # fmt: skip
 LAW = claim(
     "law", "A7", {"exponent": Endpoint("exponent of the noise", Scaling(predicted=-0.5, rival=-1, within=0.1))},
-    fixed({"exponent": Sample.of(noisy(-0.5, 0.02))}),
+    fixed({"exponent": Sample.of(noisy(-0.5, 0.02))}), **ABOUT_BN,
 )  # fmt: skip
 IDENTITY = claim(
     "identity", "A1", {"error": Endpoint("error of the identity", Exact(tolerance=1e-9))},

@@ -314,12 +314,15 @@ def test_without_the_surface_and_the_papers_claims_the_page_opens_with_what_was_
     assert "The sentence of refuted & what it found: contradicted." in header
 
 
-def test_the_third_sentence_is_chosen_by_a_rule_of_which_fragile_and_exact_claims_are_no_part(world):
+def test_the_third_sentence_is_chosen_by_a_rule_of_which_fragile_claims_and_those_of_no_layer_are_no_part(world):
     def third(*names):
         return [one.claim.id for one in answers([world.of(name) for name in names])]
 
     assert third("law", "speed", "refuted") == ["refuted"]
     assert third("fragile", "law", "speed") == ["law"]
+    refuted = world.of("refuted")
+    of_no_layer = replace(refuted, claim=replace(refuted.claim, subject=""))
+    assert [one.claim.id for one in answers([of_no_layer, world.of("law")])] == ["law"]
     assert third("fragile", "identity", "gated", "missing", "speed subject=norm=ghost") == []
 
 
