@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     budget = _budget(runs_dir, arguments.budget)
 
     from bnexp.records.archive import is_archive
+    from bnexp.report.beside import judged_elsewhere
     from bnexp.report.page import build, check_place, gather, markdown_table, replace_table
     from bnexp.report.pictures import save_figures
     from bnexp.report.words import as_json, verdict_table
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     judged = gather(claims, budget, runs_dir)
     out = arguments.out or (runs_dir if is_archive(runs_dir) else runs_dir / "report")
     with told_if_unwritable(out, "out=FOLDER, one you may write to"):
-        written = build(judged, out)
+        written = build(judged, out, judged_elsewhere(claims, budget, runs_dir))
         files = [["page", str(written.page)], ["table", str(written.table)]]
         if arguments.figures:
             files += [[f"figure {name}", told] for name, told in save_figures(judged, arguments.figures).items()]

@@ -233,13 +233,15 @@ def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
 
 def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
     """The page of everything that was ever reproduced here with this budget; each claim is judged once."""
+    from bnexp.report.beside import judged_elsewhere
     from bnexp.report.page import build, gather
 
-    asked = {one.claim.key for one in judged}
-    others = gather([CLAIMS[name] for name in CLAIMS], settings.budget.name, settings.runs_dir)
-    known = [one for one in (*judged, *(one for one in others if one.claim.key not in asked)) if one.runs.cells]
+    asked, claims = {one.claim.key for one in judged}, [CLAIMS[name] for name in CLAIMS]
+    rest = gather(claims, settings.budget.name, settings.runs_dir)
+    known = [one for one in (*judged, *(one for one in rest if one.claim.key not in asked)) if one.runs.cells]
+    others = judged_elsewhere(claims, settings.budget.name, settings.runs_dir)
     with told_if_disk_refuses(settings.runs_dir / "report", always=True):
-        written = build(in_order(known), settings.runs_dir / "report")
+        written = build(in_order(known), settings.runs_dir / "report", others)
     print(f"the page: {written.page}", file=sys.stderr)
 
 

@@ -42,14 +42,14 @@ def open_record(folder: Path, run_id: str) -> RunRecord:
     first: RunRecord | None
     others: Sequence[RunRecord]
     if is_archive(folder):
-        runs = archived_runs(folder)
-        first = runs.get(run_id)
+        lines = archived_lines(folder)
+        first = ArchivedRun(folder / run_id, lines[run_id]) if run_id in lines else None
         retries = (
             []
             if first
-            else [name for name in runs if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
+            else [name for name in lines if name.startswith(f"{run_id}.") and name[len(run_id) + 1 :].isdecimal()]
         )
-        others = [runs[name] for name in sorted(retries, key=len)]  # .2 before .10
+        others = [ArchivedRun(folder / name, lines[name]) for name in sorted(retries, key=len)]  # .2 before .10
     else:
         first = RunRecord(folder / run_id)
         # Looking for other attempts means listing the whole folder, for every run.
@@ -125,8 +125,16 @@ def archived_runs(folder: Path) -> dict[str, ArchivedRun]:
     Raises:
         UserError: a line of ``runs.jsonl`` is damaged.
     """
-    file = folder / RUNS
-    return {name: ArchivedRun(folder / name, line) for name, line in _lines(file, _stamp(file)).items()}
+    return {name: ArchivedRun(folder / name, line) for name, line in archived_lines(folder).items()}
+
+
+def archived_lines(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name to what stands of a run in an archive, sorted by name; read once and not to be changed.
+
+    Raises:
+        UserError: as :func:`archived_runs`.
+    """
+    return _lines(folder / RUNS, _stamp(folder / RUNS))
 
 
 @lru_cache(maxsize=4)

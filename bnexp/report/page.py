@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
 from bnexp.errors import UserError
+from bnexp.report.beside import Elsewhere, elsewhere, overruled
 from bnexp.report.front import PAPER, SURFACE, answers
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
@@ -58,16 +59,22 @@ def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]
     return in_order(judged)
 
 
-def build(judged: Sequence[Judged], out: Path) -> Written:
-    """Write the page and the table into ``out``; the same records give the same bytes."""
+def build(judged: Sequence[Judged], out: Path, others: Mapping[str, Sequence[Judged]] = {}) -> Written:
+    """Write the page and the table into ``out``; the same records give the same bytes.
+
+    Args:
+        judged: what the page is about.
+        out: the folder.
+        others: see :func:`~bnexp.report.beside.judged_elsewhere`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     written = Written(out / PAGE, out / TABLE)
-    written.page.write_text(page([section(one) for one in judged], judged), encoding="utf-8")
+    written.page.write_text(page([section(one, others.get(one.claim.key, ())) for one in judged]), encoding="utf-8")
     written.table.write_text(markdown_table(judged) + "\n", encoding="utf-8")
     return written
 
 
-def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
+def page(sections: Sequence[Section]) -> str:
     """The page's HTML."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -80,10 +87,10 @@ def page(sections: Sequence[Section], judged: Sequence[Judged]) -> str:
     drawn = {one.row.id: one for one in sections if one.own}
     return environment.get_template("index.html.j2").render(
         sections=sections,
-        answers=[claim_row(one) for one in answers(judged)],
+        answers=[claim_row(one) for one in answers([one.judged for one in sections if not one.overruled])],
         surface=drawn.get(SURFACE),
         paper=[drawn[name] for name in PAPER if name in drawn],
-        provenance=provenance(judged),
+        provenance=provenance([one.judged for one in sections]),
         tally=tally([one.row for one in sections]),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
         meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
@@ -104,6 +111,7 @@ class EndpointView:
         again: how stable it is, as part of a sentence; empty where nothing is drawn.
         p: of no effect, Holm-adjusted among secondary endpoints; empty where there is none.
         pictures: interval and seeds.
+        elsewhere: what other budgets say.
     """
 
     name: str
@@ -114,6 +122,7 @@ class EndpointView:
     again: str
     p: str
     pictures: list[Picture]
+    elsewhere: list[Elsewhere]
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class Section:
         series: runs with their commands and names.
         deviations: from the claim's source, then from those of the code it ran.
         command: what runs whatever is missing and judges the claim again.
+        overruled: whether a larger budget says the opposite, so that the page opens with another claim's sentence.
     """
 
     row: ClaimRow
@@ -139,19 +149,20 @@ class Section:
     series: list[Series]
     deviations: list[str]
     command: str
+    overruled: bool
 
 
-def section(judged: Judged) -> Section:
+def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
     """Gather and draw."""
     claim, evidence = judged.claim, judged.evidence
-    endpoints = []
+    endpoints, said = [], elsewhere(judged, others)
     for index, (name, endpoint) in enumerate(claim.endpoints.items()):
         verdict = judged.verdicts.get(name)
         sample = evidence.samples.get(name) if evidence else None
         drawn = endpoint_pictures(endpoint, sample, verdict) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
-        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn))
+        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name]))
     return Section(
         row=claim_row(judged),
         judged=judged,
@@ -161,6 +172,7 @@ def section(judged: Judged) -> Section:
         series=series(judged),
         deviations=[*claim.deviations, *deviations_of(complete_records([judged]))],
         command=f"bnexp reproduce {claim.key} budget={judged.budget}",
+        overruled=overruled(said, claim),
     )
 
 
