@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -176,9 +177,7 @@ class MeanEffect:
 
     def interval(self, level: float) -> Interval:
         """The two-sided interval."""
-        from scipy import stats
-
-        reach = self.error * float(stats.t.ppf((1 + level) / 2, self.num_seeds - 1))
+        reach = self.error * _t_quantile((1 + level) / 2, self.num_seeds - 1)
         return Interval(self.estimate, self.estimate - reach, self.estimate + reach, level, self.num_seeds)
 
     def p_value(self, value: float) -> float:
@@ -262,6 +261,14 @@ def intervals_by_bootstrap(
 
 def _on_scale(interval: Interval, scale: Scale) -> Interval:
     return interval.mapped(math.exp) if scale == "ratio" else interval
+
+
+@cache
+def _t_quantile(share: float, degrees: int) -> float:
+    """Of a t-distribution; kept, since 500 re-draws of one sample ask for the same one."""
+    from scipy import stats
+
+    return float(stats.t.ppf(share, degrees))
 
 
 def expanded_level(level: float, num_seeds: int) -> float:

@@ -13,27 +13,32 @@ Source: Lakens 2017 for smallest effects of interest and equivalence.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bnexp.stats.drawn import (
+    by_bootstrap_and_t,
+    decide_at_95,
+    interval_sentence,
+    needs_words,
+    on_scale,
+    p_of,
+    redrawn_effects,
+)
 from bnexp.stats.intervals import (
     LEVELS,
     Interval,
-    MeanEffect,
     TwoLevels,
     intervals_by_bootstrap,
     intervals_by_t,
-    mean_effect,
     number_words,
 )
 from bnexp.stats.sample import Sample, Scale
 from bnexp.stats.verdict import (
     NO_GATES,
-    REDRAWS,
     Gates,
     Marks,
     Outcome,
@@ -86,7 +91,7 @@ class Difference(Rule):
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[Interval]:
         """95 % intervals by bootstrap and by t."""
-        return _by_bootstrap_and_t(sample, self.scale, rng)
+        return by_bootstrap_and_t(sample, self.scale, rng)
 
     def decide(self, *evidence: Interval, gates: Gates = NO_GATES) -> Verdict:
         """The verdict on 95 % intervals of one effect (bootstrap and t, say), the primary one first.
@@ -94,12 +99,12 @@ class Difference(Rule):
         Raises:
             ValueError: no interval, or one at another level.
         """
-        return _decide_at_95(self._judge_one, evidence, gates, self.min_seeds, self.drawn)
+        return decide_at_95(self._judge_one, evidence, gates, self.min_seeds, self.drawn)
 
     def _judge_one(self, interval: Interval) -> Verdict:
         sign, beyond, short = self.direction, *(("above", "below") if self.direction > 0 else ("below", "above"))
         low, high = sorted((sign * interval.low, sign * interval.high))
-        null, smallest, effect = sign * self.null, sign * self.smallest, _sentence(interval, self.scale)
+        null, smallest, effect = sign * self.null, sign * self.smallest, interval_sentence(interval, self.scale)
         if high < null:
             reason = f"{effect}, wholly {short} {self.null:g}: the opposite of the claim."
             return Verdict("CONTRADICTED", reason, interval, "reversed")
@@ -122,7 +127,7 @@ class Difference(Rule):
             f"{self.smallest:g} (the smallest that matters).",
             f"The whole 95 % interval lies {short} {self.smallest:g}: any effect is too small to matter, or, if it lies {short} "
             f"{self.null:g}, goes the other way.",
-            _needs(self.min_seeds, self.drawn),
+            needs_words(self.min_seeds, self.drawn),
         )
 
     def marks(self) -> Marks:
@@ -136,11 +141,11 @@ class Difference(Rule):
     def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
         """Of no effect, or of the smallest that matters where the verdict is that the effect is too small."""
         ruled_out = self.smallest if verdict.word == "too small" else self.null
-        return _p_of(ruled_out, sample, self.scale, verdict, rng)
+        return p_of(ruled_out, sample, self.scale, verdict, rng)
 
     def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
         """Judged by the t-interval alone, which agrees with the bootstrap wherever a verdict stands."""
-        return [self._judge_one(_on(effect, self.scale)).outcome for effect in _redrawn(sample, self.scale, rng)]
+        return [self._judge_one(on_scale(effect, self.scale)).outcome for effect in redrawn_effects(sample, self.scale, rng)]
 
 
 @dataclass(frozen=True)
@@ -190,9 +195,9 @@ class Equivalence(Rule):
     def _judge_one(self, levels: TwoLevels) -> Verdict:
         margin = f"({self.low:.3g}, {self.margin:.3g})"
         if self.low < levels.narrow.low and levels.narrow.high < self.margin:
-            reason = f"{_sentence(levels.narrow, self.scale)}, inside the margin {margin}."
+            reason = f"{interval_sentence(levels.narrow, self.scale)}, inside the margin {margin}."
             return Verdict("SUPPORTED", reason, levels.wide, "as claimed")
-        effect = _sentence(levels.wide, self.scale)
+        effect = interval_sentence(levels.wide, self.scale)
         if levels.wide.low > self.margin or levels.wide.high < self.low:
             reason = f"{effect}, wholly outside the margin {margin}."
             return Verdict("CONTRADICTED", reason, levels.wide, "different")
@@ -205,7 +210,7 @@ class Equivalence(Rule):
             "(two one-sided tests at 5 %).",
             f"The whole 95 % interval lies outside {self.low:.3g} to {self.margin:.3g}. Finding no difference is not evidence of "
             "sameness.",
-            _needs(self.min_seeds),
+            needs_words(self.min_seeds),
         )
 
     def marks(self) -> Marks:
@@ -214,13 +219,13 @@ class Equivalence(Rule):
 
     def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
         """Of the margin: the larger of two one-sided tests, or two-sided of the nearer end where the verdict is a difference."""
-        found = [_p_of(end, sample, self.scale, verdict, rng) or 0.0 for end in (self.low, self.margin)]
+        found = [p_of(end, sample, self.scale, verdict, rng) or 0.0 for end in (self.low, self.margin)]
         return max(found) / 2 if verdict.outcome == "SUPPORTED" else max(found)
 
     def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
         """Judged by the t-intervals alone."""
-        effects = _redrawn(sample, self.scale, rng)
-        pairs = (TwoLevels(*(_on(effect, self.scale, level) for level in LEVELS)) for effect in effects)
+        effects = redrawn_effects(sample, self.scale, rng)
+        pairs = (TwoLevels(*(on_scale(effect, self.scale, level) for level in LEVELS)) for effect in effects)
         return [self._judge_one(pair).outcome for pair in pairs]
 
 
@@ -257,7 +262,7 @@ class Scaling(Rule):
 
     def evidence(self, sample: Sample, rng: np.random.Generator) -> list[Interval]:
         """95 % intervals of the exponent, by bootstrap and by t."""
-        return _by_bootstrap_and_t(sample, "difference", rng)
+        return by_bootstrap_and_t(sample, "difference", rng)
 
     def decide(self, *evidence: Interval, gates: Gates = NO_GATES) -> Verdict:
         """The verdict on 95 % intervals of the exponent (bootstrap and t, say), the primary one first.
@@ -265,10 +270,10 @@ class Scaling(Rule):
         Raises:
             ValueError: no interval, or one at another level.
         """
-        return _decide_at_95(self._judge_one, evidence, gates, self.min_seeds)
+        return decide_at_95(self._judge_one, evidence, gates, self.min_seeds)
 
     def _judge_one(self, interval: Interval) -> Verdict:
-        effect, claimed = _sentence(interval, "exponent"), f"{self.predicted:.4g} ± {self.within:g}"
+        effect, claimed = interval_sentence(interval, "exponent"), f"{self.predicted:.4g} ± {self.within:g}"
         meets = interval.low <= self.predicted + self.within and interval.high >= self.predicted - self.within
         if meets and interval.covers(self.rival):
             reason = f"{effect}, which allows both the predicted {claimed} and the rival's {self.rival:.4g}."
@@ -287,7 +292,7 @@ class Scaling(Rule):
         return RuleWords(
             f"The 95 % interval of the exponent meets {claimed}, as predicted, and leaves out the rival's {self.rival:.3g}.",
             f"The 95 % interval of the exponent lies wholly outside {claimed}.",
-            _needs(self.min_seeds),
+            needs_words(self.min_seeds),
         )
 
     def marks(self) -> Marks:
@@ -297,13 +302,13 @@ class Scaling(Rule):
     def p_value(self, sample: Sample, verdict: Verdict, rng: np.random.Generator) -> float | None:
         """Of the rival's exponent, or of the nearest claimed one where the verdict is against the claim."""
         if verdict.outcome == "SUPPORTED":
-            return _p_of(self.rival, sample, "difference", verdict, rng)
+            return p_of(self.rival, sample, "difference", verdict, rng)
         ends = (self.predicted - self.within, self.predicted + self.within)
-        return max(_p_of(end, sample, "difference", verdict, rng) or 0.0 for end in ends)
+        return max(p_of(end, sample, "difference", verdict, rng) or 0.0 for end in ends)
 
     def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
         """Judged by the t-interval alone."""
-        return [self._judge_one(_on(effect, "difference")).outcome for effect in _redrawn(sample, "difference", rng)]
+        return [self._judge_one(on_scale(effect, "difference")).outcome for effect in redrawn_effects(sample, "difference", rng)]
 
 
 @dataclass(frozen=True)
@@ -369,64 +374,3 @@ class Exact(Rule):
     def result_in_words(self, sample: Sample, verdict: Verdict, unit: str = "") -> ResultWords:  # noqa: ARG002
         largest = number_words(float(np.abs(sample.seeds_of(sample.arm)).max()))
         return ResultWords(f"largest error {largest}", counted(sample.num_seeds, "case"))
-
-
-def _by_bootstrap_and_t(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[Interval]:
-    return [*intervals_by_bootstrap(sample, scale, rng), *intervals_by_t(sample, scale, rng)]
-
-
-def _on(effect: MeanEffect, scale: Scale, level: float = 0.95) -> Interval:
-    interval = effect.interval(level)
-    return interval.mapped(math.exp) if scale == "ratio" else interval
-
-
-def _redrawn(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[MeanEffect]:
-    """The effect of each re-draw of reported seeds and tuning seeds, as far from the one found as a new experiment's would be.
-
-    A re-draw with replacement varies by (S-1)/S of what new seeds would; its distances and its sd are widened by that much.
-    """
-    found, num_seeds = mean_effect(sample, scale, rng), sample.num_seeds
-    seeds_RS = rng.integers(num_seeds, size=(REDRAWS, num_seeds))
-    num_tuning = sample.num_tuning
-    tuning_RJ = rng.integers(num_tuning, size=(REDRAWS, num_tuning)) if num_tuning > 1 else None
-    effects_RS = sample.redrawn(scale, seeds_RS, tuning_RJ)
-    widened = math.sqrt(num_seeds / (num_seeds - 1))
-    means_R = found.estimate + widened * (effects_RS.mean(-1) - found.estimate)
-    of_seeds = float(sample.effects(scale).var(ddof=1)) / num_seeds
-    of_choice = max(found.error**2 - of_seeds, 0.0)
-    errors_R = np.sqrt(widened**2 * effects_RS.var(-1, ddof=1) / num_seeds + of_choice)
-    return [MeanEffect(float(mean), float(error), num_seeds) for mean, error in zip(means_R, errors_R, strict=True)]
-
-
-def _p_of(value: float, sample: Sample, scale: Scale, verdict: Verdict, rng: np.random.Generator) -> float | None:
-    if verdict.outcome == "INCONCLUSIVE":
-        return 1.0
-    return mean_effect(sample, scale, rng).p_value(math.log(value) if scale == "ratio" else value)
-
-
-def _decide_at_95(
-    judge_one: Any, intervals: Sequence[Interval], gates: Gates, min_seeds: int, drawn: str = "seed"
-) -> Verdict:
-    for interval in intervals:
-        if interval.level != 0.95:
-            raise ValueError(f"this rule needs 95% intervals, got one of {interval.level:.0%}")
-    return decide(judge_one, intervals, lambda interval: interval, gates, min_seeds, drawn)
-
-
-def _needs(min_seeds: int, drawn: str = "seed") -> str:
-    return (
-        f"At least {counted(min_seeds, drawn)}, every gate passed, and the same answer from a bootstrap over {drawn}s as from a "
-        "t-interval."
-    )
-
-
-def _sentence(interval: Interval, quantity: str) -> str:
-    limit = f"{interval.level:.0%} lower limit {interval.low:.3g}"
-    if math.isinf(interval.high):
-        return (
-            f"The {quantity} is at least {interval.estimate:.3g} ({limit})"
-            if interval.low
-            else f"The {quantity} is unknown"
-        )
-    limits = f"[{interval.low:.3g}, {interval.high:.3g}]"
-    return f"The {quantity} is {interval.estimate:.3g} ({interval.level:.0%} interval {limits})"
