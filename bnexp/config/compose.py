@@ -42,14 +42,23 @@ _FLAGS: Mapping[str, tuple[str, ...] | None] = {
 #: Those that only ask for information.
 QUESTIONS = {*_FLAGS, "-sc", "--shell-completion"} - {"-m", "--multirun", "-cd", "--config-dir"}
 
+#: What an override that names a user's own config folder begins with.
+OWN_DIR = "--config-dir="
+
 
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
     """The one run that these Hydra overrides describe.
 
+    Args:
+        overrides: in Hydra's grammar; ``--config-dir=FOLDER`` among them is another way to say ``extra_dir``.
+        extra_dir: a user's own config folder.
+
     Raises:
         UserError: anything a user can get wrong, found before a folder is made.
     """
-    words, _ = read(overrides)
+    folders = [word.removeprefix(OWN_DIR) for word in overrides if word.startswith(OWN_DIR)]
+    extra_dir = Path(folders[-1]) if folders else extra_dir
+    words, _ = read([word for word in overrides if not word.startswith(OWN_DIR)])
     for word in words:
         if word.sweeps:
             raise UserError("one run is wanted here, not a sweep", got=word.typed, todo=word.texts[0])

@@ -37,15 +37,24 @@ def arm_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
     return f"{config.dataset.name}-{config.model.name}-{config.norm.name}-lr{config.optimizer.lr:g}-{_digest(essence)}"
 
 
-def measurement_id(claim: str, budget: str, seed: int, measure: Callable[..., Any], variant: Sequence[str] = ()) -> str:
+def measurement_id(
+    claim: str,
+    budget: str,
+    seed: int,
+    measure: Callable[..., Any],
+    variant: Sequence[str] = (),
+    layers: Sequence[ExperimentConfig] = (),
+) -> str:
     """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one.
 
-    What counts is the function and all that it uses of its own module and of what exact claims share, and what makes a variant:
-    editing a figure makes no new measurement.
+    What counts is the function and all that it uses of its own module and of what exact claims share, and what makes a variant
+    (``layers``: its nets as composed, so that a user's edited plugin or YAML counts): editing a figure makes no new measurement.
     """
     own = (measure.__module__, "bnexp.claims.exact")
     source = reached([(measure.__module__, measure.__name__)], lambda module: module in own)
-    essence = {"source": source, "variant": list(variant), "schema_version": SCHEMA_VERSION}
+    essence: dict[str, Any] = {"source": source, "variant": list(variant), "schema_version": SCHEMA_VERSION}
+    if layers:
+        essence["layers"] = [_essence(layer, "") for layer in layers]
     return f"{claim}-{budget}-s{seed}-{_digest(essence)}"
 
 

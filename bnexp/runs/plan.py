@@ -12,7 +12,7 @@ from bnexp.claims.base import Budget, Claim, Grid
 from bnexp.claims.runs import Cell, Runs
 from bnexp.claims.tuning import chosen, next_runs
 from bnexp.claims.variants import overrides_of
-from bnexp.config.compose import compose
+from bnexp.config.compose import OWN_DIR, compose
 from bnexp.config.identity import measurement_id, run_id
 from bnexp.config.schema import ExperimentConfig, with_value
 from bnexp.data.cache import resolve_data_dir
@@ -171,7 +171,7 @@ def _add_run(
     if value is not None and grid.tuning:
         config = with_value(config, grid.tuning.key, value)
         overrides = (*shared, f"{grid.tuning.key}={value!r}", f"seed={seed}")
-    own = (f"--config-dir={plan.extra_dir}",) if plan.extra_dir else ()
+    own = own_dir_word(plan)
     overrides = (*own, *overrides)
     name = run_id(config, data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), plan.hashes))
     cell = Cell(
@@ -195,14 +195,23 @@ def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
 def _add_measurements(plan: Plan, claim: Claim) -> None:
     if claim.measurement is None:
         return
+    layers = []
     if claim.variant and claim.measurement.takes_subject:  # refused here, not seed by seed
-        for layer in (claim.control, claim.subject):
-            _composed(last_of_each((*layer.split(), *overrides_of(claim, "{subject}"))), plan.extra_dir, str(plan.runs_dir))
+        words = overrides_of(claim, "{subject}")
+        layers = [
+            _composed(last_of_each((*layer.split(), *words)), plan.extra_dir, str(plan.runs_dir))
+            for layer in (claim.control, claim.subject)
+        ]
     for seed in range(claim.measurement.num_seeds[plan.budget.name]):
-        name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure, claim.variant)
+        name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure, claim.variant, layers)
         command = f"bnexp reproduce {claim.key} budget={plan.budget.name}"
         cell = Cell(grid=-1, regime="own", arm="measurement", value=None, seed=seed, run_id=name, command=command)
         plan.add(claim, cell, Job(run_id=name, claim=claim.key, seed=seed))
+
+
+def own_dir_word(plan: Plan) -> tuple[str, ...]:
+    """The override that names the user's own config folder, if there is one."""
+    return (f"{OWN_DIR}{plan.extra_dir}",) if plan.extra_dir else ()
 
 
 @cache

@@ -18,7 +18,7 @@ from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
 from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
 from bnexp.runs.many import Asked, attempt, count_side_by_side, in_parallel, in_words, stacks, step_of
-from bnexp.runs.plan import Job, Plan, advance
+from bnexp.runs.plan import Job, Plan, advance, own_dir_word
 from bnexp.runs.stop import stoppable
 
 
@@ -71,7 +71,7 @@ def carry_out(
     results = []
     together = _groups([job for job in jobs if not _alone(job)], plan, num_jobs)
     for groups, num_processes in ((together, num_jobs), ([[job] for job in jobs if _alone(job)], 1)):
-        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins)
+        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins, own=own_dir_word(plan))
         for number, answers in in_parallel(groups, do, num_processes):
             for job, ended in zip(groups[number], answers, strict=True):
                 results.append((job, ended))
@@ -79,7 +79,9 @@ def carry_out(
     return results
 
 
-def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path, plugins: tuple[str, ...]) -> list[Ended]:
+def carry_out_group(
+    jobs: Sequence[Job], budget: str, runs_dir: Path, plugins: tuple[str, ...], own: tuple[str, ...] = ()
+) -> list[Ended]:
     """A measurement, or runs that train as one program, in whatever process; an exception becomes a reason."""
     first = jobs[0]
     if first.config is not None:
@@ -87,19 +89,27 @@ def carry_out_group(jobs: Sequence[Job], budget: str, runs_dir: Path, plugins: t
     start = time.perf_counter()
     try:
         import_plugins(plugins)
-        ended = measure(_claim(first), BUDGETS[budget], first.seed, first.run_id, runs_dir)
+        ended = measure(_claim(first), BUDGETS[budget], first.seed, first.run_id, runs_dir, own)
     except Exception as error:  # one measurement's bug must not cost the others their turn
         ended = in_words(error)
     return [replace(ended, seconds=time.perf_counter() - start)]
 
 
-def measure(claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path) -> Ended:
-    """Carry out a claim's own measurement at a seed, unless its record is complete: a folder, a header and an end as of any run."""
+def measure(
+    claim: Claim, budget: Budget, seed: int, run_id: str, runs_dir: Path, own: tuple[str, ...] = ()
+) -> Ended:
+    """Carry out a claim's own measurement at a seed, unless its record is complete: a folder, a header and an end as of any run.
+
+    Args:
+        claim, budget, seed: what is measured.
+        run_id, runs_dir: where its record goes.
+        own: see :func:`~bnexp.runs.plan.own_dir_word`.
+    """
     assert claim.measurement is not None
     import torch
 
     setting = (
-        (claim.control, claim.subject, overrides_of(claim, "{subject}")) if claim.measurement.takes_subject else ()
+        (claim.control, claim.subject, (*overrides_of(claim, "{subject}"), *own)) if claim.measurement.takes_subject else ()
     )
 
     torch.set_num_threads(1)

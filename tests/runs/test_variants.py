@@ -204,3 +204,17 @@ def test_a_variant_of_a_measurement_is_refused_before_anything_is_measured(bnexp
     assert answer.code == 2
     assert "dataset=mnist" in answer.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("_mine")
+def test_a_norm_of_ones_own_is_measured_too_and_an_edited_plugin_is_another_measurement(told, tmp_path):
+    def measured() -> list[str]:
+        return sorted(path.name for path in (tmp_path / "runs").glob("step_cost-*"))
+
+    (mine,), _ = told("step_cost", "subject=norm=doubled", "dataset=mnist_5k", "budget=smoke", *OWN)
+    assert (mine["variant"][0], mine["missing_runs"], mine["outcome"]) == ("subject=norm=doubled", 0, "INCONCLUSIVE")
+    first = measured()
+    with (tmp_path / "of_mine_norm.py").open("a", encoding="utf-8") as file:
+        file.write("\nEDITED = True\n")
+    told("step_cost", "subject=norm=doubled", "dataset=mnist_5k", "budget=smoke", *OWN)
+    assert len(measured()) == 2 * len(first) > 0
