@@ -11,7 +11,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
 from bnexp.claims.paper import CONTROL, LOSS_SPEED, PAPER_GRID, SPEED, SUBJECT
 from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import level_words, rates_words, times_sooner
+from bnexp.claims.words import level_words, rates_words, times_words
 from bnexp.figures.curves import draw_arms
 from bnexp.figures.levels import draw_levels
 from bnexp.records.reader import RunRecord
@@ -80,8 +80,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     (easy, first), (hard, last) = counts[0], counts[-1]
     effect = verdicts["own rate"].effect.in_words(suffix=" times")
     return (
-        f"With BN the paper's network reaches {level_words(easy)} {times_sooner(first)} and "
-        f"{level_words(hard)} {times_sooner(last)}; over the levels between them the plain network needs {effect} "
+        f"With BN the paper's network reaches {level_words(easy)} {times_words(first)} and "
+        f"{level_words(hard)} {times_words(last)}; over the levels between them the plain network needs {effect} "
         "as many steps, each arm at its own best learning rate."
     )
 

@@ -10,8 +10,8 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import Runs
+from bnexp.claims.words import times_words
 from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
-from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -158,7 +158,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
 
     def times(net: str, size: str) -> str:
         effect = verdicts[f"{net}: {INTERACTION}, {size}"].effect
-        return _times_less(effect) if effect else "not known"
+        return times_words(effect, "less", "more", same="neither clearly less nor more") if effect else "not known"
 
     others = [verdict.outcome for name, verdict in verdicts.items() if INTERACTION not in name]
     return (
@@ -168,20 +168,6 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         f"other definitions the claim is supported by {others.count('SUPPORTED')} and contradicted by "
         f"{others.count('CONTRADICTED')}."
     )
-
-
-def _times_less(ratio: Interval) -> str:
-    """Without over with; where the interval holds 1 no difference was found.
-
-    Example:
-        >>> _times_less(Interval(2.0, 1.5, 2.5, 0.95, 8)), _times_less(Interval(0.5, 0.4, 0.6, 0.95, 8))
-        ('2.0 times less', '2.0 times more')
-        >>> _times_less(Interval(1.1, 0.9, 1.3, 0.95, 8))
-        'neither clearly less nor more'
-    """
-    if ratio.covers(1):
-        return "neither clearly less nor more"
-    return f"{ratio.estimate:.1f} times less" if ratio.estimate > 1 else f"{1 / ratio.estimate:.1f} times more"
 
 
 #: Panels of the figure from left to right: title, and the series of (quantity, whether it is the step of training).

@@ -19,18 +19,19 @@ def level_words(error: float) -> str:
     return f"{100 * (1 - error):.3g} % accuracy"
 
 
-def times_sooner(ratio: Interval) -> str:
-    """A ratio of steps; one whose interval holds 1 is no difference.
+def times_words(ratio: Interval, more: str = "sooner", less: str = "later", same: str = "no sooner") -> str:
+    """A ratio in words; one whose interval holds 1 is no difference.
 
     Example:
-        >>> times_sooner(Interval(3.1, 2.5, 3.8, 0.95, 8)), times_sooner(Interval(1.1, 0.9, 1.3, 0.95, 8))
+        >>> times_words(Interval(3.1, 2.5, 3.8, 0.95, 8)), times_words(Interval(1.1, 0.9, 1.3, 0.95, 8))
         ('3.1 times sooner', 'no sooner')
-        >>> times_sooner(Interval(0.5, 0.4, 0.6, 0.95, 8))
-        '2.0 times later'
+        >>> times_words(Interval(0.5, 0.4, 0.6, 0.95, 8), "less", "more")
+        '2.0 times more'
     """
     if ratio.covers(1):
-        return "no sooner"
-    return f"{ratio.estimate:.2g} times sooner" if ratio.estimate > 1 else f"{1 / ratio.estimate:.1f} times later"
+        return same
+    times = max(ratio.estimate, 1 / ratio.estimate)
+    return f"{times:.{1 if times < 10 else 0}f} times {more if ratio.estimate > 1 else less}"
 
 
 def layer_words(overrides: str) -> str:

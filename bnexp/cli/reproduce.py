@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -115,9 +114,7 @@ def _parser() -> Parser:
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="which claims, or all")
     parser.add_argument("--budget", default="quick", help=f"{', '.join(BUDGETS)} (default: quick)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
-    parser.add_argument(
-        "--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: one for each core)"
-    )
+    parser.add_argument("--jobs", help="processes at a time (default: one for each core that we may use)")
     parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
     parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
     parser.add_argument(
@@ -147,6 +144,8 @@ def _claims(names: Sequence[str]) -> list[Claim]:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
+    from joblib import cpu_count  # which knows of a container's share of the cores, and is slow to import
+
     if arguments.budget not in BUDGETS:
         raise unknown_name("budget", arguments.budget, BUDGETS)
     num_shards = _number("num_shards", arguments.num_shards, least=1)
@@ -157,7 +156,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             got=f"shard={shard} num_shards={num_shards}",
             todo=f"shard={num_shards - 1}",
         )
-    jobs = _number("jobs", arguments.jobs, least=1)
+    jobs = cpu_count() if arguments.jobs is None else _number("jobs", arguments.jobs, least=1)
     budget, runs_dir, plugins = BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), plugin_names(arguments.plugins)
     return Settings(budget, runs_dir, jobs, shard, num_shards, plugins, arguments.config_dir)
 

@@ -21,6 +21,7 @@ from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import done_before, make_runs_dir, told_if_disk_refuses
 from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, in_parallel, stacks
 from bnexp.runs.stop import stoppable
+from bnexp.stats.verdict import counted
 
 #: Seconds between two lines about how far a sweep is, where there is no terminal.
 LINE = 10.0
@@ -118,7 +119,7 @@ def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], t
     if rest:
         manifest = _manifest(Path(configs[0].runs_dir))
         processes = f", {num_processes} process{'es' * (num_processes > 1)}, into {configs[0].runs_dir}"
-        told.line(f"{len(asked):,} runs, {len(asked) - len(rest):,} complete{processes}")
+        told.line(f"{counted(len(asked), 'run')}, {len(asked) - len(rest):,} complete{processes}")
     ended = _told_complete(asked, complete, told)
     if rest:
         ended += _carry_out(rest, num_processes, told, manifest)
