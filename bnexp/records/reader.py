@@ -53,6 +53,10 @@ class RunRecord:
         return self._end_file.content
 
     @cached_property
+    def _curves(self) -> dict[str, tuple[tuple[int, int], Curve]]:
+        return {}
+
+    @cached_property
     def _header_file(self) -> JsonFile:
         return read_json(self.folder / paths.HEADER)
 
@@ -76,9 +80,13 @@ class RunRecord:
                         raise ValueError(f"line {number} of {file} is not an event") from error
 
     def curve(self, name: str) -> Curve:
-        """All values recorded under ``name``, e.g. ``"val/accuracy"``."""
-        rows = [event for event in self.events() if event["name"] == name]
-        return Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
+        """All values recorded under ``name``, e.g. ``"val/accuracy"``; kept until the file changes."""
+        status = (self.folder / paths.EVENTS).stat()
+        stamp = status.st_mtime_ns, status.st_size
+        if name not in self._curves or self._curves[name][0] != stamp:
+            rows = [event for event in self.events() if event["name"] == name]
+            self._curves[name] = stamp, Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
+        return self._curves[name][1]
 
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
