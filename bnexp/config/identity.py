@@ -90,15 +90,15 @@ def reached(
             if within(module) or not isinstance(node, (*_FUNCTIONS, ast.ClassDef))
         ]
         if nodes:
-            found[f"{module}.{name}"] = " ".join(map(_code, nodes))
-            pending += [used for node in nodes for used in _uses(node, module, parsed.imports)]
+            found[f"{module}.{name}"] = " ".join(map(_definition, nodes))
+            pending += [used for node in nodes for used in _used_by(node, module, parsed)]
     return found
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Parsed:
     """A module's code: its names to the statements that define them, and imported names to module and name there."""
 
@@ -143,6 +143,16 @@ def _imported(node: ast.ImportFrom | ast.Import) -> dict[str, tuple[str, str]]:
         return {alias.asname or alias.name: (node.module or "", alias.name) for alias in node.names}
     parts = {alias.asname: alias.name.rpartition(".") for alias in node.names if alias.asname}
     return {name: (package, module) for name, (package, _, module) in parts.items()}
+
+
+@cache  # as _definition: many claims reach the same code
+def _used_by(node: ast.stmt, module: str, parsed: _Parsed) -> tuple[tuple[str, str], ...]:
+    return tuple(_uses(node, module, parsed.imports))
+
+
+@cache
+def _definition(node: ast.stmt) -> str:
+    return _code(node)
 
 
 def _uses(node: ast.AST, module: str, imports: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
