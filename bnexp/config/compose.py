@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -143,13 +144,29 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
     parsed, _ = read(words)
     parsed = [named(word, extra_dir) for word in parsed]
     if {"-c", "--cfg"} & set(flags) and "job" in flags:
-        next(_configs(parsed, extra_dir))  # so that what is wrong is told as it is told of a run
+        config = next(_configs(parsed, extra_dir))  # so that what is wrong is told as it is told of a run
+        _check_package(flags, config)
         if any(word.sweeps for word in parsed):
             first = " ".join(word.texts[0] for word in parsed if word.sweeps)
             num_runs = math.prod(len(word.texts) for word in parsed)
             print(f"# the first of {num_runs} runs: {first}", flush=True)
             return [*flags, *(word.texts[0] for word in parsed)]
     return [*flags, *(word.typed for word in parsed)]
+
+
+def _check_package(flags: Sequence[str], config: ExperimentConfig) -> None:
+    """Refuse a ``--package`` that is no part of the configuration; Hydra would print a line of its own and leave."""
+    for path in [value for flag, value in itertools.pairwise(flags) if flag in ("-p", "--package")]:
+        part: Any = asdict(config)
+        for place, key in enumerate(path.split(".")):
+            known = sorted(part) if isinstance(part, dict) else []
+            if key not in known:
+                above = ".".join(path.split(".")[:place])
+                guess = ".".join(filter(None, [above, nearest(key, known)])) or "optimizer"
+                listing = f" (known: {', '.join(known)})" if known else ""
+                what = "there is no such part of the configuration"
+                raise UserError(what, got=f"--package {path}", todo=f"--package {guess}{listing}")
+            part = part[key]
 
 
 class _Arm:

@@ -57,6 +57,11 @@ REFUSED = [
         "execution.stack must be auto or a whole number of at least 1\n  got: 0\n  try: execution.stack=auto",
     ),
     ("execution.jobs=0", "execution.jobs must be a whole number of at least 1\n  got: 0\n  try: execution.jobs=2"),
+    (
+        "--cfg job --package optimizer.lx",
+        "there is no such part of the configuration\n  got: --package optimizer.lx\n  try: --package optimizer.lr (known: "
+        "decay_norm, lr, momentum, name, nesterov, weight_decay)",
+    ),
     ("seed=-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
     (
         "norm=ghost norm.ghost_size=7",
