@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing.connection import wait as wait_for_handles
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from bnexp.config.identity import run_id
 from bnexp.config.schema import ExperimentConfig, with_value
@@ -27,23 +19,16 @@ from bnexp.records.paths import all_attempts
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import Held, done_before, find_place, occupied, told_if_disk_refuses
 from bnexp.runs.stop import stoppable
+from bnexp.runs.workers import step_counter
 
 if TYPE_CHECKING:
     from bnexp.runs.run import Recording
-
-Group = TypeVar("Group", bound=Sequence[Any])
 
 #: Below this many steps in all, starting processes (some 4 s of importing torch each) takes longer than it saves.
 WORTH_PROCESSES = 10_000
 
 #: Runs in one program on a GPU, where a small net's step costs the same for one run and for many.
 STACK_ON_GPU = 64
-
-#: Seconds that processes have for saving their runs when all is told to stop; then they are killed.
-STOPPING = 5.0
-
-#: Seconds between two looks at how far the processes are.
-LOOK = 0.5
 
 
 class Asked(NamedTuple):
@@ -138,135 +123,13 @@ def find_complete(configs: Sequence[ExperimentConfig]) -> list[RunRecord | None]
     return found
 
 
-#: Adds to the number of steps that all processes have done; set in a process that is one of several.
-_count_steps: Callable[[int], None] | None = None
-
-
-def in_parallel(
-    groups: Sequence[Group],
-    carry_out: Callable[[Group], list[Ended]],
-    num_processes: int,
-    look: Callable[[int], None] | None = None,
-) -> Iterator[tuple[int, list[Ended]]]:
-    """Carry out groups of runs in so many processes of one thread each; yields a group's place and answers as it ends.
-
-    A process that dies costs its own group only. When the caller stops, by an exception or a signal, the processes are told to, and
-    have ``STOPPING`` seconds; when the caller is killed, they notice and stop themselves.
-
-    Args:
-        groups: each of them goes to one process.
-        carry_out: what is done with a group; importable, because a process is sent its name.
-        num_processes: at a time; 1 stays in this process.
-        look: is told twice a second how many steps of training all processes have done together.
-    """
-    if num_processes == 1:
-        yield from ((place, carry_out(group)) for place, group in enumerate(groups))
-        return
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-
-    def hire() -> ProcessPoolExecutor:
-        """A pool of one process: when that is killed, only the group it was at is lost, and another takes its place."""
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin_work, initargs=(counter,))
-
-    def submit(executor: ProcessPoolExecutor, group: Group) -> tuple[ProcessPoolExecutor, Future[list[Ended]]]:
-        try:
-            return executor, executor.submit(_work, carry_out, group)
-        except BrokenProcessPool:  # it was killed while it had nothing to do
-            executor.shutdown(wait=False)
-            fresh = hire()
-            return fresh, fresh.submit(_work, carry_out, group)
-
-    waiting = deque(range(len(groups)))
-    free = [hire() for _ in range(min(num_processes, len(groups)))]
-    at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
-    try:
-        while waiting or at_work:
-            while waiting and free:
-                place = waiting.popleft()
-                executor, future = submit(free.pop(), groups[place])
-                at_work[future] = (place, executor)
-            done, _ = wait(at_work, timeout=LOOK, return_when=FIRST_COMPLETED)
-            if look:
-                look(counter.value)
-            for future in done:
-                place, executor = at_work.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    executor.shutdown(wait=False)
-                    executor = hire()
-                free.append(executor)
-                yield place, future.result() if error is None else [_died(error)] * len(groups[place])
-    except BaseException:
-        _stop_all([*free, *(executor for _, executor in at_work.values())])
-        raise
-    for executor in free:
-        executor.shutdown()
-
-
-def _died(error: BaseException) -> Ended:
-    if isinstance(error, BrokenProcessPool):
-        reason = "its process was killed, perhaps for want of memory; the same command tries it again"
-        return Ended(status="interrupted", reason=reason)
-    return Ended(status="failed", reason=f"{type(error).__name__}: {error}")
-
-
-def _stop_all(executors: Sequence[ProcessPoolExecutor]) -> None:
-    """Tell the processes to save their runs and end; kill those that do not."""
-    processes = multiprocessing.active_children()
-    for executor in executors:
-        executor.shutdown(wait=False, cancel_futures=True)
-    try:
-        for process in processes:
-            process.terminate()
-        deadline = time.monotonic() + STOPPING
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-    finally:  # a second Ctrl-C does not wait
-        for process in processes:
-            process.kill()
-
-
-def _begin_work(counter: Any) -> None:
-    """In a process that is one of several, before its first run."""
-    global _count_steps
-    os.environ.setdefault("BNEXP_THREADS", "1")
-    for number in (signal.SIGINT, signal.SIGHUP):  # these reach the parent, which tells its processes
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-    def add(steps: int) -> None:
-        with counter.get_lock():
-            counter.value += steps
-
-    _count_steps = add
-
-
-def _end_with_parent() -> None:
-    """Nobody trains on for a command that is no more."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for_handles([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOPPING)
-    os._exit(1)
-
-
-def _work(carry_out: Callable[[Group], list[Ended]], group: Group) -> list[Ended]:
-    """In a process: one that is told to stop answers so, and lives on for its parent to end it."""
-    try:
-        return carry_out(group)
-    except KeyboardInterrupt as error:
-        return [Ended(status="interrupted", reason=f"stopped; {error}" if str(error) else "stopped")] * len(group)
-
-
 def attempt(asked: Sequence[Asked], show: bool = False, wait: bool = False) -> list[Ended]:
     """Carry out runs as one program, or one run by itself; whatever stops them becomes words."""
     from bnexp.runs.run import execute
 
     start = time.perf_counter()
     try:
-        answers = [execute(*asked[0], _count_steps or show, wait)] if len(asked) == 1 else execute_together(asked)
+        answers = [execute(*asked[0], step_counter() or show, wait)] if len(asked) == 1 else execute_together(asked)
     except Exception as error:  # one run's bug must not cost the others their turn
         answers = [in_words(error)] * len(asked)
     seconds = time.perf_counter() - start
@@ -335,7 +198,7 @@ def _train_together(recordings: Sequence[Recording], resumed_at: int | None) -> 
         members = [
             Member(
                 one.experiment,
-                one.journal(ShareOfStopwatch(whole, len(recordings), one.spent), _count_steps or False),
+                one.journal(ShareOfStopwatch(whole, len(recordings), one.spent), step_counter() or False),
                 one.offer,
             )
             for one in recordings

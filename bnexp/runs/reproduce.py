@@ -17,9 +17,10 @@ from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
 from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_side_by_side, in_parallel, in_words, stacks, step_of
+from bnexp.runs.many import Asked, attempt, count_side_by_side, in_words, stacks, step_of
 from bnexp.runs.plan import Job, Plan, advance, own_dir_word
 from bnexp.runs.stop import stoppable
+from bnexp.runs.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,29 +51,30 @@ def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple
     Returns:
         The jobs that have no result, and why.
     """
-    with stoppable():
-        done = carry_out(plan, num_jobs, share, tell)
+    with stoppable(), Workers(num_jobs) as workers:
+        done = carry_out(plan, workers, share, tell)
         while advance(plan):
-            done += carry_out(plan, num_jobs, share, tell, tried={job.run_id for job, _ in done})
+            done += carry_out(plan, workers, share, tell, tried={job.run_id for job, _ in done})
     return [(job, ended) for job, ended in done if not ended.complete]
 
 
 def carry_out(
-    plan: Plan, num_jobs: int, share: Share, tell: Tell, tried: Collection[str] = ()
+    plan: Plan, workers: Workers, share: Share, tell: Tell, tried: Collection[str] = ()
 ) -> list[tuple[Job, Ended]]:
     """Missing jobs in parallel, then, one after the other, those that must be alone on the machine because they measure time.
 
     Args:
         plan: what is needed.
-        num_jobs, share, tell: as :func:`reproduce`.
+        workers: the processes.
+        share, tell: as :func:`reproduce`.
         tried: names of runs that are missing because they failed just now.
     """
     jobs = [job for job in plan.missing() if share.has(job) and job.run_id not in tried]
     results = []
-    together = _groups([job for job in jobs if not _alone(job)], plan, num_jobs)
-    for groups, num_processes in ((together, num_jobs), ([[job] for job in jobs if _alone(job)], 1)):
+    together = _groups([job for job in jobs if not _alone(job)], plan, workers.count)
+    for groups, hands in ((together, workers), ([[job] for job in jobs if _alone(job)], Workers(1))):
         do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins, own=own_dir_word(plan))
-        for number, answers in in_parallel(groups, do, num_processes):
+        for number, answers in hands.work(groups, do):
             for job, ended in zip(groups[number], answers, strict=True):
                 results.append((job, ended))
                 tell(job, ended)

@@ -19,8 +19,9 @@ from bnexp.config.schema import ExperimentConfig
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import done_before, make_runs_dir, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, in_parallel, stacks
+from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, stacks
 from bnexp.runs.stop import stoppable
+from bnexp.runs.workers import Workers
 from bnexp.stats.verdict import counted
 
 #: Seconds between two lines about how far a sweep is, where there is no terminal.
@@ -148,10 +149,8 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
     ended: list[Ended] = []
     held: list[Asked] = []
     try:
-        with stoppable():
-            for number, answers in in_parallel(
-                groups, partial(attempt, show=num_processes == 1), num_processes, told.look
-            ):
+        with stoppable(), Workers(num_processes) as workers:
+            for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look):
                 for one, answer in zip(groups[number], answers, strict=True):
                     answer = replace(answer, overrides=tuple(one.overrides))
                     if answer.status == "held":

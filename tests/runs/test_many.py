@@ -11,9 +11,10 @@ from bnexp.claims.base import Budget
 from bnexp.config.schema import with_value
 from bnexp.engine import step as stepping
 from bnexp.runs import many
-from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, in_parallel
+from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side
 from bnexp.runs.plan import Job, Plan
 from bnexp.runs.reproduce import settle_compiling
+from bnexp.runs.workers import Workers
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_on_a_gpu_one_process_trains_many_side_by_side(long, monkeypatch):
 
 
 def test_every_task_is_answered_once_with_its_place(make):
-    answers = dict(in_parallel([[Asked(make(f"seed={seed}"))] for seed in range(3)], attempt, 1))
+    answers = dict(Workers(1).work([[Asked(make(f"seed={seed}"))] for seed in range(3)], attempt))
     assert sorted(answers) == [0, 1, 2]
     assert "BNEXP_THREADS" not in os.environ  # one process has all the cores
     assert {one.status for (one,) in answers.values()} == {"finished"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.records.ended import Ended
-from bnexp.runs.many import in_parallel
+from bnexp.runs.workers import Workers
 
 
 def answer(group: Sequence[str]) -> list[Ended]:
@@ -28,13 +28,28 @@ def answer(group: Sequence[str]) -> list[Ended]:
 
 def test_every_group_is_answered_and_a_killed_process_costs_its_own_only():
     groups = [["a", "b"], ["die", "c"], ["raise"], ["d"], ["e"]]
-    answers = dict(in_parallel(groups, answer, 2))
+    with Workers(2) as workers:
+        answers = dict(workers.work(groups, answer))
     assert sorted(answers) == [0, 1, 2, 3, 4]
     assert [one.status for one in answers[1]] == ["interrupted"] * 2
     assert "killed" in answers[1][0].reason
     assert (answers[2][0].status, answers[2][0].reason) == ("failed", "RuntimeError: out of luck")
     assert [one.folder for place in (0, 3, 4) for one in answers[place]] == ["a", "b", "d", "e"]
     assert {one.reason for place in (0, 3, 4) for one in answers[place]} == {"1"}  # one thread each
+
+
+def who(group: Sequence[str]) -> list[Ended]:
+    """The number of the process."""
+    return [Ended(status="finished", reason=str(os.getpid())) for _ in group]
+
+
+def test_processes_stay_from_one_round_to_the_next_and_end_with_the_last():
+    with Workers(2) as workers:
+        rounds = [{one.reason for _, (one,) in workers.work([["a"], ["b"], ["c"]], who)} for _ in range(2)]
+        assert rounds[0] == rounds[1]
+        assert len(rounds[0]) <= 2
+        assert os.getpid() not in map(int, rounds[0])
+    assert not any(alive(int(number)) for number in rounds[0])
 
 
 def dawdle(group: Sequence[str], folder: Path) -> list[Ended]:
@@ -48,8 +63,8 @@ def in_front(folder: Path) -> None:
     """What the parent does; in a process of its own, so that it can be killed."""
     from bnexp.runs.stop import stoppable
 
-    with stoppable():
-        for _ in in_parallel([["a"], ["b"], ["c"]], partial(dawdle, folder=folder), 2):
+    with stoppable(), Workers(2) as workers:
+        for _ in workers.work([["a"], ["b"], ["c"]], partial(dawdle, folder=folder)):
             pass
 
 

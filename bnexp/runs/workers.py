@@ -1,0 +1,166 @@
+"""Processes that work side by side: one thread each, started once, none of which outlives its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_handles
+from types import TracebackType
+from typing import Any, TypeVar
+
+from bnexp.records.ended import Ended
+
+Group = TypeVar("Group", bound=Sequence[Any])
+
+#: Seconds that processes have for saving their runs when all is told to stop; then they are killed.
+STOPPING = 5.0
+
+#: Seconds between two looks at how far the processes are.
+LOOK = 0.5
+
+
+class Workers:
+    """So many processes of one thread each, which keep what they have imported and compiled from one :meth:`work` to the next.
+
+    A process that dies costs its own group only. When the caller stops, by an exception or a signal, the processes are told to, and
+    have ``STOPPING`` seconds; when the caller is killed, they notice and stop themselves.
+
+    Args:
+        count: at a time; 1 stays in this process.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._context = multiprocessing.get_context("spawn")
+        self._steps = self._context.Value("q", 0)
+        self._free: list[ProcessPoolExecutor] = []
+        self._at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None or self._at_work:
+            _stop_all([*self._free, *(executor for _, executor in self._at_work.values())])
+        for executor in self._free:
+            executor.shutdown()
+
+    def work(
+        self,
+        groups: Sequence[Group],
+        carry_out: Callable[[Group], list[Ended]],
+        look: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, list[Ended]]]:
+        """Carry out groups of runs; yields a group's place and answers as it ends.
+
+        Args:
+            groups: each of them goes to one process.
+            carry_out: what is done with a group; importable, because a process is sent its name.
+            look: is told twice a second how many steps of training all processes have done together.
+        """
+        if self.count == 1:
+            yield from ((place, carry_out(group)) for place, group in enumerate(groups))
+            return
+        waiting = deque(range(len(groups)))
+        self._free += [self._hire() for _ in range(min(self.count, len(groups)) - len(self._free))]
+        while waiting or self._at_work:
+            while waiting and self._free:
+                place = waiting.popleft()
+                executor, future = self._submit(self._free.pop(), carry_out, groups[place])
+                self._at_work[future] = (place, executor)
+            done, _ = wait(self._at_work, timeout=LOOK, return_when=FIRST_COMPLETED)
+            if look:
+                look(self._steps.value)
+            for future in done:
+                place, executor = self._at_work.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    executor.shutdown(wait=False)
+                    executor = self._hire()
+                self._free.append(executor)
+                yield place, future.result() if error is None else [_died(error)] * len(groups[place])
+
+    def _hire(self) -> ProcessPoolExecutor:
+        """A pool of one process: when that is killed, only the group it was at is lost, and another takes its place."""
+        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin_work, initargs=(self._steps,))
+
+    def _submit(
+        self, executor: ProcessPoolExecutor, carry_out: Callable[[Group], list[Ended]], group: Group
+    ) -> tuple[ProcessPoolExecutor, Future[list[Ended]]]:
+        try:
+            return executor, executor.submit(_work, carry_out, group)
+        except BrokenProcessPool:  # it was killed while it had nothing to do
+            executor.shutdown(wait=False)
+            fresh = self._hire()
+            return fresh, fresh.submit(_work, carry_out, group)
+
+
+def step_counter() -> Callable[[int], None] | None:
+    """In a process that is one of several, what adds to the number of steps that all of them have done."""
+    return _count_steps
+
+
+_count_steps: Callable[[int], None] | None = None
+
+
+def _died(error: BaseException) -> Ended:
+    if isinstance(error, BrokenProcessPool):
+        reason = "its process was killed, perhaps for want of memory; the same command tries it again"
+        return Ended(status="interrupted", reason=reason)
+    return Ended(status="failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _stop_all(executors: Sequence[ProcessPoolExecutor]) -> None:
+    """Tell the processes to save their runs and end; kill those that do not."""
+    processes = multiprocessing.active_children()
+    for executor in executors:
+        executor.shutdown(wait=False, cancel_futures=True)
+    try:
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + STOPPING
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # a second Ctrl-C does not wait
+        for process in processes:
+            process.kill()
+
+
+def _begin_work(counter: Any) -> None:
+    """In a process that is one of several, before its first run."""
+    global _count_steps
+    os.environ.setdefault("BNEXP_THREADS", "1")
+    for number in (signal.SIGINT, signal.SIGHUP):  # these reach the parent, which tells its processes
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def add(steps: int) -> None:
+        with counter.get_lock():
+            counter.value += steps
+
+    _count_steps = add
+
+
+def _end_with_parent() -> None:
+    """Nobody trains on for a command that is no more."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for_handles([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOPPING)
+    os._exit(1)
+
+
+def _work(carry_out: Callable[[Group], list[Ended]], group: Group) -> list[Ended]:
+    """In a process: one that is told to stop answers so, and lives on for its parent to end it."""
+    try:
+        return carry_out(group)
+    except KeyboardInterrupt as error:
+        return [Ended(status="interrupted", reason=f"stopped; {error}" if str(error) else "stopped")] * len(group)
