@@ -15,6 +15,7 @@ from bnexp.config.compose import compose
 from bnexp.config.identity import run_id
 from bnexp.runs.plan import advance, make_plan
 from bnexp.runs.reproduce import Share, carry_out
+from bnexp.runs.workers import Workers
 
 TRAINED = [name for name in CLAIMS if CLAIMS[name].grids and "quick" in CLAIMS[name].grids[0].budgets]
 
@@ -96,7 +97,7 @@ def rounds(claim, folder):
         arm = next(iter(claim.grids[0].arms))
         found.append(Counter((cell.regime, cell.value) for cell in cells[known:] if cell.arm == arm))
         known = len(cells)
-        assert {ended.status for _, ended in carry_out(made, 1, Share(), lambda *_: None)} <= {"finished"}
+        assert {ended.status for _, ended in carry_out(made, Workers(1), Share(), lambda *_: None)} <= {"finished"}
         if not advance(made):
             return found, made
 
