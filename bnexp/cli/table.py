@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from bnexp.config.identity import completed
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
@@ -43,7 +44,7 @@ def run_json(record: RunRecord) -> dict[str, Any]:
     return {
         "folder": str(record.folder),
         "run_id": record.header["run_id"],
-        "config": record.header["config"],
+        "config": completed(record.header["config"]),
         **record.end,
     }
 
