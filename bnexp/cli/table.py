@@ -28,7 +28,7 @@ def run_report(record: RunRecord) -> str:
         f"lr {config['optimizer']['lr']:g}, seed {config['seed']}: {_ending(end)}"
     )
     rows = [
-        *_test_rows(end),
+        *_test_rows(completed(config), end),
         *([f"steps to {row['target']:g}", _target(row)] for row in end["targets"]),
         *_drift_rows(end),
         ["time", _time(end)],
@@ -57,11 +57,14 @@ def _ending(end: dict[str, Any]) -> str:
     return f"{end['status']} after {end['step']:,} steps"
 
 
-def _test_rows(end: dict[str, Any]) -> list[list[str]]:
+def _test_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:
     test = end["test"]
     if test is None:
         return [["test accuracy", "not measured: the run diverged"]]
     rows = [["test accuracy", f"{percent(test['accuracy'])} of {test['num_examples']:,} examples"]]
+    if not config["norm"]["track"]:
+        parts = config["train"]["accumulate"] if config["train"]["accumulate_statistics"] == "micro" else 1
+        rows[0][1] += f", each normalised by its batch of {config['train']['batch_size'] // parts}"
     if test["recomputed_accuracy"] is not None:
         rows[0][1] += " with running statistics"
         rows.append(["", f"{percent(test['recomputed_accuracy'])} with recomputed population statistics"])
