@@ -132,7 +132,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     return Experiment(
         config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),
-        probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
+        probes=build_probes(config.probes, _view(config, model, data, prepare)),
         noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
 
@@ -227,17 +227,26 @@ def _on(device: torch.device, part: Part) -> Set:
     return Set(torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device))
 
 
-def _view(config: ExperimentConfig, model: nn.Module, validation: Set, test: Set, prepare: Standardizer) -> View:
+def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Standardizer) -> View:
     """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class.
 
     Where these do not fill a training batch they are taken again, because a batch-normalised net is seen as it trains, by whole
     batches.
     """
+    validation, device = data.validation, data.train.labels.device
+
+    def training_batch(stream: str) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(data.train), generator=torch_stream(config.seed, stream))
+        chosen = order[: config.train.batch_size].to(device)
+        generator = torch_stream(config.seed, f"{stream}/augment", device.type)
+        images = augment(data.train.images.index_select(0, chosen), config.dataset, generator)
+        return prepare(images), data.train.labels.index_select(0, chosen)
+
     order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
     wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.pass_size)
     usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
-        validation=validation, test=test, prepare=prepare,
+        validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
         batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip
