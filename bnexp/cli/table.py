@@ -31,6 +31,7 @@ def run_report(record: RunRecord) -> str:
         *_test_rows(completed(config), end),
         *([f"steps to {row['target']:g}", _target(row)] for row in end["targets"]),
         *_drift_rows(end),
+        *_layer_rows(end),
         ["time", _time(end)],
         *_evaluation_rows(config, end),
         ["run folder", str(record.folder)],
@@ -83,6 +84,19 @@ def _drift_rows(end: dict[str, Any]) -> list[list[str]]:
         return []
     words = f"mean moves {drift['drift_mean']:.3f} sd, sd moves {100 * drift['drift_sd']:.1f} % between looks (median of all units)"
     return [["layer inputs", words]]
+
+
+def _layer_rows(end: dict[str, Any]) -> list[list[str]]:
+    """The first and the last layer's gradient, and the layer with most units that do nothing, at the last look."""
+    rows = []
+    if norms := end["probes"].get("gradients", {}).get("gradient_norm"):
+        ends = [f"{name} {'overflows' if norms[name] is None else format(norms[name], '.2g')}" for name in norms]
+        rows.append(["gradients", f"norm at the end: {' to '.join(dict.fromkeys((ends[0], ends[-1])))}"])
+    for share, words in (("dead", "units"), ("saturated", "values")):
+        if by_layer := end["probes"].get("saturation", {}).get(share):
+            worst = max(by_layer, key=lambda name: by_layer[name])
+            rows.append([share, f"{100 * by_layer[worst]:.0f} % of the {words} of {worst} at the end; no layer has more"])
+    return rows
 
 
 def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:

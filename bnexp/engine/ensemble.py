@@ -83,7 +83,8 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
         if step == config.norm.freeze_after:
             for experiment in experiments:
                 freeze_norms(experiment.model)
-            execution, advance = pick_stacked_step(experiments, watch)
+            frozen, advance = pick_stacked_step(experiments, watch)
+            execution = execution if frozen == execution else f"{execution}, then {frozen}"
         factor = lr_factor(config.schedule, step, steps)
         for experiment in experiments:
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)

@@ -55,7 +55,8 @@ def train(
             break
         if step == config.norm.freeze_after:
             freeze_norms(experiment.model)
-            execution, advance = pick_step(experiment, journal.watch)
+            frozen, advance = pick_step(experiment, journal.watch)
+            execution = execution if frozen == execution else f"{execution}, then {frozen}"
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
         images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update

@@ -24,7 +24,7 @@ def test_of_the_output_layer_it_is_the_closed_form_of_softmax_regression(experim
     residual = (torch.softmax(built.model(x), 1) - F.one_hot(y, 3)) / len(y)
     expected = ((residual.T @ entered[0]).square().sum() + residual.sum(0).square().sum()).sqrt()
     assert seen.name == "gradient_norm"
-    assert dict(zip(seen.labels, seen.values, strict=True))["output"] == pytest.approx(float(expected), rel=1e-5)
+    assert dict(zip(seen.labels, seen.values, strict=True))["output"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("words", [("norm=batch",), ("norm=none",), ("norm=batch", "train.accumulate=4")])
