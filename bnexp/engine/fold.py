@@ -32,8 +32,8 @@ from bnexp.norms.scale_only import ScaleOnlyBatchNorm
 #: What folding may change in float64, relative to the largest logit: rounding is 1e-14, a wrong fold is not below 1e-3.
 ROUNDING = 1e-9
 
-#: Seconds that a round of :func:`time_inference` gives each net at least, so that the clock's own steps do not count.
-ROUND_SECONDS = 0.01
+#: Seconds that a round of :func:`time_inference` gives each net, roughly, and how many passes it makes at least.
+ROUND_SECONDS, LEAST_PASSES = 0.01, 3
 
 #: Mean, variance and eps of a norm's map ``(x - mean) / sqrt(variance + eps)`` before gamma and beta.
 FixedMap = tuple[Tensor, Tensor, float]
@@ -194,8 +194,8 @@ class InferenceTime:
 def time_inference(before: nn.Module, after: nn.Module, x: Tensor, rounds: int = 30) -> InferenceTime:
     """Time passes of ``x`` through two nets in eval mode, as they are evaluated, in pairs.
 
-    Every round times both, the order alternating, so that what else the machine does meets both alike. A round is as many passes
-    as take ``ROUND_SECONDS``, of both the same number. The nets' modes are put back.
+    Every round times both, the order alternating, so that what else the machine does meets both alike. Of a round's passes (of both
+    the same number) the quickest counts, because other work only adds to them. The nets' modes are put back.
 
     Args:
         before, after: the nets.
@@ -204,25 +204,27 @@ def time_inference(before: nn.Module, after: nn.Module, x: Tensor, rounds: int =
     """
     modes = [(module, module.training) for model in (before, after) for module in model.modules()]
 
-    def seconds(model: nn.Module, passes: int) -> float:
-        start = time.perf_counter()
+    def quickest(model: nn.Module, passes: int) -> float:
+        took = []
         for _ in range(passes):
+            start = time.perf_counter()
             model(x)
-        if x.is_cuda:
-            torch.cuda.synchronize()
-        return (time.perf_counter() - start) / passes
+            if x.is_cuda:
+                torch.cuda.synchronize()
+            took.append(time.perf_counter() - start)
+        return min(took)
 
     try:
         before.eval(), after.eval()
         with torch.inference_mode(), fast_inference():
             for model in (before, after):
-                seconds(model, 3)  # a warm-up
-            passes = max(1, round(ROUND_SECONDS / seconds(before, 5)))
+                quickest(model, LEAST_PASSES)  # a warm-up
+            passes = max(LEAST_PASSES, round(ROUND_SECONDS / quickest(before, LEAST_PASSES)))
             found = np.empty((rounds, 2))
             for place in range(rounds):
                 pair = [(0, before), (1, after)]
                 for column, model in pair[:: 1 if place % 2 else -1]:
-                    found[place, column] = seconds(model, passes)
+                    found[place, column] = quickest(model, passes)
     finally:
         for module, training in modes:
             module.training = training
