@@ -79,6 +79,11 @@ REFUSALS = [
         ["norm=none", "norm.ghost_size=15"],
         "norm=none has no option norm.ghost_size\n  got: norm.ghost_size=15\n  try: norm=ghost norm.ghost_size=15",
     ),
+    (
+        ["norm=layer", "norm.track=false"],
+        "norm=layer has no option norm.track, because it keeps no running statistics\n  got: norm.track=false\n"
+        "  try: norm=batch norm.track=false",
+    ),
     (["+typo=3"], "a run has no option typo\n  got: typo=3\n  try: bnexp train --help   shows groups, keys and values"),
     (["++norn=batch"], "a run has no option norn\n  got: norn=batch\n  try: norm=batch"),
     (["train=3"], "train must be a group of options\n  got: train=3\n  try: bnexp train --help   shows the groups"),
