@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from bnexp.config.identity import completed
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
@@ -27,9 +28,10 @@ def run_report(record: RunRecord) -> str:
         f"lr {config['optimizer']['lr']:g}, seed {config['seed']}: {_ending(end)}"
     )
     rows = [
-        *_test_rows(end),
+        *_test_rows(completed(config), end),
         *([f"steps to {row['target']:g}", _target(row)] for row in end["targets"]),
         *_drift_rows(end),
+        *_layer_rows(end),
         ["time", _time(end)],
         *_evaluation_rows(config, end),
         ["run folder", str(record.folder)],
@@ -43,7 +45,7 @@ def run_json(record: RunRecord) -> dict[str, Any]:
     return {
         "folder": str(record.folder),
         "run_id": record.header["run_id"],
-        "config": record.header["config"],
+        "config": completed(record.header["config"]),
         **record.end,
     }
 
@@ -56,11 +58,14 @@ def _ending(end: dict[str, Any]) -> str:
     return f"{end['status']} after {end['step']:,} steps"
 
 
-def _test_rows(end: dict[str, Any]) -> list[list[str]]:
+def _test_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:
     test = end["test"]
     if test is None:
         return [["test accuracy", "not measured: the run diverged"]]
     rows = [["test accuracy", f"{percent(test['accuracy'])} of {test['num_examples']:,} examples"]]
+    if not config["norm"]["track"]:
+        parts = config["train"]["accumulate"] if config["train"]["accumulate_statistics"] == "micro" else 1
+        rows[0][1] += f", each normalised by its batch of {config['train']['batch_size'] // parts}"
     if test["recomputed_accuracy"] is not None:
         rows[0][1] += " with running statistics"
         rows.append(["", f"{percent(test['recomputed_accuracy'])} with recomputed population statistics"])
@@ -79,6 +84,19 @@ def _drift_rows(end: dict[str, Any]) -> list[list[str]]:
         return []
     words = f"mean moves {drift['drift_mean']:.3f} sd, sd moves {100 * drift['drift_sd']:.1f} % between looks (median of all units)"
     return [["layer inputs", words]]
+
+
+def _layer_rows(end: dict[str, Any]) -> list[list[str]]:
+    """The first and the last layer's gradient, and the layer with most units that do nothing, at the last look."""
+    rows = []
+    if norms := end["probes"].get("gradients", {}).get("gradient_norm"):
+        ends = [f"{name} {'overflows' if norms[name] is None else format(norms[name], '.2g')}" for name in norms]
+        rows.append(["gradients", f"norm at the end: {' to '.join(dict.fromkeys((ends[0], ends[-1])))}"])
+    for share, words in (("dead", "units"), ("saturated", "values")):
+        if by_layer := end["probes"].get("saturation", {}).get(share):
+            worst = max(by_layer, key=lambda name: by_layer[name])
+            rows.append([share, f"{100 * by_layer[worst]:.0f} % of the {words} of {worst} at the end; no layer has more"])
+    return rows
 
 
 def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:

@@ -18,6 +18,15 @@ from bnexp.config.schema import COSMETIC, ExperimentConfig
 #: Raised when the same config computes something else than before, so that old records are not taken for new ones.
 SCHEMA_VERSION = 2
 
+#: Settings that are younger than some published run, with the value that was in force before there were any. A run that leaves one
+#: at that value has the name it always had, and a record without one is read with it.
+LATER: Mapping[str, Any] = {
+    "norm.freeze_after": None,
+    "norm.track": True,
+    "train.accumulate": 1,
+    "train.accumulate_statistics": "micro",
+}
+
 
 def run_id(config: ExperimentConfig, data_fingerprint: str = "") -> str:
     """The run's name, e.g. ``mnist-mlp-batch-lr0.1-s3-9f2c01ab``.
@@ -193,10 +202,27 @@ def _is_docstring(node: Any) -> bool:
 
 
 def computed(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32."""
+    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32.
+
+    Those of :data:`LATER` are left out where they have their old value.
+    """
     values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
     if config.execution.precision != "fp32":  # left out, so that runs older than this setting keep their names
         values["execution"] = {"precision": config.execution.precision}
+    for key, before in LATER.items():
+        section, _, name = key.rpartition(".")
+        part = values[section] if section else values
+        if name in part and part[name] == before:
+            del part[name]
+    return values
+
+
+def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that a record holds (:func:`computed`, of whatever version) with the settings of :data:`LATER` that it lacks."""
+    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in recorded.items()}
+    for key, before in LATER.items():
+        section, _, name = key.rpartition(".")
+        (values[section] if section else values).setdefault(name, before)
     return values
 
 

@@ -48,6 +48,9 @@ KEYS = {
     "hidden_size": "model.width", "amp": "execution.precision", "probe": "probes", "plugin": "plugins",
 }  # fmt: skip
 
+#: Keys that norms with running statistics have, and no others.
+_OF_STATISTICS = ("norm.freeze_after", "norm.track")
+
 #: Signs of printed text that get pasted, and those that a shell knows.
 PRINTED = str.maketrans("–—−‐‑“”„«»‘’‚´`＝，", '-----""""' + "\"'''''=,")
 #: What to type where nothing comes near.
@@ -102,7 +105,8 @@ def unknown_option(key: str, value: str, here: Iterable[str], chosen: Callable[[
         )
         options = [one for one in beside if one != section and not one.endswith(".name")]
         todo += f" (options: {', '.join(options)})" if options else ""
-    return UserError(f"{owner} has no option {key}", got=f"{key}={value}", todo=todo)
+    why = ", because it keeps no running statistics" if key in _OF_STATISTICS else ""
+    return UserError(f"{owner} has no option {key}{why}", got=f"{key}={value}", todo=todo)
 
 
 def unknown_choice(group: str, names: Sequence[str], known: Sequence[str], extra: Path | None) -> UserError:

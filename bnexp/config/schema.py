@@ -86,11 +86,17 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class NormConfig(Section):
-    """A normaliser by name, where it stands relative to the nonlinearity, and its own options."""
+    """A normaliser by name, where it stands relative to the nonlinearity, and its own options.
+
+    After ``freeze_after`` steps it normalises by its running statistics in training too; ``track`` false: it has none
+    (``norms/factory.py``).
+    """
 
     group = "norm"
     name: str
     placement: str = _by(checks.choice, options=PLACEMENTS)
+    freeze_after: int | None = _by(checks.whole, None, least=1, example=1000)
+    track: bool = _by(checks.flag, True)
     options: Options
 
 
@@ -192,7 +198,8 @@ class TrainConfig(Section):
 
     ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
     in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and
-    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``).
+    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``). A batch goes in
+    ``accumulate`` micro-batches (``engine/step.py``), each with statistics of its own or with those of the ``whole`` batch.
     """
 
     group = "train"
@@ -203,6 +210,13 @@ class TrainConfig(Section):
     targets: tuple[float, ...] = _each(checks.real, "[0.9,0.95]", above=0, below=1, example=0.95, listed=True)
     stop_at_accuracy: float | None = _by(checks.real, above=0, below=1, example=0.95)
     stop_at_loss: float | None = _by(checks.real, above=0, example=0.01)
+    accumulate: int = _by(checks.whole, 1, least=1, example=4)
+    accumulate_statistics: str = _by(checks.choice, "micro", options=("micro", "whole"))
+
+    @property
+    def pass_size(self) -> int:
+        """Examples of a batch that pass through the network, and its norms, together: all, or those of a micro-batch."""
+        return self.batch_size // self.accumulate if self.accumulate_statistics == "micro" else self.batch_size
 
     @property
     def may_stop(self) -> bool:
@@ -215,6 +229,7 @@ class TrainConfig(Section):
             raise UserError(
                 "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"
             )
+        checks.divides("train.accumulate", self.accumulate, "train.batch_size", self.batch_size)
 
 
 def _auto_or_whole(key: str, value: Any) -> str | int:
@@ -308,6 +323,12 @@ class ExperimentConfig(Section):
                 "schedule.warmup_steps must be smaller than train.steps",
                 got=f"schedule.warmup_steps={self.schedule.warmup_steps} train.steps={self.train.steps}",
                 todo=f"schedule.warmup_steps={self.train.steps // 10}",
+            )
+        if self.norm.freeze_after is not None and self.norm.freeze_after >= self.train.steps:
+            raise UserError(
+                "norm.freeze_after must be smaller than train.steps, or no step is made with frozen statistics",
+                got=f"norm.freeze_after={self.norm.freeze_after} train.steps={self.train.steps}",
+                todo=f"norm.freeze_after={max(self.train.steps // 2, 1)}",
             )
 
 

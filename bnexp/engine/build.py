@@ -19,6 +19,7 @@ from bnexp.data.dataset import Part, load_splits
 from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
 from bnexp.engine.kernels import quick_to_import
+from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
 from bnexp.norms.factory import norm_factory
@@ -119,6 +120,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     import_plugins(config.plugins)
     device = pick_device(config.device)
     data = data or load_data(config)
+    _check_evaluation(config, data)
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
     batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"), device)
     model = _model(config, data, noise)
@@ -130,7 +132,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     return Experiment(
         config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),
-        probes=build_probes(config.probes, _view(config, model, data.validation, data.test, prepare)),
+        probes=build_probes(config.probes, _view(config, model, data, prepare)),
         noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
 
@@ -166,7 +168,7 @@ def prepare_weights(experiment: Experiment) -> None:
         return
     order, augmentation = experiment.batches.state(), experiment.augmentation.get_state()
     x, _ = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-    fold_first_batch(experiment.model, x)
+    fold_first_batch(experiment.model, x[: experiment.config.train.pass_size])
     experiment.batches.restore(order)
     experiment.augmentation.set_state(augmentation)
 
@@ -182,7 +184,15 @@ def order_hash(experiment: Experiment) -> str:
 
 def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.Module:
     """The model, tried by one pass in eval mode, so that what does not fit is refused before a folder is made."""
-    norm = norm_factory(config.norm, batch_size=config.train.batch_size, generator=noise)
+    try:
+        norm = norm_factory(config.norm, batch_size=config.train.pass_size, generator=noise)
+    except UserError as error:
+        if config.train.pass_size == config.train.batch_size:
+            raise
+        parts = f"train.batch_size={config.train.batch_size} train.accumulate={config.train.accumulate}"
+        what = f"{error.what}; a norm sees micro-batches of {config.train.pass_size}"
+        todo = "train.accumulate_statistics=whole, or a smaller train.accumulate"
+        raise UserError(what, got=parts, todo=todo) from error
     channels, height, width = data.train.images.shape[1:]
     model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed).eval()
     with torch.no_grad():
@@ -193,21 +203,50 @@ def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.M
     return model.train()
 
 
+def _check_evaluation(config: ExperimentConfig, data: Data) -> None:
+    """Refuse what a net without running statistics cannot evaluate: a single example, whose statistics say nothing of it."""
+    if config.norm.track:
+        return
+    sizes, passed = (len(data.validation), len(data.test)), config.train.pass_size
+    if any(size % passed == 1 for size in sizes):
+        fitting = [size for size in range(passed, 1, -1) if all(whole % size != 1 for whole in sizes)]
+        parts = config.train.batch_size // passed
+        raise UserError(
+            "norm.track=false normalises by evaluation batches, and the last one would be a single example",
+            got=f"{sizes[0]} validation and {sizes[1]} test examples, {passed} at a time",
+            todo=f"train.batch_size={fitting[0] * parts}" if fitting else "norm.track=true",
+        )
+    if "shift" in config.probes:
+        raise UserError(
+            "probes=shift compares training statistics with recomputed ones, and norm.track=false has neither",
+            got="norm.track=false probes.shift", todo="leave one of the two out",
+        )  # fmt: skip
+
+
 def _on(device: torch.device, part: Part) -> Set:
     return Set(torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device))
 
 
-def _view(config: ExperimentConfig, model: nn.Module, validation: Set, test: Set, prepare: Standardizer) -> View:
+def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Standardizer) -> View:
     """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class.
 
     Where these do not fill a training batch they are taken again, because a batch-normalised net is seen as it trains, by whole
     batches.
     """
+    validation, device = data.validation, data.train.labels.device
+
+    def training_batch(stream: str) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(data.train), generator=torch_stream(config.seed, stream))
+        chosen = order[: config.train.batch_size].to(device)
+        generator = torch_stream(config.seed, f"{stream}/augment", device.type)
+        images = augment(data.train.images.index_select(0, chosen), config.dataset, generator)
+        return prepare(images), data.train.labels.index_select(0, chosen)
+
     order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
-    wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.batch_size)
+    wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.pass_size)
     usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
-        validation=validation, test=test, prepare=prepare,
-        batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
+        validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
+        batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

@@ -126,4 +126,4 @@ def _override_forward(module: nn.Module, device: torch.device, *, bf16: bool) ->
             y: Tensor = kind.forward(self, x.float())
         return y.float()
 
-    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward, "computes_in_bf16": bf16})

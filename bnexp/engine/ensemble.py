@@ -18,10 +18,20 @@ from torch import Tensor
 
 from bnexp.data.augment import augment
 from bnexp.engine.build import Experiment, prepare_weights
-from bnexp.engine.graph import PureStep, TrainingState, compiled, example_batch, state_of, structure, trainable
+from bnexp.engine.graph import (
+    PureStep,
+    TrainingState,
+    compiled,
+    example_batch,
+    num_passes,
+    state_of,
+    structure,
+    trainable,
+)
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
-from bnexp.engine.loop import Looks, finished
+from bnexp.engine.loop import Looks, finished, freeze_before
 from bnexp.engine.step import Advance, graph_or, set_lr, wants_graph
+from bnexp.models.blocks import freeze_norms
 from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
 
@@ -56,6 +66,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
         experiment.model.train()
         if resumed_at is None:
             prepare_weights(experiment)
+        freeze_before(experiment, resumed_at)
     execution, advance = pick_stacked_step(experiments, watch)
     ended: dict[int, Ended] = {}
 
@@ -69,6 +80,11 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
                     del looks[place]
         if step == steps or not looks:
             break
+        if step == config.norm.freeze_after:
+            for experiment in experiments:
+                freeze_norms(experiment.model)
+            frozen, advance = pick_stacked_step(experiments, watch)
+            execution = execution if frozen == execution else f"{execution}, then {frozen}"
         factor = lr_factor(config.schedule, step, steps)
         for experiment in experiments:
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
@@ -134,7 +150,7 @@ class StackedStep:
         device = first.train.labels.device
         self._base_lr = torch.tensor([experiment.config.optimizer.lr for experiment in experiments], device=device)
         self._lr = torch.zeros_like(self._base_lr)
-        step = PureStep(first.model, first.optimizer, side_by_side=True)
+        step = PureStep(first.model, first.optimizer, num_passes(first), side_by_side=True)
         state = stack(experiments)
         self.products = ""
         self._advance: Advance = partial(step, state, first.prepare, self._lr)

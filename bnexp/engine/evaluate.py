@@ -36,19 +36,36 @@ class Score:
 
 
 def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
-    """Eval-mode score on every example of ``split``, the last incomplete batch included; the mode is put back."""
+    """Eval-mode score on every example of ``split``, the last incomplete batch included; the mode is put back.
+
+    The batches (:func:`evaluation_batches`) decide the score of a net that normalises by them (``norm.track=false``) only.
+    """
     was_training = model.training
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    size = evaluation_batch(model, split.labels.device)
     with torch.inference_mode(), fast_inference():
-        for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
+        for images, labels in evaluation_batches(model, split, experiment):
             logits = model(experiment.prepare(images))
             correct += (logits.argmax(1) == labels).sum()
             loss += F.cross_entropy(logits, labels, reduction="sum")
     model.train(was_training)
     return Score(correct.item() / len(split), loss.item() / len(split), len(split))
+
+
+def evaluation_batches(model: nn.Module, split: Set, experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:
+    """The images and labels of ``split`` that go through ``model`` together: as they lie in the data, many at a time.
+
+    Without running statistics (``norm.track=false``) an example's companions count, so there they are as in training: as many as
+    pass together, in a random order, because a file may be sorted by class. It is the same at every evaluation of a seed.
+    """
+    if experiment.config.norm.track:
+        size = evaluation_batch(model, split.labels.device)
+        yield from zip(split.images.split(size), split.labels.split(size), strict=True)
+        return
+    order_N = torch.randperm(len(split), generator=torch_stream(experiment.config.seed, "evaluation"))
+    for chosen in order_N.to(split.labels.device).split(experiment.config.train.pass_size):
+        yield split.images.index_select(0, chosen), split.labels.index_select(0, chosen)
 
 
 def evaluation_batch(model: nn.Module, device: torch.device) -> int:
@@ -72,7 +89,7 @@ def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:
 
 def _population_batches(experiment: Experiment) -> Iterator[Tensor]:
     """Training batches from a stream of their own, augmented as in training."""
-    seed, batch_size = experiment.config.seed, experiment.config.train.batch_size
+    seed, batch_size = experiment.config.seed, experiment.config.train.pass_size
     device = experiment.train.labels.device
     order = Batches(len(experiment.train), batch_size, torch_stream(seed, "population"), device)
     generator = torch_stream(seed, "population/augment", device.type)

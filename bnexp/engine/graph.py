@@ -26,6 +26,7 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.step import Advance
+from bnexp.models.blocks import NormAct
 
 #: State tensors by name, in the order of the parameters; ``torch.optim`` keeps them under the same names.
 Slots = dict[str, list[Tensor]]
@@ -49,7 +50,7 @@ class GraphStep:
         self._optimizer = experiment.optimizer
         self._lr = torch.zeros((), device=experiment.train.labels.device)
         self._filled = 0.0
-        step = PureStep(experiment.model, experiment.optimizer, side_by_side=False)
+        step = PureStep(experiment.model, experiment.optimizer, num_passes(experiment), side_by_side=False)
         state = state_of(experiment.model, experiment.optimizer)
         key, batch = (*structure(experiment), backend), example_batch(experiment)
         self._graph, self.products = compiled(step, key, state, experiment.prepare, self._lr, batch)
@@ -105,8 +106,8 @@ def compile_once(
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
-    paper's step. One graph is kept: runs come arm by arm. The key ends in the backend and whether products may be other than
-    torch's own.
+    paper's step. One arm's are kept, before and after its norms freeze: runs come arm by arm. The key ends in whether they are
+    frozen, the backend, and whether products may be other than torch's own.
     """
     if key not in _last:
         *_, backend, fast = key
@@ -126,7 +127,8 @@ def compile_once(
                 from torch._inductor import compile as inductor
 
                 built = inductor(graph, tensors)
-        _last.clear()
+        for other in [other for other in _last if other[:-3] != key[:-3]]:
+            del _last[other]
         _last[key] = built, products
     return _last[key]
 
@@ -137,8 +139,15 @@ def structure(experiment: Experiment) -> tuple[Any, ...]:
     optimizer = replace(config.optimizer, lr=1.0)
     shapes = tuple(tuple(parameter.shape) for parameter in experiment.model.parameters())
     inputs = (config.dataset.binarize, experiment.prepare.scale.shape, tuple(experiment.train.images.shape[1:]))
-    parts = (config.model, config.norm, optimizer, config.train.batch_size, config.execution, shapes, inputs)
-    return (*map(repr, parts), str(experiment.train.labels.device))
+    batch = (config.train.batch_size, config.train.pass_size)
+    parts = (config.model, config.norm, optimizer, batch, config.execution, shapes, inputs)
+    frozen = any(module.frozen for module in experiment.model.modules() if isinstance(module, NormAct))
+    return (*map(repr, parts), str(experiment.train.labels.device), frozen)
+
+
+def num_passes(experiment: Experiment) -> int:
+    """Micro-batches that a step takes one after the other."""
+    return experiment.config.train.batch_size // experiment.config.train.pass_size
 
 
 def example_batch(experiment: Experiment) -> tuple[Tensor, Tensor]:
@@ -191,10 +200,13 @@ class PureStep:
     Args:
         model: any model of the registry whose forward pass draws no random numbers.
         optimizer: SGD, Adam or AdamW of ``torch.optim``.
+        num_passes: micro-batches that a batch goes in (``step.accumulated_step``).
         side_by_side: whether state, rate and batch have S in front.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, side_by_side: bool) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, num_passes: int, *, side_by_side: bool
+    ) -> None:
         if any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.momentum is None for m in model.modules()):
             raise RuntimeError("torch's batch norm without momentum reads its count as a number, which a graph would keep")
         self._model = deepcopy(model).train()
@@ -208,6 +220,7 @@ class PureStep:
         ]
         gradients = grad_and_value(self._loss, has_aux=True)
         self._gradients = vmap(gradients) if side_by_side else gradients
+        self._num_passes, self._batch_axis = num_passes, int(side_by_side)
 
     def __call__(
         self, state: TrainingState, prepare: Standardizer, lr: Tensor, images: Tensor, labels: Tensor
@@ -216,15 +229,33 @@ class PureStep:
         one run.
         """
         x = prepare(images.flatten(end_dim=-4)).view(images.shape)
-        gradients, (loss, (correct, moved)) = self._gradients(tuple(state.parameters), tuple(state.buffers), x, labels)
+        gradients, loss, correct = self._accumulated(state, x, labels)
         with torch.no_grad():
-            for buffer, value in zip(state.buffers, moved, strict=True):
-                buffer.copy_(value)
             for constants, places in self._groups:
                 for place in places:
                     slots = {name: row[place] for name, row in state.slots.items()}
                     self._update(constants, state.parameters[place], gradients[place], slots, lr)
         return loss, correct
+
+    def _accumulated(
+        self, state: TrainingState, x: Tensor, labels: Tensor
+    ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+        """Gradients and loss, averaged over the passes, and correct answers; the buffers of ``state`` move with each pass."""
+        parts = zip(*(whole.chunk(self._num_passes, self._batch_axis) for whole in (x, labels)), strict=True)
+        seen = []
+        for part, answers in parts:
+            gradients, (loss, (correct, moved)) = self._gradients(
+                tuple(state.parameters), tuple(state.buffers), part, answers
+            )
+            seen.append((gradients, loss, correct))
+            with torch.no_grad():
+                for buffer, value in zip(state.buffers, moved, strict=True):
+                    buffer.copy_(value)
+        if len(seen) == 1:
+            return seen[0]
+        by_pass, losses, counts = zip(*seen, strict=True)
+        averaged = [sum(one) / self._num_passes for one in zip(*by_pass, strict=True)]
+        return averaged, sum(losses) / self._num_passes, sum(counts)
 
     def traced(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
         """A ``function`` that calls this step, as a graph of tensor operations, which is what one call with ``tensors`` did.

@@ -14,6 +14,7 @@ from bnexp.engine.evaluate import evaluate
 from bnexp.engine.goals import Goals
 from bnexp.engine.journal import Journal, Ledger, run_title
 from bnexp.engine.step import pick_step, set_lr
+from bnexp.models.blocks import freeze_norms
 from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
@@ -42,6 +43,7 @@ def train(
     experiment.model.train()
     if resumed_at is None:
         prepare_weights(experiment)
+    freeze_before(experiment, resumed_at)
     execution, advance = pick_step(experiment, journal.watch)
 
     for step in range(resumed_at or 0, steps + 1):
@@ -51,12 +53,23 @@ def train(
                 return Ended(status="diverged", step=diverged_at, execution=execution)
         if step == steps or looks.goals.reached:
             break
+        if step == config.norm.freeze_after:
+            freeze_norms(experiment.model)
+            frozen, advance = pick_step(experiment, journal.watch)
+            execution = execution if frozen == execution else f"{execution}, then {frozen}"
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
         images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
         loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
         ledger.add(loss, correct)
 
     return finished(experiment, step, execution)
+
+
+def freeze_before(experiment: Experiment, resumed_at: int | None) -> None:
+    """Freeze the norms of a run whose checkpoint is from after ``norm.freeze_after``: no buffer holds that they are."""
+    after = experiment.config.norm.freeze_after
+    if after is not None and resumed_at is not None and resumed_at > after:
+        freeze_norms(experiment.model)
 
 
 def finished(experiment: Experiment, step: int, execution: str) -> Ended:

@@ -42,9 +42,32 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y:
     return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
 
+def accumulated_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, num_passes: int
+) -> tuple[Tensor, Tensor]:
+    """:func:`train_step` with the batch in ``num_passes`` equal parts: forward and backward of each, then one update.
+
+    The gradients are averaged, so that without norms this is the step on the whole batch. A norm sees each part by itself, and its
+    running statistics take a step for each: what gradient accumulation is in practice.
+    """
+    optimizer.zero_grad()
+    loss, correct = torch.zeros((), device=x.device), torch.zeros((), dtype=torch.int64, device=x.device)
+    for part, answers in zip(x.chunk(num_passes), y.chunk(num_passes), strict=True):
+        logits = model(part)
+        share = F.cross_entropy(logits, answers) / num_passes
+        share.backward()
+        loss += share.detach()
+        correct += (logits.detach().argmax(1) == answers).sum()
+    optimizer.step()
+    return loss, correct
+
+
 def eager_step(experiment: Experiment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Standardise, then :func:`train_step`."""
-    return train_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels)
+    """Standardise, then :func:`train_step`, or :func:`accumulated_step` where the batch goes in micro-batches."""
+    num_passes = len(labels) // experiment.config.train.pass_size
+    if num_passes == 1:
+        return train_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels)
+    return accumulated_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels, num_passes)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -42,6 +42,14 @@ class NormAct(nn.Module):
         self.norm = norm(num_features, dims)
         self.activation = ACTIVATIONS[activation]()
         self.before = norm.placement == "before"
+        self.frozen = False
+
+    def train(self, mode: bool = True) -> NormAct:
+        """Train or eval mode; a frozen norm stays in eval mode, its noise, if it draws any, does not."""
+        super().train(mode)
+        if self.frozen:
+            self.norm.training = False
+        return self
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Shape: x and shortcut ``[N, C]`` or ``[N, C, H, W]``; a residual block's shortcut is added right before g."""
@@ -52,6 +60,20 @@ class NormAct(nn.Module):
         if post_activation is not None:
             x = post_activation(x)
         return x if self.before else self.norm(x)
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """From now on every norm of ``model`` normalises by its running statistics in train mode too and leaves them as they are.
+
+    gamma and beta train on. What is known as frozen BN in detection, where they are often frozen as well (not here).
+
+    Source: He et al. 2016 (fine-tuning of a detector with fixed statistics); ``FrozenBatchNorm2d`` of torchvision, which also fixes
+    gamma and beta.
+    """
+    for module in model.modules():
+        if isinstance(module, NormAct):
+            module.frozen = True
+            module.norm.training = False
 
 
 def linear_layer(num_inputs: int, num_outputs: int, *, bias: bool = True) -> nn.Module:

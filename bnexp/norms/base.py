@@ -7,10 +7,13 @@ N*H*W. A quantity per feature is [C] in parameters and buffers (suffix _C) and [
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from bnexp.config import checks
+from bnexp.errors import UserError
 
 AFFINE = ("full", "scale", "shift", "none")
 
@@ -98,10 +101,13 @@ class BatchStatistics(FeatureAffine):
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
+    #: Why it cannot do without running statistics, if it cannot.
+    needs_tracking: ClassVar[str] = ""
 
     def __init__(self, num_features: int, dims: int, *, affine: str, eps: float, momentum: float | None) -> None:
         super().__init__(num_features, dims, affine=affine)
         self.eps, self.momentum = eps, check_momentum(momentum)
+        self.tracks = True
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
@@ -116,16 +122,18 @@ class BatchStatistics(FeatureAffine):
         """Shape: ``[N, C]`` or ``[N, C, H, W]``, kept.
 
         Raises:
-            ValueError: train mode with a single value per feature.
+            ValueError: train mode, or no running statistics, with a single value per feature.
         """
-        return self.scale_and_shift(self.normalize_batch(x) if self.training else self.normalize_by_running(x))
+        by_batch = self.training or not self.tracks
+        return self.scale_and_shift(self.normalize_batch(x) if by_batch else self.normalize_by_running(x))
 
     def normalize_batch(self, x: Tensor) -> Tensor:
-        """x normalised by its own batch, which then enters the running statistics."""
+        """x normalised by its own batch, which then enters the running statistics, if there are any."""
         num_values = values_per_feature(x)
         mean_1C, var_1C = self.batch_statistics(x)
         x_hat = self.normalize(x, mean_1C, var_1C)
-        self.track(mean_1C.flatten(), var_1C.flatten(), num_values)
+        if self.tracks:
+            self.track(mean_1C.flatten(), var_1C.flatten(), num_values)
         return x_hat
 
     def normalize_by_running(self, x: Tensor) -> Tensor:
@@ -160,6 +168,30 @@ class BatchStatistics(FeatureAffine):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps}, momentum={self.momentum}"
+
+
+def stop_tracking(norm: nn.Module) -> None:
+    """Take a batch norm's running statistics away: it normalises by the batch in eval mode too, as torch's does without them.
+
+    Args:
+        norm: torch's batch norm or a :class:`BatchStatistics`, as it was built.
+
+    Raises:
+        UserError: a norm that has none, or none to spare.
+
+    Source: ``track_running_stats=False`` of ``torch.nn.BatchNorm2d``.
+    """
+    todo = "leave norm.track=false out, or norm=batch"
+    if not isinstance(norm, BatchStatistics | nn.BatchNorm1d | nn.BatchNorm2d):
+        raise UserError("norm.track=false is for batch norms of torch or of bnexp", got=type(norm).__name__, todo=todo)
+    if isinstance(norm, BatchStatistics):
+        if norm.needs_tracking:
+            raise UserError(norm.needs_tracking, got="norm.track=false", todo=todo)
+        norm.tracks = False
+    else:
+        norm.track_running_stats = False
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        setattr(norm, name, None)
 
 
 def values_per_feature(x: Tensor) -> int:

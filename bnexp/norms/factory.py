@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnexp.config.checks import check_options
 from bnexp.config.schema import NormConfig
 from bnexp.errors import UserError
+from bnexp.norms.base import stop_tracking
 from bnexp.registry import Registry
 
 NORMS: Registry[NormSpec] = Registry("norm")
@@ -61,15 +62,31 @@ class NormFactory:
         spec: the registered normaliser.
         options: its checked options.
         placement: ``"before"`` or ``"after"`` the nonlinearity.
+        freezes: it is to be frozen later (``norm.freeze_after``), so it has to have running statistics.
+        track: whether it keeps running statistics (``norm.track``).
     """
 
     spec: NormSpec
     options: Mapping[str, Any]
     placement: str
+    freezes: bool = False
+    track: bool = True
 
     def __call__(self, num_features: int, dims: int) -> nn.Module:
-        """A normaliser of ``num_features`` features that share ``dims`` further axes (0 or 2)."""
-        return self.spec.build(num_features, dims, **self.options)
+        """A normaliser of ``num_features`` features that share ``dims`` further axes (0 or 2).
+
+        Raises:
+            UserError: it is to be frozen, or to do without its running statistics, and cannot.
+        """
+        norm = self.spec.build(num_features, dims, **self.options)
+        if self.freezes and not isinstance(getattr(norm, "running_mean", None), Tensor):
+            raise UserError(
+                "norm.freeze_after is for norms that keep running statistics, which alone can be frozen",
+                got=type(norm).__name__, todo="norm.freeze_after=null, or norm=batch",
+            )  # fmt: skip
+        if not self.track:
+            stop_tracking(norm)
+        return norm
 
     def layer(self, layer: nn.Module) -> nn.Module:
         """``layer``, reparametrised if this normaliser acts on weights."""
@@ -85,6 +102,11 @@ class NormFactory:
 
 def norm_factory(config: NormConfig, *, batch_size: int, generator: torch.Generator) -> NormFactory:
     """The factory a config asks for.
+
+    Args:
+        config: of the norm.
+        batch_size: training examples that pass through the network together.
+        generator: the run's ``noise`` stream.
 
     Raises:
         UserError: unknown norm, wrong option, or a training batch that this norm cannot use.
@@ -104,4 +126,10 @@ def norm_factory(config: NormConfig, *, batch_size: int, generator: torch.Genera
         spec.check_placement(config.placement, options)
     if spec.uses_noise:
         options["generator"] = generator
-    return NormFactory(spec, options, config.placement)
+    if config.freeze_after is not None and not config.track:
+        raise UserError(
+            "without running statistics there is nothing to freeze",
+            got=f"norm.track=false norm.freeze_after={config.freeze_after}",
+            todo="norm.track=true, or norm.freeze_after=null",
+        )
+    return NormFactory(spec, options, config.placement, config.freeze_after is not None, config.track)

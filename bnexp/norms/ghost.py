@@ -7,7 +7,7 @@ means [G, 1, C] or [G, 1, C, 1, 1].
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,8 @@ class GhostBatchNorm(BatchStatistics):
     Deviation: the source lets the ghosts of a batch in one after the other, so that many small ghosts leave nothing of
     earlier batches; running variances are averaged as in torch, where the source averages standard deviations.
     """
+
+    needs_tracking: ClassVar[str] = "norm=ghost evaluates by running statistics: an evaluation batch need not be whole ghosts"
 
     def __init__(
         self, num_features: int, dims: int, ghost_size: int, *, affine: str, eps: float, momentum: float | None

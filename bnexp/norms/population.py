@@ -66,6 +66,7 @@ def _averaging(model: nn.Module, modules: list[Any]) -> Iterator[None]:
     try:
         model.train()
         for module in modules:
+            module.train()  # a frozen one too
             module.momentum = None
             module.reset_running_stats()
         yield

@@ -53,7 +53,7 @@ class ReferenceBatchNorm(BatchStatistics):
         Raises:
             ValueError: train mode with a single value per feature.
         """
-        return self.algorithm_1(x) if self.training else self.algorithm_2(x)
+        return self.algorithm_1(x) if self.training or not self.tracks else self.algorithm_2(x)
 
     def algorithm_1(self, x: Tensor) -> Tensor:
         """y_i = BN_{gamma,beta}(x_i) over the mini-batch B = {x_1 ... x_m}."""
@@ -62,7 +62,8 @@ class ReferenceBatchNorm(BatchStatistics):
         var_B = ((x - mu_B) ** 2).sum(self.batch_axes, keepdim=True) / m  # mini-batch variance, biased (1/m)
         x_hat = (x - mu_B) / torch.sqrt(var_B + self.eps)  # normalise
         y = self.scale_and_shift(x_hat)  # scale and shift: gamma * x_hat + beta
-        self.remember(mu_B.detach().flatten(), var_B.detach().flatten(), m)
+        if self.tracks:
+            self.remember(mu_B.detach().flatten(), var_B.detach().flatten(), m)
         return y
 
     def algorithm_2(self, x: Tensor) -> Tensor:

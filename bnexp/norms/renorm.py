@@ -5,7 +5,7 @@ Legend: N batch, C features, H W space; ``x`` is [N, C] or [N, C, H, W]; a suffi
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,7 @@ class BatchRenorm(BatchStatistics):
     step 5,000 to 25,000, pure BN before).
     """
 
+    needs_tracking: ClassVar[str] = "norm=renorm corrects towards its running statistics, so it cannot do without"
     running_sd: Tensor
     r_max: float
     d_max: float

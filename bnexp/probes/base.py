@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.checks import check_options
+from bnexp.config.checks import check_options, whole
 from bnexp.registry import Registry
+from bnexp.schedule import observation_steps
 
 
 class Examples(Protocol):
@@ -36,7 +38,9 @@ class View:
         labels: their classes, ``[M]`` int64.
         validation, test: the held-out parts as bytes, for probes that change pictures; ``test`` after the last step only.
         prepare: bytes to the model's input, as in training but without augmentation.
-        batch_size: the training batch size B.
+        training_batch: ``training_batch(stream)`` draws the examples of one update, as the network sees them in training, and
+            their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64.
+        batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
     """
@@ -47,6 +51,7 @@ class View:
     validation: Examples
     test: Examples
     prepare: Callable[[Tensor], Tensor]
+    training_batch: Callable[[str], tuple[Tensor, Tensor]]
     batch_size: int
     seed: int
     steps: int
@@ -102,6 +107,69 @@ class Probe(ABC):
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up :meth:`state`."""
+
+
+class Tracks(Probe):
+    """A probe that sees a number a layer at every look: :meth:`look` says which; never built itself.
+
+    Args:
+        view: what it may look at.
+        name: its own, for messages.
+        observations: at most this many looks, dense early, the last one after the last step.
+        steps_between: on average at least this many steps between them.
+
+    Raises:
+        UserError: an option out of its range.
+    """
+
+    def __init__(self, view: View, name: str, *, observations: int, steps_between: int) -> None:
+        whole(f"probes.{name}.observations", observations, least=2, example=60)
+        whole(f"probes.{name}.steps_between", steps_between, least=1, example=100)
+        self._view = view
+        self._steps = observation_steps(view.steps, min(observations, max(view.steps // steps_between, 12)))
+        self._seen: list[dict[str, dict[str, float]]] = []
+        self._seen_steps: list[int] = []
+
+    @abstractmethod
+    def look(self, step: int) -> dict[str, dict[str, float]]:
+        """What was looked at to layer to number; the same names at every look."""
+
+    def steps(self) -> Sequence[int]:
+        """The steps after which it wants to look."""
+        return self._steps
+
+    def observe(self, step: int) -> list[Observation]:
+        """One observation a kind, with a value for each layer."""
+        found = self.look(step)
+        self._seen.append(found)
+        self._seen_steps.append(step)
+        return [
+            Observation(step=step, name=name, labels=tuple(by_layer), values=tuple(by_layer.values()))
+            for name, by_layer in found.items()
+        ]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``<what>/<layer>`` and ``steps``, a value a look. Shape: ``[T]`` each."""
+        names = [(what, layer) for what, by_layer in (self._seen[0] if self._seen else {}).items() for layer in by_layer]
+        return {"steps": np.array(self._seen_steps)} | {
+            f"{what}/{layer}": np.array([row[what][layer] for row in self._seen]) for what, layer in names
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The last look; None for a number that is not finite."""
+        last = self._seen[-1] if self._seen else {}
+        return {
+            what: {layer: value if math.isfinite(value) else None for layer, value in by_layer.items()}
+            for what, by_layer in last.items()
+        }
+
+    def state(self) -> dict[str, Any]:
+        """All looks so far."""
+        return {"seen": self._seen, "steps": self._seen_steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up :meth:`state`."""
+        self._seen, self._seen_steps = list(state["seen"]), list(state["steps"])
 
 
 PROBES: Registry[type[Probe]] = Registry("probes")

@@ -79,7 +79,7 @@ def program(config: ExperimentConfig) -> ExperimentConfig:
 def step_of(config: ExperimentConfig) -> str:
     """The part of its program that a training step depends on: runs with equal steps pay for one compilation."""
     same = program(config)
-    return repr((same.model, same.norm, same.optimizer, same.train.batch_size, same.dataset.name))
+    return repr((same.model, same.norm, same.optimizer, same.train.batch_size, same.train.pass_size, same.dataset.name))
 
 
 def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:

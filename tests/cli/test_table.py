@@ -66,3 +66,17 @@ def test_the_runs_of_a_sweep_may_have_different_targets(make):
     heading, *rows, _ = sweep_report(runs).splitlines()
     assert ["to 0.001" in heading, "to 0.999" in heading] == [True, True]
     assert sorted(row.split()[-3] == "-" for row in rows) == [False, True]
+
+
+def test_the_last_lines_name_first_and_last_gradient_and_the_layer_with_most_dead_units(make):
+    record = execute(make("probes=[gradients,saturation]", "norm=none", "model.activation=relu")).record
+    record.end["probes"]["gradients"]["gradient_norm"].update(hidden1=1.2e-5, output=None)
+    record.end["probes"]["saturation"]["dead"].update(hidden1=0.1, hidden2=0.5, hidden3=0.2)
+    lines = " ".join(run_report(record).split())
+    assert " gradients norm at the end: hidden1 1.2e-05 to output overflows " in lines
+    assert " dead 50 % of the units of hidden2 at the end; no layer has more " in lines
+
+
+def test_the_score_of_a_net_without_running_statistics_says_by_what_it_was_normalised(make):
+    record = execute(make("probes=none", "norm.track=false", "train.batch_size=20", "train.accumulate=2")).record
+    assert "each normalised by its batch of 10" in run_report(record)

@@ -71,13 +71,18 @@ REFUSALS = [
     ),
     (
         ["train.stesp=3"],
-        "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.batch_size, "
-        "train.eval_every, train.log_every, train.steps, train.stop_at_accuracy, train.stop_at_loss, "
-        "train.targets)",
+        "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
+        "train.accumulate_statistics, train.batch_size, train.eval_every, train.log_every, train.steps, "
+        "train.stop_at_accuracy, train.stop_at_loss, train.targets)",
     ),
     (
         ["norm=none", "norm.ghost_size=15"],
         "norm=none has no option norm.ghost_size\n  got: norm.ghost_size=15\n  try: norm=ghost norm.ghost_size=15",
+    ),
+    (
+        ["norm=layer", "norm.track=false"],
+        "norm=layer has no option norm.track, because it keeps no running statistics\n  got: norm.track=false\n"
+        "  try: norm=batch norm.track=false",
     ),
     (["+typo=3"], "a run has no option typo\n  got: typo=3\n  try: bnexp train --help   shows groups, keys and values"),
     (["++norn=batch"], "a run has no option norn\n  got: norn=batch\n  try: norm=batch"),

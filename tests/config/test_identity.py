@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bnexp.config import identity
 from bnexp.config.compose import compose
-from bnexp.config.identity import arm_id, run_id
-from bnexp.config.schema import COSMETIC, ExperimentConfig
+from bnexp.config.identity import LATER, arm_id, completed, computed, run_id
+from bnexp.config.schema import COSMETIC, ExperimentConfig, structure, with_value
 
 #: One config of each kind of optimiser and schedule, so that every field of the schema is walked.
 CONFIGS = {
@@ -126,3 +128,44 @@ def test_an_edited_plugin_makes_another_run(config, tmp_path, monkeypatch, file)
     assert run_id(with_plugin) == first
     plugin.write_text("VALUE = 2\n", encoding="utf-8")
     assert run_id(with_plugin) != first
+
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def as_typed(recorded: dict[str, Any], cosmetic: ExperimentConfig) -> ExperimentConfig:
+    """The config of a record's header, with the cosmetic settings of ``cosmetic``."""
+    values = {key: recorded[key] for key in recorded}
+    for group in ("model", "norm", "dataset"):
+        values[group] = {**values[group], **values[group]["options"]}
+        del values[group]["options"]
+    execution = {**asdict(cosmetic)["execution"], **values.pop("execution", {})}
+    return structure({**asdict(cosmetic), **values, "execution": execution})
+
+
+@pytest.mark.parametrize("budget", ["quick", "full"])
+def test_published_runs_keep_their_names_and_lack_later_settings_only(config, budget):
+    lines = (RESULTS / budget / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    headers = [json.loads(line)["header"] for line in lines[:: max(1, len(lines) // 60)]]
+    trained = [header for header in headers if "config" in header]
+    assert len(trained) > 20
+    for header in trained:
+        again = as_typed(header["config"], config)
+        assert (run_id(again), arm_id(again)) == (header["run_id"], header["arm_id"])
+        assert computed(again).keys() == header["config"].keys()
+        for key, before in LATER.items():
+            section, _, name = key.rpartition(".")
+            assert completed(header["config"])[section][name] == before
+
+
+def test_a_later_setting_that_is_typed_makes_another_run_and_is_recorded(config):
+    other = with_value(config, "train.accumulate", 4)
+    assert run_id(other) != run_id(config)
+    assert completed(computed(other))["train"]["accumulate"] == computed(other)["train"]["accumulate"] == 4
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_later_setting_has_its_old_value_as_default(config, key):
+    section, _, name = key.rpartition(".")
+    assert asdict(config)[section][name] == LATER[key]
+    assert name not in computed(config)[section]

@@ -83,6 +83,12 @@ def test_each_run_equals_the_plain_loop_with_its_own_seed_and_rate(side_by_side,
     assert len({json.dumps(record.curve("train/loss").values) for record in records}) == 3
 
 
+def test_norms_freeze_side_by_side_as_they_do_alone(side_by_side, alone):
+    rows = [("seed=0", "norm.freeze_after=11"), ("seed=1", "norm.freeze_after=11")]
+    for record, words in zip(side_by_side(*rows), rows, strict=True):
+        assert_same_run(record, alone(*words))
+
+
 def test_probes_see_each_run_as_the_plain_loop_has_it(side_by_side, alone):
     records = side_by_side(("seed=0",), ("seed=1",))
     for record, words in zip(records, (("seed=0",), ("seed=1",)), strict=True):

@@ -43,6 +43,16 @@ def test_two_arms_have_the_same_tags_so_that_they_overlay(arms):
     assert tracks <= tags[0]
 
 
+def test_gradient_norms_and_saturation_have_a_tag_a_layer(make):
+    words = ("probes=[gradients,saturation]", "norm=none")
+    for activation, share in (("sigmoid", "saturated"), ("relu", "dead")):
+        folder = execute(make(*words, f"model.activation={activation}"), show=False).record.folder
+        tags = read(folder).Tags()["scalars"]
+        layers = ["hidden1", "hidden2", "hidden3"]
+        wanted = [f"gradient_norm/{name}" for name in (*layers, "output")] + [f"{share}/{name}" for name in layers]
+        assert [name for name in wanted if not any(tag.endswith(name) for tag in tags)] == []
+
+
 def test_a_run_is_one_folder_with_one_file(arms):
     for folder, _ in arms:
         assert [path.name.split(".")[:3] for path in folder.rglob("events.out*")] == [["events", "out", "tfevents"]]

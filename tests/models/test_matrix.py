@@ -41,7 +41,8 @@ CASES = [
 def norm_of(name: str, placement: str):
     values = OmegaConf.to_container(OmegaConf.load(CONFIGS / "norm" / f"{name}.yaml"))
     values.pop("name")
-    values.pop("placement", None)
+    for shared in ("placement", "freeze_after", "track"):
+        values.pop(shared, None)
     config = NormConfig(name=name, placement=placement, options=values)
     return norm_factory(config, batch_size=BATCH, generator=torch.Generator().manual_seed(0))
 

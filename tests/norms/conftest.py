@@ -35,8 +35,10 @@ def build() -> Callable[..., nn.Module]:
     ) -> nn.Module:
         values = yaml.safe_load(group_files("norm")[name].read_text(encoding="utf-8"))
         del values["name"]
-        placement, fitting = values.pop("placement"), SMALL.get(name, {}) if small else {}
-        config = NormConfig(name=name, placement=placement, options={**values, **fitting, **options})
+        shared = {key: values.pop(key) for key in ("placement", "freeze_after", "track") if key in values}
+        shared |= {key: options.pop(key) for key in ("freeze_after", "track") if key in options}
+        fitting = SMALL.get(name, {}) if small else {}
+        config = NormConfig(name=name, **shared, options={**values, **fitting, **options})
         generator = generator or torch_stream(0, "noise")
         return norm_factory(config, batch_size=batch_size, generator=generator)(num_features, dims).double()
 

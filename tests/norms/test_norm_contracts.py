@@ -40,7 +40,7 @@ def test_yaml_keys_are_the_builders_options(name):
     values = yaml.safe_load(group_files("norm")[name].read_text(encoding="utf-8"))
     assert list(values)[:2] == ["name", "placement"]
     assert values["name"] == name
-    assert set(values) - {"name", "placement"} == set(options_of(name))
+    assert set(values) - {"name", "placement", "freeze_after", "track"} == set(options_of(name))
 
 
 @pytest.mark.parametrize("name", list(NORMS))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment, build
@@ -38,6 +39,7 @@ def probe() -> Callable[..., tuple[LayerInputs, View]]:
         view = View(
             model=experiment.model, inputs=experiment.prepare(experiment.validation.images), labels=experiment.validation.labels,
             validation=experiment.validation, test=experiment.test, prepare=experiment.prepare,
+            training_batch=lambda _: experiment.training_batch(torch.arange(config.train.batch_size), experiment.augmentation),
             batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
         )  # fmt: skip
         return LayerInputs(view, **{**OPTIONS, **options}), view

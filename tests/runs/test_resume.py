@@ -26,6 +26,8 @@ CLOCK = {"seconds": 0, "step_ms": 0, "peak_memory_mb": 0}
 
 #: A run whose every state matters: noise, augmentation, momentum, running statistics, sampled maps.
 SETTINGS = {
+    "freeze": ["norm.freeze_after=11"],
+    "accumulate": ["train.accumulate=2", "norm.momentum=null"],
     "noisy mlp, augmented": ["norm=noisy", "dataset.crop=1", "dataset.flip=true"],
     "renorm cnn, adam": [
         "model=cnn",
@@ -67,7 +69,7 @@ def interrupted(monkeypatch):
     """Runs a config with checkpoints at every chance, and stops it in a given update."""
 
     def carry_out(config, update: int, stop) -> None:
-        real, count = stepping.train_step, iter(range(1, 10**6))
+        real, count = stepping.eager_step, iter(range(1, 10**6))
 
         def step(*arguments):
             if next(count) == update:
@@ -76,7 +78,7 @@ def interrupted(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(running, "CHECKPOINT_SECONDS", -1)
-            patch.setattr(stepping, "train_step", step)
+            patch.setattr(stepping, "eager_step", step)
             with pytest.raises(KeyboardInterrupt):
                 execute(config)
 
