@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from bnexp.config.meant import HELP, unknown_option
-from bnexp.config.paths import check_own, config_dir, own_dir
+from bnexp.config.paths import check_own, config_dir, file_sweep, own_dir
 from bnexp.config.schema import ExperimentConfig, structure, with_values
 from bnexp.config.words import Word, named, read
 from bnexp.errors import UserError, nearest, unknown_name
@@ -43,13 +43,33 @@ _FLAGS: Mapping[str, tuple[str, ...] | None] = {
 QUESTIONS = {*_FLAGS, "-sc", "--shell-completion"} - {"-m", "--multirun", "-cd", "--config-dir"}
 
 
+def with_file_sweep(overrides: Sequence[str], extra_dir: Path | None = None) -> list[str]:
+    """The words with the sweep that the YAML of a named experiment declares, in front of what is typed, which counts.
+
+    Raises:
+        UserError: several experiments of which one declares a sweep.
+    """
+    if not any(word.lstrip("+ ").startswith(("experiment=", "debug=")) for word in overrides):
+        return list(overrides)
+    words, _ = read(overrides)
+    typed, added = {word.key for word in words}, dict[str, str]()
+    for word in (named(word, extra_dir) for word in words if word.key in ("experiment", "debug")):
+        sweeps = {name: file_sweep(word.key, name, extra_dir) for name in word.values}
+        if any(sweeps.values()) and len(sweeps) > 1:
+            name = next(name for name, sweep in sweeps.items() if sweep)
+            what = f"the YAML of {word.key}={name} declares a sweep, so that it is run by itself"
+            raise UserError(what, got=word.typed, todo=f"{word.key}={name}")
+        added |= next(iter(sweeps.values()), {})
+    return [*(f"{key}={value}" for key, value in added.items() if key not in typed), *overrides]
+
+
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
     """The one run that these Hydra overrides describe.
 
     Raises:
         UserError: anything a user can get wrong, found before a folder is made.
     """
-    words, _ = read(overrides)
+    words, _ = read(with_file_sweep(overrides, extra_dir))
     for word in words:
         if word.sweeps:
             raise UserError("one run is wanted here, not a sweep", got=word.typed, todo=word.texts[0])
@@ -131,7 +151,7 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
         if flag in ("-cd", "--config-dir"):
             extra_dir = own_dir(value)
         flags += [flag] if allowed is None else [flag, value]
-    parsed, _ = read(words)
+    parsed, _ = read(with_file_sweep(words, extra_dir))
     parsed = [named(word, extra_dir) for word in parsed]
     if {"-c", "--cfg"} & set(flags) and "job" in flags:
         next(_configs(parsed, extra_dir))  # so that what is wrong is told as it is told of a run
@@ -140,7 +160,9 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
             num_runs = math.prod(len(word.texts) for word in parsed)
             print(f"# the first of {num_runs} runs: {first}", flush=True)
             return [*flags, *(word.texts[0] for word in parsed)]
-    return [*flags, *(word.typed for word in parsed)]
+    # the sweep of an experiment's YAML is among the words already
+    own = ["hydra.sweeper.params=null"] if {"-m", "--multirun"} & set(flags) else []
+    return [*flags, *(word.typed for word in parsed), *own]
 
 
 class _Arm:
@@ -149,9 +171,21 @@ class _Arm:
     def __init__(self, choices: Sequence[str], settings: Sequence[Word], extra_dir: Path | None) -> None:
         self.values = _composed(tuple(choices), extra_dir)
         interpolates = any("${" in text for word in settings for text in word.texts) or "${" in str(self.values)
-        groups = any(isinstance(value, dict) for word in settings if word.sweeps for value in word.values)
+        groups = any(
+            isinstance(value, dict) or word.key.endswith(".targets")
+            for word in settings
+            if word.sweeps
+            for value in word.values
+        )
         self.anew = interpolates or groups  # every run from its values, because one value may change another
         self.settings = settings
+        keys = {word.key for word in settings if word.values != (None,)}
+        if "train.steps" in keys and isinstance(self.values.get("train"), dict):
+            if "train.epochs" in keys:
+                todo = "train.epochs=2, or train.steps=3000, and not both"
+                both = " ".join(word.typed for word in settings if word.key in ("train.epochs", "train.steps"))
+                raise UserError("train.epochs and train.steps both say how long a run is", got=both, todo=todo)
+            self.values["train"]["epochs"] = None  # of a YAML; what is typed counts
         self.first: ExperimentConfig | None = None
 
     def config(self, changes: Sequence[Any]) -> ExperimentConfig:
@@ -173,6 +207,7 @@ class _Arm:
             inner = inner.get(name) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or (last not in inner and path[:1] != ["probes"]):
             raise self._unknown(word, values)
+        is_list = isinstance(inner.get(last), list) or word.key == "train.targets"  # whose default is null
         if word.kind == "delete":
             if last not in inner:
                 raise UserError(
@@ -181,7 +216,7 @@ class _Arm:
             del inner[last]
         elif isinstance(value, dict) and isinstance(inner.get(last), dict):
             inner[last] = _merged(inner[last], value)
-        elif isinstance(inner.get(last), list) and word.sweeps and not any(isinstance(v, list) for v in word.values):
+        elif is_list and word.sweeps and not any(isinstance(v, list) for v in word.values):
             several = ",".join(text.partition("=")[2] for text in word.texts)
             raise UserError(f"{word.key} must be a list", got=f"{word.key}={several}", todo=f"{word.key}=[{several}]")
         else:
