@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         "bnexp list",
         description="What there is to choose from.",
         epilog="runs_dir=DIR is the same as --runs-dir DIR. bnexp list runs takes filters, such as norm=batch,layer "
-        "'val.accuracy>0.9' 'steps_to.0.9<=200': a key of the config or a measurement, one of = != > >= < <=, a value; a comma is an or.",
+        "'val.accuracy>0.9' 'steps_to.0.9<=200': a key or a measurement, one of = != > >= < <=, a value; a comma is or.",
         allow_abbrev=False,
     )
     parser.add_argument("kind", metavar="|".join(kinds), nargs="?", help="what to list (default: what can be listed)")

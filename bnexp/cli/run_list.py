@@ -12,9 +12,10 @@ from typing import Any
 
 from bnexp.cli.table import percent, program
 from bnexp.errors import UserError
-from bnexp.records.filters import Condition, chosen, conditions, ordered
+from bnexp.records.filters import Condition, chosen, conditions, find_run, ordered
 from bnexp.records.names import FIRST, differing_settings, label, short_keys, shown
-from bnexp.records.rows import Row, read_rows
+from bnexp.records.reader import RunRecord
+from bnexp.records.rows import Row, names, read_rows
 from bnexp.text import WIDTH, columns
 
 #: Measurements that a list shows, with their headings.
@@ -66,17 +67,17 @@ def run_table(rows: Sequence[Row], total: int, runs_dir: Path, measured: Sequenc
     same = same if len(rows) > 1 else {}
     shown_keys = {key: heading for key, heading in SHOWN.items() if key not in same} | {key: key for key in measured}
     ends = [[heading, *(_measured(row, key) for row in rows)] for key, heading in shown_keys.items()]
-    names = ["run", *short_names([row.name for row in rows])]
+    runs = ["run", *short_names([row.name for row in rows])]
     varied = {
         key: [heading, *(shown(differs[row.name][key]) if key in differs[row.name] else "-" for row in rows)]
         for key, heading in zip(keys, short_keys(keys), strict=True)
     }
-    left, kept = WIDTH - _width(names) - sum(2 + _width(column) for column in ends), set[str]()
+    left, kept = WIDTH - _width(runs) - sum(2 + _width(column) for column in ends), set[str]()
     for key in sorted(keys, key=lambda key: (key not in FIRST, key != "seed", keys.index(key))):
         if 2 + _width(varied[key]) <= left:
             kept.add(key)
             left -= 2 + _width(varied[key])
-    table = columns(list(zip(names, *(varied[key] for key in keys if key in kept), *ends, strict=True)))
+    table = columns(list(zip(runs, *(varied[key] for key in keys if key in kept), *ends, strict=True)))
     count = f"{len(rows):,} of {total:,} runs" if len(rows) < total else f"{total:,} run{'s' * (total != 1)}"
     words = "".join(f", all {value}" if key == "status" else f", {value} steps each" for key, value in same.items())
     lines = [table, f"{count} in {runs_dir}{words}"]
@@ -89,13 +90,13 @@ def _width(column: Sequence[str]) -> int:
     return max(map(len, column))
 
 
-def short_names(names: Sequence[str]) -> list[str]:
+def short_names(whole: Sequence[str]) -> list[str]:
     """The last part of each name, its hash and which attempt; the whole of those that share it."""
-    lasts = [name.rpartition("-")[2] for name in names]
+    lasts = [name.rpartition("-")[2] for name in whole]
     counts: dict[str, int] = {}
     for last in lasts:
         counts[last] = counts.get(last, 0) + 1
-    return [last if counts[last] == 1 and len(last) >= 8 else name for last, name in zip(lasts, names, strict=True)]
+    return [last if counts[last] == 1 and len(last) >= 8 else name for last, name in zip(lasts, whole, strict=True)]
 
 
 def _none(rows: Sequence[Row], wanted: Sequence[Condition]) -> str:
@@ -133,3 +134,18 @@ def _measured(row: Row, key: str) -> str:
     if "accuracy" in key and isinstance(value, float):
         return percent(value)
     return f"{value:,}" if isinstance(value, int) else shown(value)
+
+
+def find(word: str | None, runs_dir: Path | None, command: str) -> RunRecord:
+    """The run that a word of ``bnexp <command>`` means, by default one in ``runs``.
+
+    Raises:
+        UserError: no word, no run or several.
+    """
+    if word is None:
+        todo = f"bnexp {command} RUN, with a name of bnexp list runs"
+        raise UserError(f"bnexp {command} needs a run", todo=todo)
+    folder = (runs_dir or Path("runs")).expanduser()
+    if runs_dir and not folder.is_dir():
+        raise UserError("there is no such folder of runs", got=folder, todo="runs_dir=FOLDER")
+    return find_run(word, folder, names(folder))

@@ -38,14 +38,14 @@ def main(argv: list[str]) -> int:
         configs = settle(configs, arguments.dry_run)
     own = [f"--config-dir={extra_dir}"] if extra_dir else []
     if arguments.dry_run:
-        return _preview(configs)
+        return preview(configs)
     if sweep:
         words = [[*own, *one] for one in combinations(overrides, extra_dir)]
-        return _train_many(configs, words, [*own, *overrides], arguments.json)
-    return _train_one(configs[0], [*own, *overrides], arguments.json)
+        return train_many(configs, words, [*own, *overrides], arguments.json)
+    return train_one(configs[0], [*own, *overrides], arguments.json)
 
 
-def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
+def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
     from bnexp.runs.many import find_complete
 
     (record,) = find_complete([config])
@@ -67,7 +67,7 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
     return DONE
 
 
-def _train_many(
+def train_many(
     configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool
 ) -> int:
     from bnexp.runs.sweep import sweep
@@ -80,7 +80,7 @@ def _train_many(
     return DONE if all(one.complete for one in runs) else SOME_FAILED
 
 
-def _preview(configs: Sequence[ExperimentConfig]) -> int:
+def preview(configs: Sequence[ExperimentConfig]) -> int:
     """How many runs, how many of them complete, and about how long the others take; trains and creates nothing."""
     from bnexp.runs.many import count_processes, find_complete
     from bnexp.runs.price import find_prices

@@ -165,11 +165,11 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
     return [*flags, *(word.typed for word in parsed), *own]
 
 
-class _Arm:
-    """Runs of one choice in every group: composed by Hydra once, other values put in afterwards."""
+class Arm:
+    """Runs of one choice in every group: ``values`` composed by Hydra once, other values put in afterwards."""
 
-    def __init__(self, choices: Sequence[str], settings: Sequence[Word], extra_dir: Path | None) -> None:
-        self.values = _composed(tuple(choices), extra_dir)
+    def __init__(self, values: dict[str, Any], settings: Sequence[Word]) -> None:
+        self.values = values
         interpolates = any("${" in text for word in settings for text in word.texts) or "${" in str(self.values)
         groups = any(
             isinstance(value, dict) or word.key.endswith(".targets")
@@ -234,16 +234,16 @@ def _configs(words: Sequence[Word], extra_dir: Path | None) -> Iterator[Experime
     words = [named(word, extra_dir) for word in words]
     settings = [word for word in words if word.kind in ("value", "delete")]
     choosing = [word.kind in ("choice", "hydra") for word in words]
-    arms: dict[tuple[str, ...], _Arm] = {}
+    arms: dict[tuple[str, ...], Arm] = {}
     for places in itertools.product(*(range(len(word.texts)) for word in words)):
         picked = list(zip(words, places, choosing, strict=True))
         choices = tuple(word.texts[place] for word, place, chooses in picked if chooses)
         if choices not in arms:
-            arms[choices] = _Arm(choices, settings, extra_dir)
+            arms[choices] = Arm(composed(choices, extra_dir), settings)
         yield arms[choices].config([word.values[place] for word, place, chooses in picked if not chooses])
 
 
-def _composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]:
+def composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]:
     """What Hydra makes of the YAMLs of these choices, its interpolations as they stand there."""
     if extra_dir is None:
         return copy.deepcopy(_packaged(choices))
@@ -273,7 +273,7 @@ def _resolved(raw: Any) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     except GrammarParseError as error:
-        got = ", ".join(f"{key}={value}" for key, value in _flat(raw) if "${" in str(value))
+        got = ", ".join(f"{key}={value}" for key, value in flat(raw) if "${" in str(value))
         todo = "${KEY} or ${oc.env:NAME}, closed by }"
         raise UserError("a ${...} of the configuration cannot be read", got=got, todo=todo) from error
     except OmegaConfBaseException as error:
@@ -290,9 +290,10 @@ def _resolved(raw: Any) -> dict[str, Any]:
     return _complete(values)
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested dicts."""
     for key, value in values.items():
-        yield from _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+        yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
 
 
 def _complete(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -130,7 +130,8 @@ def find_run(word: str, runs_dir: Path, rows: Sequence[str]) -> RunRecord:
     if (folder / paths.HEADER).is_file():
         return RunRecord(Path(*folder.parts[:-1], folder.name) if folder.name else folder.resolve())
     name = folder.name if "/" in word else word
-    fitting = [name] if name in rows else [one for one in rows if name and name in one]
+    fitting = [name] if name in rows else [one for one in rows if name and one.endswith(name)]
+    fitting = fitting or [one for one in rows if name and name in one]
     if len(fitting) == 1:
         return archived_runs(runs_dir)[fitting[0]] if is_archive(runs_dir) else RunRecord(runs_dir / fitting[0])
     if fitting:

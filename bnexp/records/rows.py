@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bnexp.records import paths
-from bnexp.records.archive import is_archive
+from bnexp.records.archive import archived_runs, is_archive
 from bnexp.records.names import settings
 from bnexp.records.reader import RunRecord, find_runs
 
@@ -90,7 +90,7 @@ def read_rows(runs_dir: Path) -> list[Row]:
         return [row_of(record) for record in find_runs(runs_dir)]
     kept = _read_kept(runs_dir / KEPT)
     rows = []
-    for name in _names(runs_dir):
+    for name in names(runs_dir):
         stamp = _stamp(runs_dir / name)
         before = kept.get(name)
         rows.append(before if before and before.stamp == stamp else _row_at(runs_dir, name, stamp))
@@ -116,7 +116,10 @@ def _load(file: str) -> Any:
         return json.loads(stream.read())
 
 
-def _names(runs_dir: Path) -> list[str]:
+def names(runs_dir: Path) -> list[str]:
+    """The runs of a folder of either kind, by name; none where there is no such folder."""
+    if is_archive(runs_dir):
+        return sorted(archived_runs(runs_dir))
     try:
         with os.scandir(runs_dir) as entries:
             return sorted(e.name for e in entries if e.is_dir() and os.path.isfile(f"{e.path}/{paths.HEADER}"))
