@@ -21,6 +21,9 @@ from bnexp.records.reader import RunRecord
 #: Where a run is looked for and written, which is no part of what it computes.
 OWN = ("runs_dir", "config_dir")
 
+#: Settings that are others by the time a run has its name (``runs/settle.py``).
+SETTLED = ("train.epochs", "train.stop_at_target")
+
 
 def main(argv: list[str]) -> int:
     """Take a run's settings from its record, put in what was typed, and train; without other settings, beside the old run."""
@@ -42,7 +45,7 @@ def main(argv: list[str]) -> int:
         [re.sub(r"^(runs_dir|config_dir)=", lambda match: f"--{match[1].replace('_', '-')}=", word) for word in flags]
     )
     record = find(arguments.run, arguments.runs_dir, "rerun")
-    config_dir = _config_dir(record, arguments.config_dir)
+    config_dir = config_dir_of(record, arguments.config_dir)
     configs = _configs(record, overrides, config_dir, arguments.runs_dir)
     return _carry_out(configs, overrides, config_dir, arguments.json, arguments.dry_run)
 
@@ -86,7 +89,7 @@ def _configs(
     ]
 
 
-def _config_dir(record: RunRecord, typed: str | None) -> Path | None:
+def config_dir_of(record: RunRecord, typed: str | None) -> Path | None:
     """The folder of one's own YAMLs: the one typed, or the one that the run was made with.
 
     Raises:
@@ -109,11 +112,16 @@ def _carry_out(
 ) -> int:
     from bnexp.cli.train import preview, train_many, train_one
     from bnexp.config.again import typed_words
+    from bnexp.config.compose import combinations
 
     if dry:
         return preview(configs)
     own = [f"--config-dir={config_dir}"] if config_dir else []
-    words = [[*own, *typed_words(config, config_dir)] for config in configs]
+    words = []
+    for config, typed in zip(configs, combinations(overrides, config_dir), strict=True):
+        fewest = typed_words(config, config_dir)
+        named = {*(word.split("=")[0] for word in fewest), *SETTLED}
+        words.append([*own, *fewest, *(word for word in typed if word.split("=")[0] not in named)])
     if len(configs) == 1:
         return train_one(configs[0], words[0], as_json)
     return train_many(configs, words, list(overrides), as_json) or DONE

@@ -28,8 +28,8 @@ def main(argv: list[str]) -> int:
     parser = Parser(
         "bnexp rm",
         usage="bnexp rm RUN ... | --failed | FILTER ... [runs_dir=DIR] [--yes] [--json]",
-        description="Remove runs: those that are named (by a part of the name that no other run has), the failed ones, or those that "
-        "meet all filters, as of bnexp list runs. Shows them; only with --yes are they removed.",
+        description="Remove runs: those that are named (by a part of the name that no other run has), the failed ones, or those "
+        "that meet all filters, as of bnexp list runs. Shows them; only with --yes are they removed.",
         allow_abbrev=False,
     )
     parser.add_argument("runs", nargs="*", metavar="RUN, FILTER")
@@ -93,7 +93,7 @@ def _size(folder: Path) -> int:
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:
-            status = os.lstat(os.path.join(place, name))  # noqa: PTH118 - as walk gives them
+            status = os.lstat(os.path.join(place, name))
             total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
 

@@ -16,7 +16,7 @@ from bnexp.errors import UserError
 
 
 def changed(
-    recorded: Mapping[str, Any], overrides: Sequence[str], extra_dir: Path | None = None
+    recorded: Mapping[str, Any], overrides: Sequence[str] = (), extra_dir: Path | None = None
 ) -> list[ExperimentConfig]:
     """The runs that a recorded run becomes with these overrides; without any, the run itself.
 

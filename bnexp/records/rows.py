@@ -122,7 +122,7 @@ def names(runs_dir: Path) -> list[str]:
         return sorted(archived_runs(runs_dir))
     try:
         with os.scandir(runs_dir) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and os.path.isfile(f"{e.path}/{paths.HEADER}"))
+            return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir() and os.path.isfile(f"{e.path}/{paths.HEADER}"))
     except OSError:
         return []
 
