@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     if len(others) > 1:
         raise UserError("one data set is wanted here, not a sweep", got=" ".join(overrides), todo="dataset=NAME")
 
-    from bnexp.runs.evaluate_kept import find_split, load_kept, score  # imports torch
+    from bnexp.engine.kept import find_split, load_kept, score  # imports torch
 
     kept = load_kept(record, replace(config, **where))
     split = find_split(kept, arguments.split, replace(others[0], **where) if others else None)

@@ -64,7 +64,7 @@ def _parser() -> Parser:
     parser = Parser(
         "bnexp figure",
         usage="bnexp figure [NAME ... | all] [FOLDER] --out DIR [format=svg,png,pdf] [budget=NAME] [plugins=[MODULE]] [--json]",
-        description="Figures that the claims draw, from a runs folder or from what bnexp export wrote. Without a name: which there are.",
+        description="Figures that the claims draw, of a runs folder or an export. Without a name: a list.",
         allow_abbrev=False,
     )
     parser.add_argument("words", nargs="*", metavar="NAME, FOLDER")

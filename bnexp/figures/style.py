@@ -67,3 +67,8 @@ def save_as(figure: Figure, file: Path, formats: Sequence[str]) -> list[Path]:
     for ending, written in zip(formats, files, strict=True):
         figure.savefig(written, format=ending, **FORMATS[ending])
     return files
+
+
+def save(figure: Figure, file: Path) -> Path:
+    """Write PNG and SVG beside each other; returns the PNG."""
+    return save_as(figure, file.with_suffix(""), ("svg", "png"))[-1]
