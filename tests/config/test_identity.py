@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bnexp.config import identity
 from bnexp.config.compose import compose
-from bnexp.config.identity import arm_id, run_id
+from bnexp.config.identity import arm_id, computed, run_id
 from bnexp.config.schema import COSMETIC, ExperimentConfig
 
 #: One config of each kind of optimiser and schedule, so that every field of the schema is walked.
@@ -126,3 +129,16 @@ def test_an_edited_plugin_makes_another_run(config, tmp_path, monkeypatch, file)
     assert run_id(with_plugin) == first
     plugin.write_text("VALUE = 2\n", encoding="utf-8")
     assert run_id(with_plugin) != first
+
+
+@pytest.mark.parametrize("budget", ["quick", "full"])
+def test_published_runs_keep_their_names(budget):
+    """Every fiftieth of them: what its command gives today has the name that it was published under."""
+    lines = (Path(__file__).parents[2] / "results" / budget / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    headers = [json.loads(line)["header"] for line in lines[::50]]
+    trained = [header for header in headers if "config" in header]
+    assert len(trained) > 5
+    for header in trained:
+        config = compose(shlex.split(header["command"])[2:])
+        assert run_id(config) == header["run_id"]
+        assert json.loads(json.dumps(computed(config))) == header["config"]
