@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from bnexp.cli.main import DONE
+from bnexp.cli.run_list import list_runs
 from bnexp.cli.settings import Parser, as_flags
-from bnexp.cli.table import columns, percent
+from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files, own_dir
 from bnexp.errors import UserError, nearest
-from bnexp.records.reader import RunRecord, find_runs
+from bnexp.records.filters import is_condition
 
 #: Word on the command line to config group.
 GROUPS = {
@@ -26,30 +26,38 @@ GROUPS = {
     "debug": "debug",
 }
 
+#: Settings that may be given with = as well; what else has one is a filter of runs.
+SETTINGS = ("runs_dir", "config_dir", "sort")
+
 
 def main(argv: list[str]) -> int:
-    """Print names with a line about each; ``runs`` reads the records of a runs folder."""
+    """Print names with a line about each; ``runs`` reads the records of a runs folder (``cli/run_list.py``)."""
     kinds = [*GROUPS, "claims", "runs"]
     parser = Parser(
         "bnexp list",
         description="What there is to choose from.",
-        epilog="runs_dir=DIR is the same as --runs-dir DIR.",
+        epilog="runs_dir=DIR is the same as --runs-dir DIR. bnexp list runs takes filters, such as norm=batch,layer "
+        "'val.accuracy>0.9' 'steps_to.0.9<=200': a key or a measurement, one of = != > >= < <=, a value; a comma is or.",
         allow_abbrev=False,
     )
     parser.add_argument("kind", metavar="|".join(kinds), nargs="?", help="what to list (default: what can be listed)")
     parser.add_argument("-cd", "--config-dir", type=own_dir, help="also your own config folder")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
+    parser.add_argument("--sort", metavar="KEY", help="runs by this, from the smallest on; -KEY from the largest")
     parser.add_argument("--json", action="store_true", help="for machines")
-    arguments = parser.parse_args(as_flags("list", argv, ("runs_dir", "config_dir")))
-    empty = ""
+    filters: list[str] = []
+    if "runs" in argv:
+        argv = [f"--{word}" if word.startswith("sort=") else word for word in argv]  # as one word, for a - may follow
+        place = argv.index("runs")
+        is_filter = [_is_filter(word, at > place and not argv[at - 1].startswith("-")) for at, word in enumerate(argv)]
+        filters = [word for word, is_one in zip(argv, is_filter, strict=True) if is_one]
+        argv = [word for word, is_one in zip(argv, is_filter, strict=True) if not is_one]
+    arguments = parser.parse_args(as_flags("list", argv, SETTINGS))
     if arguments.kind is None:
         rows = [{"name": name, "what": _kind_words(name)} for name in kinds]
     elif arguments.kind == "runs":
-        runs_dir = arguments.runs_dir.expanduser()
-        if runs_dir.exists() and not runs_dir.is_dir():
-            raise UserError("runs_dir is a file, not a folder", got=runs_dir, todo="bnexp list runs runs_dir=FOLDER")
-        rows = [_run_row(record) for record in find_runs(runs_dir)]
-        empty = f"no runs in {runs_dir}; make one: bnexp train"
+        list_runs(filters, arguments.runs_dir.expanduser(), arguments.sort, arguments.json)
+        return DONE
     elif arguments.kind in GROUPS:
         files = group_files(GROUPS[arguments.kind], arguments.config_dir)
         rows = [{"name": name, "what": first_comment(file)} for name, file in files.items()]
@@ -65,13 +73,20 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         print(json.dumps(rows))
     else:
-        print(_table(rows) if rows else empty)
+        print(columns([[row["name"], row["what"]] for row in rows]))
     return DONE
+
+
+def _is_filter(word: str, stands_alone: bool) -> bool:
+    """Whether a word of ``bnexp list runs`` is meant as a filter, and not as a flag, its value or a setting."""
+    if word.startswith("-") or word.partition("=")[0] in SETTINGS:
+        return False
+    return is_condition(word) or stands_alone
 
 
 def _kind_words(kind: str) -> str:
     if kind == "runs":
-        return "bnexp list runs      the runs of a folder, and what became of each"
+        return "bnexp list runs      the runs of a folder, what differs and what became of each"
     names = [] if kind == "claims" else list(group_files(GROUPS[kind]))
     return f"bnexp list {kind:<10}{', '.join(names)}".rstrip()
 
@@ -81,28 +96,3 @@ def _claim_rows() -> list[dict[str, Any]]:
 
     claims = sorted((CLAIMS[name] for name in CLAIMS), key=lambda claim: claim.section)
     return [{"name": claim.id, "what": f"{claim.section}. {claim.statement}"} for claim in claims]
-
-
-def _run_row(record: RunRecord) -> dict[str, Any]:
-    if record.damage:
-        print(f"{record.folder}: {record.damage}", file=sys.stderr)
-    validation, test = (record.end.get(part) for part in ("validation", "test"))
-    return {
-        "run": record.folder.name,
-        "status": record.status,
-        "step": record.end.get("step"),
-        "val": validation.get("final") if isinstance(validation, dict) else None,
-        "test": test.get("accuracy") if isinstance(test, dict) else None,
-    }
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    if set(rows[0]) == {"name", "what"}:
-        return columns([[row["name"], row["what"]] for row in rows])
-    return columns([list(rows[0]), *([_word(value) for value in row.values()] for row in rows)])
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return "-"
-    return percent(value) if isinstance(value, float) else str(value)

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         readme = Path("README.md")
     import_plugins(plugin_names(arguments.plugins))
     claims, runs_dir = _claims_and_folder(arguments.words, arguments.runs_dir)
-    budget = _budget(runs_dir, arguments.budget)
+    budget = kept_budget(runs_dir, arguments.budget)
 
     from bnexp.records.archive import is_archive
     from bnexp.report.beside import judged_elsewhere
@@ -123,7 +123,7 @@ def _claims_and_folder(words: Sequence[str], runs_dir: Path | None) -> tuple[lis
     return claims, folders[0] if folders else Path("runs")
 
 
-def _budget(runs_dir: Path, asked: str | None) -> str:
+def kept_budget(runs_dir: Path, asked: str | None) -> str:
     """The budget asked for; else quick where it is there, else the one that is.
 
     Raises:

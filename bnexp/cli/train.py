@@ -11,7 +11,7 @@ from pathlib import Path
 from bnexp.cli.main import DONE, SOME_FAILED
 from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
-from bnexp.config.compose import QUESTIONS, combinations, count, expand, run_hydra, varied_keys
+from bnexp.config.compose import QUESTIONS, combinations, count, expand, run_hydra, varied_keys, with_file_sweep
 from bnexp.config.paths import own_dir
 from bnexp.config.schema import ExperimentConfig
 from bnexp.records import paths
@@ -27,20 +27,25 @@ def main(argv: list[str]) -> int:
         return DONE
     arguments, overrides = _parser().parse_known_args(argv)
     extra_dir = own_dir(arguments.config_dir) if arguments.config_dir else None
+    overrides = with_file_sweep(overrides, extra_dir)
     sweep = arguments.multirun or bool(varied_keys(overrides))
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
+    if any(config.train.epochs is not None or config.train.stop_at_target for config in configs):
+        from bnexp.runs.settle import settle
+
+        configs = settle(configs, arguments.dry_run)
     own = [f"--config-dir={extra_dir}"] if extra_dir else []
     if arguments.dry_run:
-        return _preview(configs)
+        return preview(configs)
     if sweep:
         words = [[*own, *one] for one in combinations(overrides, extra_dir)]
-        return _train_many(configs, words, [*own, *overrides], arguments.json)
-    return _train_one(configs[0], [*own, *overrides], arguments.json)
+        return train_many(configs, words, [*own, *overrides], arguments.json)
+    return train_one(configs[0], [*own, *overrides], arguments.json)
 
 
-def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
+def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
     from bnexp.runs.many import find_complete
 
     (record,) = find_complete([config])
@@ -62,7 +67,7 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
     return DONE
 
 
-def _train_many(
+def train_many(
     configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool
 ) -> int:
     from bnexp.runs.sweep import sweep
@@ -75,7 +80,7 @@ def _train_many(
     return DONE if all(one.complete for one in runs) else SOME_FAILED
 
 
-def _preview(configs: Sequence[ExperimentConfig]) -> int:
+def preview(configs: Sequence[ExperimentConfig]) -> int:
     """How many runs, how many of them complete, and about how long the others take; trains and creates nothing."""
     from bnexp.runs.many import count_processes, find_complete
     from bnexp.runs.price import find_prices

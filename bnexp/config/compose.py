@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from bnexp.config.meant import HELP, unknown_option
-from bnexp.config.paths import check_own, config_dir, own_dir
+from bnexp.config.paths import check_own, config_dir, file_sweep, own_dir
 from bnexp.config.schema import ExperimentConfig, structure, with_values
 from bnexp.config.words import Word, named, read
 from bnexp.errors import UserError, nearest, unknown_name
@@ -47,6 +47,26 @@ QUESTIONS = {*_FLAGS, "-sc", "--shell-completion"} - {"-m", "--multirun", "-cd",
 OWN_DIR = "--config-dir="
 
 
+def with_file_sweep(overrides: Sequence[str], extra_dir: Path | None = None) -> list[str]:
+    """The words with the sweep that the YAML of a named experiment declares, in front of what is typed, which counts.
+
+    Raises:
+        UserError: several experiments of which one declares a sweep.
+    """
+    if not any(word.lstrip("+ ").startswith(("experiment=", "debug=")) for word in overrides):
+        return list(overrides)
+    words, _ = read(overrides)
+    typed, added = {word.key for word in words}, dict[str, str]()
+    for word in (named(word, extra_dir) for word in words if word.key in ("experiment", "debug")):
+        sweeps = {name: file_sweep(word.key, name, extra_dir) for name in word.values}
+        if any(sweeps.values()) and len(sweeps) > 1:
+            name = next(name for name, sweep in sweeps.items() if sweep)
+            what = f"the YAML of {word.key}={name} declares a sweep, so that it is run by itself"
+            raise UserError(what, got=word.typed, todo=f"{word.key}={name}")
+        added |= next(iter(sweeps.values()), {})
+    return [*(f"{key}={value}" for key, value in added.items() if key not in typed), *overrides]
+
+
 def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> ExperimentConfig:
     """The one run that these Hydra overrides describe.
 
@@ -59,7 +79,8 @@ def compose(overrides: Sequence[str] = (), extra_dir: Path | None = None) -> Exp
     """
     folders = [word.removeprefix(OWN_DIR) for word in overrides if word.startswith(OWN_DIR)]
     extra_dir = Path(folders[-1]) if folders else extra_dir
-    words, _ = read([word for word in overrides if not word.startswith(OWN_DIR)])
+    typed = [word for word in overrides if not word.startswith(OWN_DIR)]
+    words, _ = read(with_file_sweep(typed, extra_dir))
     for word in words:
         if word.sweeps:
             raise UserError("one run is wanted here, not a sweep", got=word.typed, todo=word.texts[0])
@@ -141,7 +162,7 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
         if flag in ("-cd", "--config-dir"):
             extra_dir = own_dir(value)
         flags += [flag] if allowed is None else [flag, value]
-    parsed, _ = read(words)
+    parsed, _ = read(with_file_sweep(words, extra_dir))
     parsed = [named(word, extra_dir) for word in parsed]
     if {"-c", "--cfg"} & set(flags) and "job" in flags:
         config = next(_configs(parsed, extra_dir))  # so that what is wrong is told as it is told of a run
@@ -151,7 +172,9 @@ def _checked_arguments(arguments: Sequence[str]) -> list[str]:
             num_runs = math.prod(len(word.texts) for word in parsed)
             print(f"# the first of {num_runs} runs: {first}", flush=True)
             return [*flags, *(word.texts[0] for word in parsed)]
-    return [*flags, *(word.typed for word in parsed)]
+    # the sweep of an experiment's YAML is among the words already
+    own = ["hydra.sweeper.params=null"] if {"-m", "--multirun"} & set(flags) else []
+    return [*flags, *(word.typed for word in parsed), *own]
 
 
 def _check_package(flags: Sequence[str], config: ExperimentConfig) -> None:
@@ -169,15 +192,27 @@ def _check_package(flags: Sequence[str], config: ExperimentConfig) -> None:
             part = part[key]
 
 
-class _Arm:
-    """Runs of one choice in every group: composed by Hydra once, other values put in afterwards."""
+class Arm:
+    """Runs of one choice in every group: ``values`` composed by Hydra once, other values put in afterwards."""
 
-    def __init__(self, choices: Sequence[str], settings: Sequence[Word], extra_dir: Path | None) -> None:
-        self.values = _composed(tuple(choices), extra_dir)
+    def __init__(self, values: dict[str, Any], settings: Sequence[Word]) -> None:
+        self.values = values
         interpolates = any("${" in text for word in settings for text in word.texts) or "${" in str(self.values)
-        groups = any(isinstance(value, dict) for word in settings if word.sweeps for value in word.values)
+        groups = any(
+            isinstance(value, dict) or word.key.endswith(".targets")
+            for word in settings
+            if word.sweeps
+            for value in word.values
+        )
         self.anew = interpolates or groups  # every run from its values, because one value may change another
         self.settings = settings
+        keys = {word.key for word in settings if word.values != (None,)}
+        if "train.steps" in keys and isinstance(self.values.get("train"), dict):
+            if "train.epochs" in keys:
+                todo = "train.epochs=2, or train.steps=3000, and not both"
+                both = " ".join(word.typed for word in settings if word.key in ("train.epochs", "train.steps"))
+                raise UserError("train.epochs and train.steps both say how long a run is", got=both, todo=todo)
+            self.values["train"]["epochs"] = None  # of a YAML; what is typed counts
         self.first: ExperimentConfig | None = None
 
     def config(self, changes: Sequence[Any]) -> ExperimentConfig:
@@ -199,6 +234,7 @@ class _Arm:
             inner = inner.get(name) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or (last not in inner and path[:1] != ["probes"]):
             raise self._unknown(word, values)
+        is_list = isinstance(inner.get(last), list) or word.key == "train.targets"  # whose default is null
         if word.kind == "delete":
             if last not in inner:
                 raise UserError(
@@ -207,7 +243,7 @@ class _Arm:
             del inner[last]
         elif isinstance(value, dict) and isinstance(inner.get(last), dict):
             inner[last] = _merged(inner[last], value)
-        elif isinstance(inner.get(last), list) and word.sweeps and not any(isinstance(v, list) for v in word.values):
+        elif is_list and word.sweeps and not any(isinstance(v, list) for v in word.values):
             several = ",".join(text.partition("=")[2] for text in word.texts)
             raise UserError(f"{word.key} must be a list", got=f"{word.key}={several}", todo=f"{word.key}=[{several}]")
         else:
@@ -225,16 +261,16 @@ def _configs(words: Sequence[Word], extra_dir: Path | None) -> Iterator[Experime
     words = [named(word, extra_dir) for word in words]
     settings = [word for word in words if word.kind in ("value", "delete")]
     choosing = [word.kind in ("choice", "hydra") for word in words]
-    arms: dict[tuple[str, ...], _Arm] = {}
+    arms: dict[tuple[str, ...], Arm] = {}
     for places in itertools.product(*(range(len(word.texts)) for word in words)):
         picked = list(zip(words, places, choosing, strict=True))
         choices = tuple(word.texts[place] for word, place, chooses in picked if chooses)
         if choices not in arms:
-            arms[choices] = _Arm(choices, settings, extra_dir)
+            arms[choices] = Arm(composed(choices, extra_dir), settings)
         yield arms[choices].config([word.values[place] for word, place, chooses in picked if not chooses])
 
 
-def _composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]:
+def composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]:
     """What Hydra makes of the YAMLs of these choices, its interpolations as they stand there."""
     if extra_dir is None:
         return copy.deepcopy(_packaged(choices))
@@ -264,7 +300,7 @@ def _resolved(raw: Any) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     except GrammarParseError as error:
-        got = ", ".join(f"{key}={value}" for key, value in _flat(raw) if "${" in str(value))
+        got = ", ".join(f"{key}={value}" for key, value in flat(raw) if "${" in str(value))
         todo = "${KEY} or ${oc.env:NAME}, closed by }"
         raise UserError("a ${...} of the configuration cannot be read", got=got, todo=todo) from error
     except OmegaConfBaseException as error:
@@ -281,9 +317,10 @@ def _resolved(raw: Any) -> dict[str, Any]:
     return _complete(values)
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested dicts."""
     for key, value in values.items():
-        yield from _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+        yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
 
 
 def _complete(values: Any, prefix: str = "") -> dict[str, Any]:

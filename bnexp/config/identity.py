@@ -25,6 +25,9 @@ LATER: Mapping[str, Any] = {
     "norm.track": True,
     "train.accumulate": 1,
     "train.accumulate_statistics": "micro",
+    "train.epochs": None,
+    "train.stop_at_target": False,
+    "train.keep": "none",
 }
 
 

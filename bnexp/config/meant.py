@@ -39,6 +39,7 @@ KEYS = {
     "learning_rate": "optimizer.lr", "wd": "optimizer.weight_decay", "optim": "optimizer", "opt": "optimizer",
     "optimiser": "optimizer", "scheduler": "schedule", "lr_scheduler": "schedule", "warmup": "schedule.warmup_steps",
     "bs": "train.batch_size", "batch": "train.batch_size", "batchsize": "train.batch_size",
+    "epoch": "train.epochs", "epochs": "train.epochs", "num_epochs": "train.epochs", "max_epochs": "train.epochs",
     "num_steps": "train.steps", "max_steps": "train.steps", "iterations": "train.steps", "iters": "train.steps",
     "training": "train", "trainer": "train", "data": "dataset", "datasets": "dataset", "network": "model", "net": "model",
     "arch": "model", "models": "model", "normalization": "norm", "norm_layer": "norm", "normalizer": "norm", "norms": "norm",
@@ -91,9 +92,7 @@ def unknown_option(key: str, value: str, here: Iterable[str], chosen: Callable[[
     has_names = section in groups() and len(beside) > 0
     owner = f"{section}={chosen(section)}" if has_names else section if beside else "a run"
     owners = option_owners().get(key, ())
-    if key.split(".")[-1] in ("epochs", "epoch", "num_epochs", "max_epochs"):
-        todo = "train.steps=3000   (an epoch is the number of training examples divided by train.batch_size)"
-    elif owners:
+    if owners:
         owner_of_it = next((name for name in owners if name in value), owners[0])
         todo = as_typed(f"{section}={owner_of_it}", f"{key}={value}")
     else:

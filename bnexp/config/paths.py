@@ -110,20 +110,52 @@ def check_own(group: str, name: str, extra: Path) -> None:
         raise UserError(
             f"a YAML of {group} {'needs' if whole else 'must not have'} a package line", got=file, todo=wanted
         )
-    if re.search(r"(?m)^['\"]?hydra['\"]?\s*:", text):
+    if re.search(r"(?m)^['\"]?hydra['\"]?\s*:", text) and not (
+        whole and set(_hydra_keys(file)) <= {"hydra.sweeper.params", "hydra.mode"}
+    ):
         raise UserError(
-            "settings of Hydra's (hydra: ...) in a YAML are not read; a sweep is typed",
-            got=file,
-            todo=f"bnexp train --config-dir {extra} {group}={name} {_swept(file)}",
+            "of Hydra's settings a YAML may hold the sweep of an experiment, hydra: {sweeper: {params: ...}}, and no other",
+            got=f"{file}: {', '.join(_hydra_keys(file)) or 'hydra'}",
+            todo="hydra: {sweeper: {params: {seed: '0,1,2'}}}   in a YAML of experiment, or bnexp train seed=0,1,2",
         )
 
 
-def _swept(file: Path) -> str:
-    """The sweep of a YAML's ``hydra.sweeper.params`` as one types it."""
-    params: Any = _loaded(file)["hydra"]
+def _hydra_keys(file: Path) -> list[str]:
+    """The settings of Hydra's in a YAML, e.g. ``hydra.sweeper.params``; what is below that is the user's."""
+    found = []
+    pending: list[tuple[str, Any]] = [("hydra", _loaded(file).get("hydra"))]
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, dict) and key != "hydra.sweeper.params":
+            pending += [(f"{key}.{name}", inner) for name, inner in value.items()]
+        else:
+            found.append(key)
+    return sorted(found)
+
+
+def file_sweep(group: str, name: str, extra: Path | None) -> dict[str, str]:
+    """Key to values of the sweep that an experiment's YAML declares, ``hydra: sweeper: params:``; empty where it declares none.
+
+    Raises:
+        UserError: it is no list of keys and values.
+    """
+    file = group_files(group, extra).get(name)
+    if file is None or "hydra" not in file.read_text(encoding="utf-8", errors="replace"):
+        return {}
+    if extra:
+        check_own(group, name, extra)
+    params: Any = _loaded(file).get("hydra")
     for key in ("sweeper", "params"):
         params = params.get(key) if isinstance(params, dict) else None
-    return " ".join(f"{key}={value}" for key, value in params.items()) if isinstance(params, dict) else "seed=0,1,2"
+    if params is None:
+        return {}
+    if not isinstance(params, dict) or not all(isinstance(value, str | int | float) for value in params.values()):
+        raise UserError(
+            "the sweep of a YAML (hydra.sweeper.params) has one line a key, with its values as they are typed",
+            got=file,
+            todo="seed: 0,1,2   and   optimizer.lr: logspace(-2,0,3)",
+        )
+    return {str(key): str(value).lower() if isinstance(value, bool) else str(value) for key, value in params.items()}
 
 
 @cache

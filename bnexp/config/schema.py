@@ -25,6 +25,7 @@ INITS = ("gaussian", "he", "glorot", "lecun", "orthogonal")
 STANDARDIZE = ("none", "unit", "center", "global", "per_pixel")
 PLACEMENTS = ("before", "after")
 SCHEDULES = ("constant", "step", "exponential", "cosine")
+KEEP = ("none", "last", "best")
 
 #: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
 COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
@@ -194,12 +195,15 @@ class ScheduleConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Section):
-    """Length of a run in optimiser steps, and when it is looked at.
+    """Length of a run in optimiser steps, when it is looked at, and what is kept of it.
 
+    ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name.
     ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
     in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and
-    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``). A batch goes in
-    ``accumulate`` micro-batches (``engine/step.py``), each with statistics of its own or with those of the ``whole`` batch.
+    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands
+    for the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
+    statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
+    the last step, or those of the evaluation with the best validation accuracy.
     """
 
     group = "train"
@@ -212,6 +216,9 @@ class TrainConfig(Section):
     stop_at_loss: float | None = _by(checks.real, above=0, example=0.01)
     accumulate: int = _by(checks.whole, 1, least=1, example=4)
     accumulate_statistics: str = _by(checks.choice, "micro", options=("micro", "whole"))
+    epochs: float | None = _by(checks.real, None, above=0, example=2)
+    stop_at_target: bool = _by(checks.flag, False)
+    keep: str = _by(checks.choice, "none", options=KEEP)
 
     @property
     def pass_size(self) -> int:
@@ -221,7 +228,7 @@ class TrainConfig(Section):
     @property
     def may_stop(self) -> bool:
         """Whether a run can end before its last step without having diverged."""
-        return self.stop_at_accuracy is not None or self.stop_at_loss is not None
+        return self.stop_at_accuracy is not None or self.stop_at_loss is not None or self.stop_at_target
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -230,6 +237,14 @@ class TrainConfig(Section):
                 "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"
             )
         checks.divides("train.accumulate", self.accumulate, "train.batch_size", self.batch_size)
+        if self.stop_at_target and (self.stop_at_accuracy is not None or not self.targets):
+            both = self.stop_at_accuracy is not None
+            raise UserError(
+                "train.stop_at_target stops at the highest of train.targets, "
+                + ("so that train.stop_at_accuracy has no part in it" if both else "and there are none"),
+                got=f"train.stop_at_accuracy={self.stop_at_accuracy}" if both else "train.targets=[]",
+                todo="train.stop_at_accuracy=null" if both else "train.targets=[0.9]",
+            )
 
 
 def _auto_or_whole(key: str, value: Any) -> str | int:
@@ -318,7 +333,7 @@ class ExperimentConfig(Section):
                     got=repr(options),
                     todo=f"~probes.{name} to leave it out",
                 )
-        if self.schedule.warmup_steps >= self.train.steps:
+        if self.schedule.warmup_steps >= self.train.steps and self.train.epochs is None:
             raise UserError(
                 "schedule.warmup_steps must be smaller than train.steps",
                 got=f"schedule.warmup_steps={self.schedule.warmup_steps} train.steps={self.train.steps}",
@@ -333,7 +348,16 @@ class ExperimentConfig(Section):
 
 
 def structure(values: Mapping[str, Any]) -> ExperimentConfig:
-    """Nested mappings, as Hydra composes them, as a config; unknown, missing and wrong values are UserErrors."""
+    """Nested mappings, as Hydra composes them, as a config; unknown, missing and wrong values are UserErrors.
+
+    ``train.targets`` null are those that the data set's YAML suggests; one of a user's own that suggests none is taken for ``npz``.
+    """
+    train, dataset = values.get("train"), values.get("dataset")
+    if isinstance(train, Mapping) and isinstance(dataset, Mapping):
+        suited = dataset.get("targets") or checks.defaults("dataset", "npz")["targets"]
+        values = {**values, "dataset": {key: value for key, value in dataset.items() if key != "targets"}}
+        if train.get("targets", ()) is None:
+            values["train"] = {**train, "targets": suited}
     kinds: dict[str, Any] = {
         kind.group: kind
         for kind in (ExecutionConfig, TrainConfig, ModelConfig, NormConfig, DatasetConfig, ScheduleConfig)

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from bnexp.config.checks import number_meant
 from bnexp.config.meant import KEYS, NO_CHOICE, NOTHING, PRINTED, as_typed, keys_meant, no_choice, unknown_choice
 from bnexp.config.paths import group_files, groups
+from bnexp.config.spaced import spaced
 from bnexp.errors import UserError
 
 #: Keys whose value is a path: taken as it is typed, whatever signs it holds.
@@ -121,6 +122,7 @@ def _word(text: str, following: Sequence[str]) -> Word | None:
 
 
 def _value(key: str, value: str) -> Word:
+    value = spaced(key, value)
     override = _parsed(key, value)
     if override is None and key in PATHS:
         override = _parsed(key, value := _quoted(value))
@@ -290,7 +292,7 @@ def _unreadable(key: str, value: str) -> UserError:
         what = "a list is written in square brackets"
     elif called := re.fullmatch(r"(\w+)\((.*)\)", value):
         value = called[2]
-        what = f"{called[1]}() cannot be computed; there are range(0,5), choice(a,b) and glob(*)"
+        what = f"{called[1]}() cannot be computed; there are range(0,5), linspace(0,1,5), logspace(-3,0,7), choice(a,b), glob(*)"
     elif value.translate(PRINTED) != value:
         what = "a dash or a quotation mark is a printed one"
     else:

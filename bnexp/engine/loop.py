@@ -14,6 +14,7 @@ from bnexp.engine.evaluate import evaluate
 from bnexp.engine.goals import Goals
 from bnexp.engine.journal import Journal, Ledger, run_title
 from bnexp.engine.step import pick_step, set_lr
+from bnexp.engine.weights import Keeper
 from bnexp.models.blocks import freeze_norms
 from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
@@ -105,6 +106,7 @@ class Looks:
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_step = train.steps
         self.goals = Goals(train)
+        self._keeper = Keeper(experiment, journal.writer.folder)
         if train.may_stop:
             for event in RunRecord(journal.writer.folder).events():
                 self.goals.see(event["name"], event["value"])
@@ -134,6 +136,8 @@ class Looks:
                 score = evaluate(experiment.model, experiment.validation, experiment)
             self.goals.see("val/accuracy", score.accuracy)
             journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
+            with journal.watch.aside("record"):
+                self._keeper.evaluated(step, score.accuracy)
         end = self._last_step if self.goals.reached else step  # a run that stops here has its last look here
         for name, due in self._observations.items():
             if (step in due or end in due) and not self._ledger.broken():

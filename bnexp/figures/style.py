@@ -52,9 +52,23 @@ def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def save(figure: Figure, file: Path) -> Path:
-    """Write PNG and SVG beside each other, the same bytes for the same figure; returns the PNG."""
+#: Ending to what makes a figure's bytes the same each time.
+FORMATS: dict[str, dict[str, Any]] = {
+    "svg": {"metadata": {"Date": None}},
+    "png": {"dpi": 160, "metadata": {"Software": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+
+
+def save_as(figure: Figure, file: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the figure under ``file`` with each ending of ``formats``, the same bytes for the same figure; returns the files."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(file.with_suffix(".png"), dpi=160, metadata={"Software": None})
-    return file.with_suffix(".png")
+    files = [file.with_name(f"{file.name}.{ending}") for ending in formats]
+    for ending, written in zip(formats, files, strict=True):
+        figure.savefig(written, format=ending, **FORMATS[ending])
+    return files
+
+
+def save(figure: Figure, file: Path) -> Path:
+    """Write PNG and SVG beside each other; returns the PNG."""
+    return save_as(figure, file.with_suffix(""), ("svg", "png"))[-1]

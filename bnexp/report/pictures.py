@@ -14,11 +14,11 @@ from urllib.parse import quote
 import numpy as np
 
 from bnexp.claims import fig1_speed, fig1_stability
-from bnexp.claims.base import Endpoint, Evidence
+from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.claims.words import about
 from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
-from bnexp.figures.style import SETTINGS, save
+from bnexp.figures.style import SETTINGS, save_as
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
 
@@ -119,31 +119,49 @@ def own_picture(judged: Judged, evidence: Evidence) -> Picture:
     return picture(draw, about(judged.claim, caption), size=OWN)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn: its size in inches, which ``draw`` may change, and what draws it on an empty figure."""
+
+    size: tuple[float, float]
+    draw: Callable[[Figure], None]
+
+    def save(self, file: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
+        """Draw it into ``file`` with each ending; whatever drawing raises is the caller's."""
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        with matplotlib.rc_context(SETTINGS):
+            figure = Figure(figsize=self.size)
+            self.draw(figure)
+            return save_as(figure, file, formats)
+
+
+def drawings(evidence: Mapping[str, tuple[Claim, Evidence]]) -> dict[str, Drawing]:
+    """Name to drawing: every claim's own, and those of ``TOGETHER`` whose parts are all there.
+
+    Args:
+        evidence: a claim's name to the claim and what its analysis made of the records.
+    """
+    found = {name: Drawing(OWN, partial(claim.draw, one)) for name, (claim, one) in evidence.items()}
+    return found | {
+        name: Drawing(WIDE, partial(_draw_together, parts, {claim: one for claim, (_, one) in evidence.items()}))
+        for name, parts in TOGETHER.items()
+        if {part.claim for part in parts} <= evidence.keys()
+    }
+
+
 def save_figures(judged: Sequence[Judged], folder: Path) -> dict[str, str]:
     """Write every claim's own figure (of variants none), and those of ``TOGETHER``, as SVG and PNG.
 
     Returns:
         The figure's name to its PNG file, or to why it could not be drawn.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    known = {one.claim.id: (one.claim.draw, one.evidence) for one in judged if one.evidence and not one.claim.variant}
-    drawings: dict[str, tuple[tuple[float, float], Callable[[Figure], None]]] = {
-        name: (OWN, partial(draw, evidence)) for name, (draw, evidence) in known.items()
-    }
-    drawings |= {
-        name: (WIDE, partial(_draw_together, parts, {claim: evidence for claim, (_, evidence) in known.items()}))
-        for name, parts in TOGETHER.items()
-        if {part.claim for part in parts} <= known.keys()
-    }
+    known = {one.claim.id: (one.claim, one.evidence) for one in judged if one.evidence and not one.claim.variant}
     told = {}
-    for name, (size, draw) in drawings.items():
+    for name, drawing in drawings(known).items():
         try:
-            with matplotlib.rc_context(SETTINGS):
-                figure = Figure(figsize=size)
-                draw(figure)
-                told[name] = str(save(figure, folder / name))
+            told[name] = str(drawing.save(folder / name)[-1])
         except Exception as error:  # a bug in one figure must not cost the others, or the page
             told[name] = in_one_line(error)
     return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -106,6 +107,32 @@ def occupied(runs_dir: Path, run_id: str, force: bool = False, wait: bool = Fals
             with suppress(OSError):
                 (place.folder / paths.LOCK).unlink()
             os.close(lock)
+
+
+def remove_run(folder: Path) -> str:
+    """Remove a run's folder; returns why it was left alone, or nothing.
+
+    Only a folder that is none of somebody else's: no link, with a header of ours in it, and no process at it. No link in it is
+    followed. It is renamed first, so that a removal that is cut short leaves no half a record.
+    """
+    header = folder / paths.HEADER
+    if folder.is_symlink() or header.is_symlink() or not isinstance(RunRecord(folder).header.get("run_id"), str):
+        return "not a run folder of bnexp's"
+    try:
+        lock = _lock(folder, wait=False)
+    except UserError as error:
+        return error.what
+    except OSError as error:
+        return f"cannot be removed ({error.strerror})"
+    going = folder.with_name(f".{folder.name}.removed")
+    try:
+        folder.rename(going)
+        shutil.rmtree(going)
+    except OSError as error:
+        return f"cannot be removed ({error.strerror})"
+    finally:
+        os.close(lock)
+    return ""
 
 
 def _lock(folder: Path, wait: bool) -> int:

@@ -24,6 +24,7 @@ from bnexp.engine.build import Experiment, build, order_hash
 from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.loop import train
 from bnexp.engine.tensorboard import TensorBoardSink
+from bnexp.engine.weights import Keeper
 from bnexp.models.init import layer_hashes
 from bnexp.records import paths
 from bnexp.records.ended import Ended
@@ -31,6 +32,7 @@ from bnexp.records.header import header
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import RunWriter, ShortRecord
 from bnexp.runs.folder import Place, done_before, find_place, occupied, refusal, tell_damaged, told_if_disk_refuses
+from bnexp.runs.settle import settled
 from bnexp.runs.stop import Stop, stoppable
 from bnexp.runs.summary import summarize
 
@@ -69,6 +71,7 @@ def request(config: ExperimentConfig, overrides: Sequence[str] = (), hashes: dic
         UserError: a plugin or data that is not there.
     """
     import_plugins(config.plugins)
+    config = settled(config)
     if config.execution.precision == "auto":  # net and processor decide what it is, and the run's name says it
         config = build(config).config
     fingerprint = data_fingerprint(config.dataset, resolve_data_dir(config.data_dir), hashes)
@@ -184,7 +187,7 @@ class Recording:
     def _begun(self) -> RunWriter:
         """A new record, in place of whatever an attempt without a checkpoint left."""
         tell_damaged(*self._asked.where[:2])
-        for leftover in (paths.CHECKPOINT, paths.EVENTS, paths.TENSORBOARD):
+        for leftover in (paths.CHECKPOINT, paths.EVENTS, paths.WEIGHTS, paths.TENSORBOARD):
             target = self.folder / leftover
             if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
@@ -255,6 +258,11 @@ class Recording:
         seconds = self._journal.watch.spent()
         self._writer.size()
         end = summarize(self.experiment, ended, RunRecord(self.folder), seconds)
+        if self.experiment.config.train.keep != "none":
+            keeper = Keeper(self.experiment, self.folder)
+            if ended.status == "finished":
+                keeper.ended(ended.step)
+            end["weights"] = {"keep": self.experiment.config.train.keep, "step": keeper.step}
         for name, probe in self.experiment.probes.items():
             self._writer.arrays(name, probe.arrays())
         self._close(end)

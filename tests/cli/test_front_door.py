@@ -68,8 +68,8 @@ def test_list_runs_tells_what_became_of_each(bnexp, make):
     rows = json.loads(bnexp("list", "runs", "--json").out)
     assert sorted((row["status"], row["step"]) for row in rows) == [("diverged", 3), ("finished", 30)]
     lines = bnexp("list", "runs").out.splitlines()
-    assert lines[0].split() == ["run", "status", "step", "val", "test"]
-    assert len(lines) == 3
+    assert lines[0].split() == ["run", "norm", "lr", "activation", "status", "step", "val", "test"]
+    assert len(lines) == 4
 
 
 def test_columns_are_as_wide_as_their_widest_word():

@@ -115,7 +115,7 @@ MISTYPED = [
     ("train --json=1", "--json"),
     ("train --cfg job --config-dir nowhere", "--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it"),
     ("list norms --config-dir nowhere", "--config-dir FOLDER, with FOLDER/norm/NAME.yaml in it"),
-    ("list runs here there", "bnexp list --help"),
+    ("list norms here there", "bnexp list --help"),
     ("report --frobnicate", "bnexp report --help"),
     ("report --out", "--out VALUE   (bnexp report --help says which)"),
     ("reproduce all --frobnicate", "bnexp reproduce --help"),

@@ -65,10 +65,15 @@ WRONG = {
     "a key with a dot": ("experiment/x.yaml", GLOBAL + "train.steps: 20\n", ["try: train: {steps: 20}"]),
     "a comma list": ("experiment/x.yaml", GLOBAL + "seed: 0,1,2\n", ["try: seed=0,1,2"]),
     "thousands": ("experiment/x.yaml", GLOBAL + "train: {steps: '1,000'}\n", ["try: train.steps=1000"]),
-    "a sweep of Hydra's": (
+    "another setting of Hydra's": (
         "experiment/x.yaml",
-        GLOBAL + "hydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1,2'}}\n",
-        ["a sweep is typed", "experiment=x seed=0,1,2"],
+        GLOBAL + "seed: 1\nhydra:\n  run: {dir: x}\n  sweeper: {params: {seed: '0,1,2'}}\n",
+        ["the sweep of an experiment, hydra: {sweeper: {params: ...}}", "x.yaml: hydra.run.dir, hydra.sweeper.params"],
+    ),
+    "a sweep in a norm": (
+        "norm/x.yaml",
+        "name: x\nhydra: {sweeper: {params: {seed: '0,1,2'}}}\n",
+        ["in a YAML of experiment, or bnexp train seed=0,1,2"],
     ),
 }  # fmt: skip
 

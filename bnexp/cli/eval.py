@@ -1,0 +1,87 @@
+"""``bnexp eval``: accuracy and loss of the weights that a run kept, without training anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bnexp.cli.main import DONE
+from bnexp.cli.rerun import config_dir_of, recorded_config
+from bnexp.cli.run_list import find
+from bnexp.cli.settings import Parser, as_flags
+from bnexp.cli.table import columns, percent
+from bnexp.errors import UserError, nearest
+
+#: Settings of the command itself; ``dataset=`` and its options are overrides.
+SETTINGS = ("runs_dir", "statistics", "split", "device", "data_dir")
+
+
+def main(argv: list[str]) -> int:
+    """Put the net together from the record and its weights, and score it."""
+    parser = Parser(
+        "bnexp eval",
+        usage="bnexp eval RUN [dataset=NAME] [statistics=running|recomputed|batch] [split=test|validation|train] [runs_dir=DIR] "
+        "[device=NAME] [data_dir=DIR] [--json]",
+        description="Accuracy and loss of a run's kept weights (train.keep=last|best). Without statistics=, by each kind that the "
+        "net has: running, recomputed on these weights, and those of each batch. Another data set needs pictures of one shape.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN", nargs="?")
+    parser.add_argument("--runs-dir", type=Path)
+    parser.add_argument("--statistics", default="")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--data-dir")
+    parser.add_argument("-cd", "--config-dir", help="your own config folder (default: the one the run was made with)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    overrides = [word for word in argv if word.partition("=")[0].lstrip("+").split(".")[0] == "dataset" and "=" in word]
+    arguments = parser.parse_args(as_flags("eval", [word for word in argv if word not in overrides], SETTINGS))
+    record = find(arguments.run, arguments.runs_dir, "eval")
+    recorded = recorded_config(record)
+    _check("split", arguments.split, ("test", "validation", "train"))
+    if arguments.statistics:
+        _check("statistics", arguments.statistics, ("running", "recomputed", "batch"))
+
+    from bnexp.config.again import changed
+    from bnexp.config.plugins import import_plugins
+
+    extra_dir = config_dir_of(record, arguments.config_dir)
+    plugins: Any = recorded.get("plugins") or ()
+    import_plugins(plugins)
+    where = {"device": arguments.device, "data_dir": arguments.data_dir}
+    (config,) = changed(recorded)
+    others = changed(recorded, overrides, extra_dir) if overrides else []
+    if len(others) > 1:
+        raise UserError("one data set is wanted here, not a sweep", got=" ".join(overrides), todo="dataset=NAME")
+
+    from bnexp.engine.kept import find_split, load_kept, score  # imports torch
+
+    kept = load_kept(record, replace(config, **where))
+    split = find_split(kept, arguments.split, replace(others[0], **where) if others else None)
+    wanted = [arguments.statistics] if arguments.statistics else kept.statistics
+    scores = {name: score(kept, split, name) for name in wanted}
+    dataset = (others or [config])[0].dataset.name
+    if arguments.json:
+        told: dict[str, Any] = {"run": record.folder.name, "step": kept.step, "dataset": dataset, "split": arguments.split}
+        told["num_examples"] = len(split)
+        told |= {
+            name: {"accuracy": one.accuracy, "loss": one.loss if math.isfinite(one.loss) else None}
+            for name, one in scores.items()
+        }
+        print(json.dumps(told))
+        return DONE
+    print(f"{record.folder.name}\n  weights after {kept.step:,} steps, {len(split):,} examples: {dataset}, {arguments.split}")
+    rows = [[f"{name} statistics", percent(one.accuracy), f"{one.loss:.4f}"] for name, one in scores.items()]
+    if len(kept.statistics) == 1:
+        rows[0][0] = "no running statistics"
+    print(columns([["", "accuracy", "loss (nats)"], *rows], indent="  "))
+    return DONE
+
+
+def _check(key: str, value: str, options: tuple[str, ...]) -> None:
+    if value not in options:
+        todo = f"{key}={nearest(value, options) or options[0]}"
+        raise UserError(f"{key} must be one of {', '.join(options)}", got=f"{key}={value}", todo=todo)

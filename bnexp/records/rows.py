@@ -1,0 +1,169 @@
+"""A whole runs folder at a glance: one row a run with its settings and what was measured, for lists of ten thousand of them.
+
+Rows of complete runs are kept in a file beside the runs (``.rows.json``), each with the stamps of the two files it was read from,
+and are read again when a stamp has changed. Losing that file costs a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bnexp.records import paths
+from bnexp.records.archive import archived_runs, is_archive
+from bnexp.records.names import settings
+from bnexp.records.reader import RunRecord, find_runs
+
+#: Where rows are kept, in a runs folder of at least so many runs; fewer are read as fast.
+KEPT, WORTH_KEEPING = ".rows.json", 1000
+
+#: Raised when a row says something else of the same files.
+VERSION = 1
+
+#: What is measured and can be asked for beside ``steps_to.<target>``.
+MEASURED = (
+    "status", "step", "val.accuracy", "val.area", "test.accuracy", "test.loss", "test.recomputed_accuracy",
+    "test.recomputed_loss", "seconds.train", "step_ms",
+)  # fmt: skip
+
+#: Modification time and size of ``run.json`` and of ``end.json``.
+Stamp = list[int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in a list.
+
+    Attributes:
+        name: of its folder.
+        settings: see :func:`bnexp.records.names.settings`.
+        measured: name to value, those of ``MEASURED`` that there are and ``steps_to.<target>`` for each target (None: not reached).
+        damage: which file cannot be read and why; empty for a sound record.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    measured: Mapping[str, Any]
+    damage: str = ""
+    stamp: Stamp = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def status(self) -> str:
+        """As of :class:`~bnexp.records.reader.RunRecord`."""
+        return str(self.measured["status"])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Settings and what was measured, in one."""
+        return {**self.settings, **self.measured}
+
+
+def row_of(record: RunRecord, stamp: Stamp | None = None) -> Row:
+    """The row of a record, whatever became of it."""
+    end = {} if record.damage else record.end
+    return Row(record.folder.name, settings(record.header), _measured(record.status, end), record.damage, stamp or [])
+
+
+def _measured(status: str, end: Mapping[str, Any]) -> dict[str, Any]:
+    measured: dict[str, Any] = {"status": status}
+    if end:
+        validation, test, seconds = (_group(end.get(part)) for part in ("validation", "test", "seconds"))
+        found = {
+            "step": end.get("step"), "val.accuracy": validation.get("final"), "val.area": validation.get("area"),
+            **{f"test.{name}": test.get(name) for name in ("accuracy", "loss", "recomputed_accuracy", "recomputed_loss")},
+            "seconds.train": seconds.get("train"), "step_ms": end.get("step_ms"),
+        }  # fmt: skip
+        measured |= {name: value for name, value in found.items() if value is not None}
+        for target in end.get("targets") or ():
+            measured[f"steps_to.{target['target']:g}"] = target["steps"] if target["observed"] else None
+    return measured
+
+
+def read_rows(runs_dir: Path) -> list[Row]:
+    """Every run of a folder by name, of an export too; what is kept is used as far as it is still true."""
+    if is_archive(runs_dir):
+        return [row_of(record) for record in find_runs(runs_dir)]
+    kept = _read_kept(runs_dir / KEPT)
+    rows = []
+    for name in names(runs_dir):
+        stamp = _stamp(runs_dir / name)
+        before = kept.get(name)
+        rows.append(before if before and before.stamp == stamp else _row_at(runs_dir, name, stamp))
+    fresh = {row.name: row for row in rows if len(row.stamp) == 4 and not row.damage}
+    if len(rows) >= WORTH_KEEPING and fresh != kept:
+        _keep(runs_dir / KEPT, fresh.values())
+    return rows
+
+
+def _row_at(runs_dir: Path, name: str, stamp: Stamp) -> Row:
+    """What :func:`row_of` says of a folder, in half the time where both files are sound."""
+    try:
+        header, end = (_load(f"{runs_dir}/{name}/{file}") for file in (paths.HEADER, paths.END))
+        if isinstance(end["status"], str):
+            return Row(name, settings(header), _measured(end["status"], end), "", stamp)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    return row_of(RunRecord(runs_dir / name), stamp)
+
+
+def _load(file: str) -> Any:
+    with open(file, "rb") as stream:  # a Path costs as much as the reading
+        return json.loads(stream.read())
+
+
+def names(runs_dir: Path) -> list[str]:
+    """The runs of a folder of either kind, by name; none where there is no such folder."""
+    if is_archive(runs_dir):
+        return sorted(archived_runs(runs_dir))
+    try:
+        with os.scandir(runs_dir) as entries:
+            return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir() and os.path.isfile(f"{e.path}/{paths.HEADER}"))
+    except OSError:
+        return []
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Four numbers; two for a run without an end."""
+    stamp: Stamp = []
+    for name in (paths.HEADER, paths.END):
+        with contextlib.suppress(OSError):
+            found = os.stat(f"{folder}/{name}")
+            stamp += [found.st_mtime_ns, found.st_size]
+    return stamp
+
+
+def _read_kept(file: Path) -> dict[str, Row]:
+    """The rows in a file of :func:`_keep`; none where it is absent, torn or of another version."""
+    try:
+        content = json.loads(file.read_bytes())
+        if content["version"] != VERSION:
+            return {}
+        keys = content["keys"]
+        return {
+            name: Row(name, dict(zip(keys[a], had, strict=True)), dict(zip(keys[b], got, strict=True)), "", stamp)
+            for name, stamp, a, had, b, got in content["rows"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return {}
+
+
+def _keep(file: Path, rows: Iterable[Row]) -> None:
+    """Write the rows, each list of keys once; a folder that may not be written to is read anew the next time."""
+    keys: dict[tuple[str, ...], int] = {}
+    lines = []
+    for row in rows:
+        a, b = (keys.setdefault(tuple(part), len(keys)) for part in (row.settings, row.measured))
+        lines.append([row.name, row.stamp, a, [*row.settings.values()], b, [*row.measured.values()]])
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, TypeError):
+        temporary.write_text(json.dumps({"version": VERSION, "keys": list(keys), "rows": lines}), encoding="utf-8")
+        temporary.replace(file)
+
+
+def _group(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

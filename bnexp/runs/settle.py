@@ -1,0 +1,67 @@
+"""What a config leaves to the data, in numbers: epochs as steps, the highest target as a goal. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bnexp.config.schema import DatasetConfig, ExperimentConfig
+from bnexp.data.cache import resolve_data_dir
+from bnexp.data.source import load_source
+from bnexp.errors import UserError
+from bnexp.runs.price import missing_data
+
+
+def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> ExperimentConfig:
+    """The same run with ``train.epochs`` as ``train.steps`` and ``train.stop_at_target`` as ``train.stop_at_accuracy``.
+
+    So two ways of asking for a run have one name. An epoch is as many whole batches as the training examples fill.
+
+    Args:
+        config: as composed; one that is settled already comes back as it is.
+        known: training examples by data set, of the runs that were asked about before.
+
+    Raises:
+        UserError: the data set cannot be read, or is smaller than one batch.
+    """
+    train = config.train
+    if train.stop_at_target:
+        train = replace(train, stop_at_accuracy=max(train.targets), stop_at_target=False)
+    if train.epochs is not None:
+        batches = _num_examples(config, {} if known is None else known) // train.batch_size
+        if not batches:
+            raise UserError(
+                "train.epochs has no meaning where the training examples do not fill one batch",
+                got=f"train.batch_size={train.batch_size}",
+                todo=f"train.batch_size={max(1, _num_examples(config, {}) // 10)}",
+            )
+        train = replace(train, steps=max(1, round(train.epochs * batches)), epochs=None)
+    return config if train is config.train else replace(config, train=train)
+
+
+def settle(configs: Sequence[ExperimentConfig], dry: bool = False) -> list[ExperimentConfig]:
+    """Every run of a sweep as :func:`settled` gives it; a data set is read once, and with ``dry`` none is downloaded.
+
+    Raises:
+        UserError: as :func:`settled`; or a data set would have to be downloaded first.
+    """
+    for config in configs if dry else ():
+        if config.train.epochs is not None and config.dataset.train_examples is None and missing_data(config):
+            absent = " ".join(missing_data(config))
+            raise UserError(
+                "how many steps an epoch has is known once the data set is here, and a dry run downloads nothing",
+                got=f"train.epochs={config.train.epochs:g} dataset={config.dataset.name}",
+                todo=f"bnexp data fetch {absent}, or train.steps=3000",
+            )
+    known: dict[str, int] = {}
+    return [settled(config, known) for config in configs]
+
+
+def _num_examples(config: ExperimentConfig, known: dict[str, int]) -> int:
+    dataset: DatasetConfig = config.dataset
+    if dataset.train_examples is not None:
+        return dataset.train_examples
+    key = repr((dataset.name, sorted(dataset.options.items()), config.data_dir))
+    if key not in known:
+        known[key] = len(load_source(dataset, resolve_data_dir(config.data_dir)).train)
+    return max(known[key] - dataset.validation_examples, 0)

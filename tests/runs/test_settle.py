@@ -1,0 +1,80 @@
+"""Epochs as steps, targets as goals: two ways of asking for a run are one run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bnexp.config.compose import compose
+from bnexp.config.identity import LATER, computed, run_id
+from bnexp.errors import UserError
+from bnexp.runs.run import execute
+from bnexp.runs.settle import settle, settled
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 10), (2.5, 25), (0.01, 1)])
+def test_an_epoch_is_as_many_whole_batches_as_there_are(make, epochs, steps):
+    by_epochs = replace(make(), train=replace(make().train, epochs=epochs))  # 200 examples, batches of 20
+    assert settled(by_epochs).train.steps == steps
+    assert run_id(settled(by_epochs)) == run_id(replace(make(), train=replace(make().train, steps=steps)))
+
+
+def test_a_run_trains_for_its_epochs(bnexp, small):
+    words = [word for word in small if not word.startswith("train.steps")]
+    answer = bnexp("train", *words, "train.epochs=1.5", "probes=none")
+    assert ": finished after 15 steps" in answer.out
+
+
+def test_epochs_of_a_part_of_the_data_need_no_data(monkeypatch):
+    monkeypatch.setattr("bnexp.runs.settle.load_source", lambda *_: pytest.fail("read"))
+    config = compose(["train.epochs=2", "dataset=mnist", "dataset.train_examples=600"])
+    assert settle([config], dry=True)[0].train.steps == 20
+
+
+def test_a_dry_run_downloads_nothing(tmp_path):
+    config = compose(["train.epochs=2", "dataset=mnist", f"data_dir={tmp_path}"])
+    with pytest.raises(UserError, match="a dry run downloads nothing"):
+        settle([config], dry=True)
+
+
+def test_both_lengths_are_refused_and_a_warm_up_is_held_against_the_epochs():
+    with pytest.raises(UserError) as error:
+        compose(["train.epochs=2", "train.steps=5"])
+    assert (error.value.got, error.value.todo[:14]) == ("train.epochs=2 train.steps=5", "train.epochs=2")
+    long = compose(["train.epochs=100", "schedule.warmup_steps=3500"])
+    assert settled(long).train.steps == 5800  # 3,500 examples, batches of 60
+    with pytest.raises(UserError, match="warmup_steps must be smaller"):
+        settled(compose(["train.epochs=1", "schedule.warmup_steps=3500"]))
+
+
+def test_batches_larger_than_the_data_have_no_epochs(make):
+    config = make("train.epochs=null")
+    config = replace(config, train=replace(config.train, epochs=2, batch_size=1000))
+    with pytest.raises(UserError, match="do not fill one batch"):
+        settled(config)
+
+
+def test_a_run_stops_at_its_highest_target(make):
+    config = make("train.targets=[0.4,0.6]", "train.steps=200", "train.stop_at_target=true", "probes=none")
+    assert settled(config).train.stop_at_accuracy == 0.6
+    end = execute(config).record.end
+    assert end["stopped_at"] < 200
+    assert all(target["observed"] for target in end["targets"])
+
+
+@pytest.mark.parametrize("word", ["train.stop_at_accuracy=0.5", "train.targets=[]"])
+def test_a_second_goal_or_no_target_is_refused(word):
+    with pytest.raises(UserError, match=r"stops at the highest of train\.targets"):
+        compose(["train.stop_at_target=true", word])
+
+
+def test_targets_are_those_of_the_data_set_unless_typed():
+    assert compose().train.targets == compose(["dataset=mnist"]).train.targets == (0.9, 0.95)
+    assert compose(["dataset=cifar10"]).train.targets == (0.4, 0.6)
+    assert compose(["dataset=cifar10", "train.targets=[0.5]"]).train.targets == (0.5,)
+
+
+def test_settings_newer_than_published_runs_leave_their_names_alone():
+    assert not set(LATER) & {f"train.{key}" for key in computed(compose())["train"]}
+    assert computed(compose(["train.keep=last"]))["train"]["keep"] == "last"
