@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         return _preview(configs)
     if sweep:
         words = [[*own, *one] for one in combinations(overrides, extra_dir)]
-        return _train_many(configs, words, [*own, *overrides], arguments.json)
+        return _train_many(configs, words, [*own, *overrides], arguments)
     return _train_one(configs[0], [*own, *overrides], arguments.json)
 
 
@@ -63,15 +64,15 @@ def _train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) ->
 
 
 def _train_many(
-    configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool
+    configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], arguments: argparse.Namespace
 ) -> int:
     from bnexp.runs.sweep import sweep
 
     runs = sweep(configs, words, typed)
-    if as_json:
+    if arguments.json:
         print(json.dumps([run_json(one.record) if one.complete else asdict(one) for one in runs]))
     else:
-        print(sweep_report(runs))
+        print(sweep_report(runs, arguments.runs))
     return DONE if all(one.complete for one in runs) else SOME_FAILED
 
 
@@ -101,4 +102,5 @@ def _parser() -> Parser:
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--runs", action="store_true")
     return parser

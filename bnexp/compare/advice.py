@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bnexp.compare.arms import shown
 from bnexp.compare.effects import BETTER, EQUIVALENT, MIN_SEEDS, OPEN, WORSE, Effect
@@ -23,8 +24,12 @@ def _sentence(block: Block, base: int, places: Sequence[int]) -> str:
     effects = {place: block.effects[place] for place in places}
     if all(one.estimate.num_seeds < MIN_SEEDS for one in effects.values()):
         return f"No recommendation: at least {MIN_SEEDS} seeds an arm are needed."
-    if len({number for place in (base, *places) for number in block.values(block.arms[place], block.judged).values()}) == 1:
-        return f"No recommendation: all runs have the same {block.judged.words.removesuffix(' %')}, so that nothing tells the arms apart."
+    if (
+        len({number for place in (base, *places) for number in block.values(block.arms[place], block.judged).values()})
+        == 1
+    ):
+        judged = block.judged.words.removesuffix(" %")
+        return f"No recommendation: all runs have the same {judged}, so that nothing tells the arms apart."
     keys = [key for key in block.keys if any(_differ(block, key, base, place) for place in places)]
     rest = [key for key in block.keys if key not in keys]
     where = f"{block.arms[base].label(rest)}: " if rest and len(set(block.bases.values())) > 1 else ""
@@ -45,12 +50,20 @@ def _taken(block: Block, base: int, effects: dict[int, Effect], keys: Sequence[s
     if better:
         best = max(better, key=lambda place: effects[place].estimate.mean)
         also = [name[place] for place in better if place != best]
-        more = f" ({', '.join(also)} beat{'s' * (len(also) == 1)} it too; base={name[best].replace(' ', ',')} compares them)" if also else ""
-        return best, f"take {name[best]}: it gains {_gain(block, effects[best])} over {name[base]}{more}{_price(block, best, base)}."
-    cheaper = {place: price for place, one in effects.items() if one.verdict == EQUIVALENT and (price := _faster(block, place, base))}
+        more = ""
+        if also:
+            beat = "beats" if len(also) == 1 else "beat"
+            more = f" ({', '.join(also)} {beat} it too; base={name[best].replace(' ', ',')} compares them)"
+        gain = _gain(effects[best])
+        return best, f"take {name[best]}: it gains {gain} over {name[base]}{more}{_price(block, best, base)}."
+    cheaper = {}
+    for place, one in effects.items():
+        if one.verdict == EQUIVALENT and (price := _faster(block, place, base)):
+            cheaper[place] = price
     if cheaper:
         best = max(cheaper, key=lambda place: cheaper[place].estimate.mean)
-        return best, f"take {name[best]}: as good as {name[base]} to within {_smallest(block)}{_price(block, best, base)}."
+        price_words = _price(block, best, base)
+        return best, f"take {name[best]}: as good as {name[base]} to within {_smallest(block)}{price_words}."
     words = {one.verdict for one in effects.values()}
     if words == {WORSE}:
         return base, f"take {name[base]}: every other arm is worse."
@@ -63,7 +76,7 @@ def _smallest(block: Block) -> str:
     return f"{block.smallest:g} {'%' if block.judged.ratio else 'points'}"
 
 
-def _gain(block: Block, effect: Effect, loses: bool = False) -> str:
+def _gain(effect: Effect, loses: bool = False) -> str:
     """The size of an effect, without its sign where words say which way it goes."""
     one = effect.interval
     if effect.ratio:
@@ -77,18 +90,18 @@ def _gain(block: Block, effect: Effect, loses: bool = False) -> str:
 def _clause(block: Block, place: int, base: int, effect: Effect, keys: Sequence[str]) -> str:
     name, other = block.arms[place].label(keys), block.arms[base].label(keys)
     if effect.verdict == WORSE:
-        return f"{name} loses {_gain(block, effect, loses=True)} to {other}"
+        return f"{name} loses {_gain(effect, loses=True)} to {other}"
     if effect.verdict == EQUIVALENT:
         return f"{name} is as good as {other} to within {_smallest(block)}"
     if effect.verdict == BETTER:
-        return f"{name} gains {_gain(block, effect)}"
+        return f"{name} gains {_gain(effect)}"
     return f"{name} is {effect.in_words}"
 
 
 def _faster(block: Block, place: int, base: int) -> Effect | None:
     """How many more examples a second an arm trains than its base, where it is more by a tenth or more."""
     found = block.effect(block.arms[place], block.arms[base], block.measures["examples_per_s"])
-    return found if found and found.estimate.num_seeds >= MIN_SEEDS and found.nearest[0] == BETTER and found.nearest[1] < 0.05 else None
+    return found if found and replace(found, adjusted=found.nearest[1]).verdict == BETTER else None
 
 
 def _price(block: Block, place: int, base: int) -> str:
@@ -97,4 +110,6 @@ def _price(block: Block, place: int, base: int) -> str:
     if found is None or found.estimate.num_seeds < MIN_SEEDS or found.interval.covers(1.0):
         return ""
     factor = found.interval.estimate
-    return f", and trains {factor:.2f} × as many examples a second" if factor > 1 else f", and takes {1 / factor:.2f} × as long an example"
+    if factor > 1:
+        return f", and trains {factor:.2f} × as many examples a second"
+    return f", and takes {1 / factor:.2f} × as long an example"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bnexp.errors import UserError, nearest, unknown_name
+from bnexp.errors import UserError, nearest
 from bnexp.records.curves import Curve
 from bnexp.records.reader import RunRecord
 
@@ -103,6 +103,12 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def in_order(value: Any) -> tuple[bool, float, str]:
+    """What values are sorted by: numbers by size, then words."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not number, float(value) if number else 0.0, shown(value)
+
+
 def settings_of(header: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run's config that decide what it computes, by key as typed, seed and probes aside."""
     flat: dict[str, Any] = {"execution.precision": "fp32"}  # records leave it out where it is this
@@ -117,7 +123,9 @@ def settings_of(header: Mapping[str, Any]) -> dict[str, Any]:
                 flat[section if key == "name" else f"{section}.{key}"] = inner
     flat["dataset.checksum"] = str(header.get("data", {}).get("checksum", ""))[:8]
     return {
-        key: value for key, value in flat.items() if key.split(".")[0] not in ("seed", "plugins", "probes") and key not in LOOKS
+        key: value
+        for key, value in flat.items()
+        if key.split(".")[0] not in ("seed", "plugins", "probes") and key not in LOOKS
     }
 
 
@@ -127,7 +135,7 @@ def complete_runs(records: Iterable[RunRecord]) -> tuple[list[Run], list[str]]:
     left: dict[str, int] = {}
     for record in records:
         if "config" not in record.header:
-            left["measurement of a claim"] = left.get("measurement of a claim", 0) + 1
+            left["measurements of claims"] = left.get("measurements of claims", 0) + 1
         elif not record.complete:
             left[record.status] = left.get(record.status, 0) + 1
         else:
@@ -153,8 +161,11 @@ def _versions(runs: Sequence[Run]) -> list[Run]:
         names.setdefault(texts[-1], set()).add(run.record.header["arm_id"])
     if all(len(several) == 1 for several in names.values()):
         return list(runs)
-    hashes = [run.record.header["arm_id"].rpartition("-")[2] if len(names[text]) > 1 else "" for run, text in zip(runs, texts, strict=True)]
-    return [Run(run.record, run.seed, {**run.settings, "version": one}) for run, one in zip(runs, hashes, strict=True)]
+    versions = []
+    for run, text in zip(runs, texts, strict=True):
+        version = run.record.header["arm_id"].rpartition("-")[2] if len(names[text]) > 1 else ""
+        versions.append(Run(run.record, run.seed, {**run.settings, "version": version}))
+    return versions
 
 
 def varied(runs: Sequence[Run]) -> list[str]:
@@ -180,13 +191,17 @@ def _rank(key: str) -> tuple[int, int]:
 
 
 def group(
-    runs: Sequence[Run], by: Sequence[str] = (), tune: Sequence[str] = (), where: Mapping[str, Sequence[str]] | None = None
+    runs: Sequence[Run],
+    by: Sequence[str] = (),
+    tune: Sequence[str] = (),
+    where: Mapping[str, Sequence[str]] | None = None,
 ) -> Grouping:
     """Arms of complete runs.
 
     Args:
         runs: what :func:`complete_runs` found.
-        by: settings that make the arms; by default all in which the runs differ. The others then make blocks, each compared in itself.
+        by: settings that make the arms; by default all in which the runs differ. The others then make blocks, each compared in
+            itself.
         tune: settings of which each arm takes the value with the best mean final validation accuracy.
         where: key to the values that count; runs with others are left out.
 
@@ -199,12 +214,16 @@ def group(
         for key in wanted:
             if key not in differ:
                 raise _not_varied(name, key, differ, runs)
-    first = [*by] if by else [key for key in differ if key in APART and key not in tune]
+    own = [
+        key for key in differ if key in by or (key.partition(".")[0] in by and key not in tune)
+    ]  # options belong to their name
+    first = sorted(own, key=lambda key: (key not in by, own.index(key)))
+    first = first or [key for key in differ if key in APART and key not in tune]
     kept: list[str] = []
     for key in [*first, *tune, *(key for key in differ if key not in {*first, *tune})]:
         if key in {*by, *tune} or len(_split(runs, [*kept, key])) > len(_split(runs, kept)):
             kept.append(key)
-    apart = tuple(key for key in kept if key not in tune and (key not in by if by else key in APART))
+    apart = tuple(key for key in kept if key not in tune and (key not in own if by else key in APART))
     keys = tuple(key for key in kept if key not in {*apart, *tune})
     notes: list[str] = []
     blocks = []
@@ -215,9 +234,11 @@ def group(
             arms.append(_arm(chosen, (*keys, *tune), notes))
         arms.sort(key=lambda arm: arm.score, reverse=True)
         blocks.append(({key: block[0].settings.get(key, "default") for key in apart}, tuple(arms)))
-    blocks.sort(key=lambda block: [(isinstance(one, str), one if isinstance(one, int | float | str) else str(one)) for one in block[0].values()])
+    blocks.sort(key=lambda block: [in_order(one) for one in block[0].values()])
     if tune:
-        notes.append(f"{', '.join(tune)}: each arm at its best by mean final validation accuracy; the intervals take that choice as given")
+        notes.append(
+            f"{', '.join(tune)}: each arm at its best by mean final validation accuracy; the intervals take that choice as given"
+        )
     tied = tuple(key for key in differ if key not in kept)
     return Grouping(keys, apart, tuple(tune), tied, tuple(blocks), tuple(dict.fromkeys(notes)))
 
@@ -248,13 +269,19 @@ def _arm(members: Sequence[Run], keys: Sequence[str], notes: list[str]) -> Arm:
 def _filtered(runs: Sequence[Run], where: Mapping[str, Sequence[str]]) -> list[Run]:
     kept = list(runs)
     for key, wanted in where.items():
-        known = {shown(run.seed if key == "seed" else run.settings[key]) for run in kept if key == "seed" or key in run.settings}
-        if not known:
-            raise unknown_name("setting", key, sorted({"seed", *(name for run in runs for name in run.settings)}), nearest_key(key, runs))
+        found = [run.seed if key == "seed" else run.settings.get(key, "default") for run in kept]
+        if set(found) == {"default"}:
+            raise UserError(
+                f"no run has a setting {key!r}",
+                got=f"{key}={','.join(wanted)}",
+                todo=f"{nearest_key(key, runs) or 'norm'}={','.join(wanted)}",
+            )
         values = {same_number(value) for value in wanted}
-        kept = [run for run in kept if shown(run.seed if key == "seed" else run.settings.get(key, "default")) in values]
-        if not kept:
-            raise UserError("no complete run has this setting", got=f"{key}={','.join(wanted)}", todo=f"{key}={sorted(known)[0]} (there are {', '.join(sorted(known))})")
+        known = list(dict.fromkeys(shown(one) for one in sorted(found, key=in_order)))
+        if missing := [value for value in values if value not in known]:
+            todo = f"{key}={nearest(missing[0], known) or known[0]} (there are {', '.join(known)})"
+            raise UserError("no complete run has this setting", got=f"{key}={missing[0]}", todo=todo)
+        kept = [run for run, one in zip(kept, found, strict=True) if shown(one) in values]
     return kept
 
 

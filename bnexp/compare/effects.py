@@ -66,21 +66,21 @@ class Estimate:
 
     def interval(self, level: float = 0.95) -> Interval:
         """The two-sided t-interval; without limits for a single seed."""
-        from scipy import stats
-
         if self.num_seeds < 2:
             return Interval(self.mean, -math.inf, math.inf, level, self.num_seeds)
+        from scipy import stats
+
         reach = self.error * float(stats.t.ppf((1 + level) / 2, self.freedom))
         return Interval(self.mean, self.mean - reach, self.mean + reach, level, self.num_seeds)
 
     def p_below(self, value: float) -> float:
         """One-sided p of the true value being at most ``value``: small where the estimate lies well above."""
-        from scipy import stats
-
         if self.num_seeds < 2:
             return 1.0
         if self.error == 0:
             return 0.0 if self.mean > value else 1.0
+        from scipy import stats
+
         return float(stats.t.sf((self.mean - value) / self.error, self.freedom))
 
     def p_above(self, value: float) -> float:
@@ -92,9 +92,9 @@ class Estimate:
 class Effect:
     """What an arm gains over its base; more is better.
 
-    ``better``: the interval excludes 0 and the estimate reaches ``smallest``; ``worse``: the same below; ``equivalent``: whatever there
-    is, is smaller than ``smallest`` either way; else ``open``. It is the rule of the project's claims (docs/claims.md, 0.3), with Holm's
-    correction over the arms that are compared with one base.
+    ``better``: the interval excludes 0 and the estimate reaches ``smallest``; ``worse``: the same below; ``equivalent``: whatever
+    there is, is smaller than ``smallest`` either way; else ``open``. It is the rule of the project's claims (docs/claims.md, 0.3),
+    with Holm's correction over the arms that are compared with one base.
 
     Attributes:
         estimate: of the difference; of a ratio its logarithm.
@@ -144,7 +144,9 @@ class Effect:
             return 0
         if self.estimate.num_seeds < MIN_SEEDS:
             return None
-        wanted = seeds_to_settle(self.estimate.mean, self.estimate.sd, self.smallest, ALPHA / self.num_arms, self.paired)
+        wanted = seeds_to_settle(
+            self.estimate.mean, self.estimate.sd, self.smallest, ALPHA / self.num_arms, self.paired
+        )
         return None if wanted is None else max(1, wanted - self.estimate.num_seeds)
 
     @property
@@ -156,13 +158,17 @@ class Effect:
         if number < MIN_SEEDS:
             return f"open: {number} seed{'s' * (number != 1)}, at least {MIN_SEEDS} are needed"
         more = self.more_seeds
-        return f"open: more than {MOST_SEEDS:,} seeds" if more is None else f"open: {more:,} more seed{'s' * (more != 1)}"
+        return (
+            f"open: more than {MOST_SEEDS:,} seeds" if more is None else f"open: {more:,} more seed{'s' * (more != 1)}"
+        )
 
 
 def with_holm(effects: Sequence[Effect]) -> list[Effect]:
     """The effects of all arms against one base, with Holm's correction for their number."""
     adjusted = holm({str(place): effect.nearest[1] for place, effect in enumerate(effects)})
-    return [replace(effect, num_arms=len(effects), adjusted=adjusted[str(place)]) for place, effect in enumerate(effects)]
+    return [
+        replace(effect, num_arms=len(effects), adjusted=adjusted[str(place)]) for place, effect in enumerate(effects)
+    ]
 
 
 def chance_settled(number: int, mean: float, sd: float, smallest: float, alpha: float, paired: bool = True) -> float:

@@ -26,9 +26,9 @@ def frame(folder: str | Path, targets: Sequence[float] = ()) -> pd.DataFrame:
 
     Returns:
         Columns ``run``, ``seed``, ``status``, ``steps``, ``examples``, the settings by key (``norm``, ``optimizer.lr``), ``test``,
-        ``recomputed`` and ``validation`` (%), ``gap`` (points), ``steps@0.9``, ``examples@0.9``, ``seconds@0.9`` and ``reached@0.9`` for
-        each target, ``examples_per_s`` and ``peak_memory_mb``. Where ``reached`` is False the numbers beside it are those of the whole
-        run: the target lies beyond (right-censored), and a mean over them is a lower bound.
+        ``recomputed`` and ``validation`` (%), ``gap`` (points), ``steps@0.9``, ``examples@0.9``, ``seconds@0.9`` and
+        ``reached@0.9`` for each target, ``examples_per_s`` and ``peak_memory_mb``. Where ``reached`` is False the numbers beside
+        it are those of the whole run: the target lies beyond (right-censored), and a mean over them is a lower bound.
 
     Raises:
         UserError: no complete run there.
@@ -37,7 +37,9 @@ def frame(folder: str | Path, targets: Sequence[float] = ()) -> pd.DataFrame:
 
     runs, _ = complete_runs(find_runs(Path(folder)))
     if not runs:
-        raise UserError("there is no complete run in this folder", got=folder, todo="bnexp train norm=none,batch seed=0,1,2")
+        raise UserError(
+            "there is no complete run in this folder", got=folder, todo="bnexp train norm=none,batch seed=0,1,2"
+        )
     return pd.DataFrame(rows_of_runs(runs, targets))
 
 
@@ -103,7 +105,9 @@ def rounded(number: float) -> float | None:
 
 def _against(block: Block, place: int, keys: Sequence[str]) -> dict[str, Any]:
     """An arm against its base; empty values for the base itself."""
-    names = ("base", "judged", "difference", "low", "high", "p_holm", "paired", "unpaired_because", "smallest", "verdict", "more_seeds")
+    names = (
+        "base", "judged", "difference", "low", "high", "p_holm", "paired", "unpaired_because", "smallest", "verdict", "more_seeds",
+    )  # fmt: skip
     effect = block.effects.get(place)
     if effect is None:
         return dict.fromkeys(names)

@@ -136,7 +136,7 @@ def accuracy_at(run: Run, common: Common) -> float:
     points = [(step, value) for step, value in zip(run.curve.steps, run.curve.values, strict=True) if value is not None]
     if run.record.status != "finished" or not points:
         return 0.0
-    return 100 * float(np.interp(common.steps_of(run), *zip(*points, strict=True)))
+    return 100 * float(np.interp(common.steps_of(run), [step for step, _ in points], [one for _, one in points]))
 
 
 def value(run: Run, measure: Measure, common: Common | None = None) -> float | None:

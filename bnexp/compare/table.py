@@ -9,7 +9,19 @@ from functools import cached_property
 
 from bnexp.compare.arms import Arm, Grouping, Run, Settings, complete_runs, group, same_number, shown, why_not_paired
 from bnexp.compare.effects import Effect, Estimate, with_holm
-from bnexp.compare.measures import COSTS, GAP, Common, Measure, all_measures, batch_size, reached, targets_of, value
+from bnexp.compare.measures import (
+    ACCURACIES,
+    COSTS,
+    GAP,
+    Common,
+    Measure,
+    all_measures,
+    batch_size,
+    reached,
+    targets_of,
+    to_target,
+    value,
+)
 from bnexp.errors import UserError, nearest, unknown_name
 from bnexp.records.reader import RunRecord
 from bnexp.stats.intervals import Interval
@@ -25,7 +37,8 @@ class Question:
     Attributes:
         by, tune, where: as :func:`bnexp.compare.arms.group` takes them.
         base: settings of the arm that others are compared with; an arm's base is alike in all other settings.
-        measure: what is judged; empty: test accuracy, or where batch sizes differ validation accuracy at equal examples.
+        measure: what is judged; empty: test accuracy; where batch sizes and examples differ, validation accuracy at equal examples;
+            where all runs were to stop at an accuracy, steps to it.
         effect: the smallest that matters, in points or in per cent; None for the default.
         paired: True insists on pairs, False does without, None pairs what can be.
         targets: validation accuracies in (0, 1); by default those that the runs were recorded with.
@@ -39,6 +52,15 @@ class Question:
     effect: float | None = None
     paired: bool | None = None
     targets: tuple[float, ...] = ()
+
+    @property
+    def target(self) -> tuple[float, ...]:
+        """The target that ``measure`` names, if it does."""
+        try:
+            target = float(self.measure.partition("@")[2])
+        except ValueError:
+            return ()
+        return (target,) if 0 < target < 1 else ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ class Block:
         targets: asked for.
         question: what was asked.
         keys: settings that tell the arms apart.
+        tuned: settings of which each arm has its own best value.
     """
 
     settings: Settings
@@ -80,6 +103,7 @@ class Block:
     targets: tuple[float, ...]
     question: Question
     keys: tuple[str, ...]
+    tuned: tuple[str, ...] = ()
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -116,13 +140,24 @@ class Block:
         return tuple(
             target
             for target in self.targets
-            if any((found := self.summary(arm, self.measures[f"steps@{target:g}"])) and found.arrived for arm in self.arms)
+            if any(
+                (found := self.summary(arm, self.measures[f"steps@{target:g}"])) and found.arrived for arm in self.arms
+            )
         )
+
+    @property
+    def goal(self) -> Measure | None:
+        """Steps, or examples, to the accuracy at which all runs were to stop; None where they were not."""
+        goals = {run.settings.get("train.stop_at_accuracy") for run in self.runs}
+        goal = goals.pop()
+        return to_target(self.common.unit, goal) if goal and not goals else None
 
     @cached_property
     def judged(self) -> Measure:
         """What the verdicts are about."""
-        return self.measures[self.question.measure or ("validation" if self.at_equal_examples else "test")]
+        if self.question.measure:
+            return self.measures[self.question.measure]
+        return self.goal or self.measures["validation" if self.at_equal_examples else "test"]
 
     @property
     def smallest(self) -> float:
@@ -147,7 +182,7 @@ class Block:
             ended = [reached(run, measure.target, self.common_of(arm)) for run in arm.runs.values()]
             arrived = sum(took is not None and took.observed for took in ended)
         on_scale = interval.mapped(lambda power: math.exp(min(power, 700))) if measure.ratio else interval
-        if measure.unit == "points" and measure.name != GAP.name and len(values) > 1:  # an accuracy lies between 0 and 100 %
+        if measure in ACCURACIES and len(values) > 1:  # an accuracy lies between 0 and 100 %
             on_scale = on_scale.mapped(lambda percent: min(max(percent, 0.0), 100.0))
         return Summary(on_scale, len(values), arrived)
 
@@ -155,16 +190,14 @@ class Block:
     def bases(self) -> dict[int, int]:
         """Place of each arm to that of its base; an arm without one is not in it.
 
-        Unless it is given, the base is ``norm=none`` where norms are compared and it is among them, else the best arm by mean validation accuracy after
-        the training that all have in common.
+        Unless it is given, the base is ``norm=none`` where norms are compared and it is among them, else the arm that is best after the training that all
+        have in common: by validation accuracy, or by the ratio that is judged.
         """
         wanted = dict(self.question.base)
         if not wanted and "norm" in self.keys and any(arm.settings["norm"] == "none" for arm in self.arms):
             wanted = {"norm": "none"}
         if not wanted:
-            whole, validation = Common.of(self.runs), self.measures["validation"]
-            means = [Estimate.of([value(run, validation, whole) or 0.0 for run in arm.runs.values()]).mean for arm in self.arms]
-            best = means.index(max(means))
+            best = max(range(len(self.arms)), key=lambda place: self._merit(self.arms[place]))
             return {place: best for place in range(len(self.arms)) if place != best}
         rest = [key for key in self.keys if key not in wanted]
         found = {}
@@ -174,6 +207,19 @@ class Block:
                 if other != place and same and self.is_base(candidate, wanted):
                     found[place] = other
         return found
+
+    def _merit(self, arm: Arm) -> float:
+        """What the best arm has most of: of ratios what is judged, of accuracies that of validation, since the test is for judging."""
+        named = self.measures[self.question.measure] if self.question.measure else self.goal
+        measure = named if named and named.ratio else self.measures["validation"]
+        values = [value(run, measure, self.common) for run in arm.runs.values()]
+        if any(one is None or (measure.ratio and one <= 0) for one in values):
+            return -math.inf
+        return (
+            measure.direction
+            * sum(math.log(one) if measure.ratio else one for one in values if one is not None)
+            / len(values)
+        )
 
     @staticmethod
     def is_base(arm: Arm, wanted: Mapping[str, str]) -> bool:
@@ -187,12 +233,18 @@ class Block:
             UserError: pairs were asked for, and these are none.
         """
         ours, theirs = self.values(arm, measure), self.values(base, measure)
-        if len(ours) < len(arm.runs) or len(theirs) < len(base.runs) or (measure.ratio and min(*ours.values(), *theirs.values()) <= 0):
+        if (
+            len(ours) < len(arm.runs)
+            or len(theirs) < len(base.runs)
+            or (measure.ratio and min(*ours.values(), *theirs.values()) <= 0)
+        ):
             return None
         why = why_not_paired(arm, base)
         if why and self.question.paired:
             what = f"{arm.label(self.keys)} and {base.label(self.keys)} cannot be paired: {why}"
-            raise UserError(what, got="paired=true", todo="paired=false (compares them as independent runs, by Welch's t)")
+            raise UserError(
+                what, got="paired=true", todo="paired=false (compares them as independent runs, by Welch's t)"
+            )
         if self.question.paired is False:
             why = "paired=false"
         sign, scale = measure.direction, math.log if measure.ratio else float
@@ -245,14 +297,19 @@ def compare(records: Sequence[RunRecord], question: Question | None = None) -> C
     asked = question or Question()
     runs, notes = complete_runs(records)
     if not runs:
-        raise UserError("there is no complete run to compare", got="; ".join(notes) or "no run", todo="bnexp train norm=none,batch seed=0,1,2")
+        raise UserError(
+            "there is no complete run to compare",
+            got="; ".join(notes) or "no run",
+            todo="bnexp train norm=none,batch seed=0,1,2",
+        )
     grouping = group(runs, asked.by, asked.tune, asked.where)
     grouping = Grouping(**{**vars(grouping), "notes": (*notes, *grouping.notes)})
     blocks = []
     for settings, arms in grouping.blocks:
         members = [run for arm in arms for run in arm.runs.values()]
-        targets = asked.targets or tuple(targets_of(members))
-        blocks.append(Block(settings, arms, targets, asked, grouping.keys))
+        goals = {goal for run in members if (goal := run.settings.get("train.stop_at_accuracy"))}
+        targets = {*(asked.targets or targets_of(members)), *asked.target, *goals}
+        blocks.append(Block(settings, arms, tuple(sorted(targets)), asked, grouping.keys, grouping.tuned))
     _check(asked, grouping, blocks)
     return Comparison(grouping, tuple(blocks), asked)
 
@@ -260,7 +317,9 @@ def compare(records: Sequence[RunRecord], question: Question | None = None) -> C
 def _check(asked: Question, grouping: Grouping, blocks: Sequence[Block]) -> None:
     """Refuse a base that no arm is, and a measure that there is not."""
     for key, word in asked.base.items():
-        values = list(dict.fromkeys(shown(arm.settings[key]) for block in blocks for arm in block.arms if key in arm.settings))
+        values = list(
+            dict.fromkeys(shown(arm.settings[key]) for block in blocks for arm in block.arms if key in arm.settings)
+        )
         if key not in grouping.keys:
             known = ", ".join(grouping.keys) or "nothing"
             todo = f"base={grouping.keys[0]}=..." if grouping.keys else "leave base= out"
@@ -268,6 +327,8 @@ def _check(asked: Question, grouping: Grouping, blocks: Sequence[Block]) -> None
         if same_number(word) not in values:
             todo = f"base={key}={nearest(word, values) or values[0]} (there are {', '.join(values)})"
             raise UserError("no arm has this setting", got=f"base={key}={word}", todo=todo)
-    known_measures = list(dict.fromkeys(name for block in blocks for name in block.measures if name not in (GAP.name, COSTS[1].name)))
+    known_measures = list(
+        dict.fromkeys(name for block in blocks for name in block.measures if name not in (GAP.name, COSTS[1].name))
+    )
     if asked.measure and asked.measure not in known_measures:
         raise unknown_name("measure", asked.measure, known_measures)

@@ -35,7 +35,7 @@ def in_words(comparison: Comparison, with_runs: bool = False) -> str:
     by = f" by {', '.join(grouping.keys)}" if grouping.keys else ""
     lines = _wrapped(f"{title}{by}; mean [95 % t-interval] over seeds, best by validation first")
     if grouping.tied:
-        lines += _wrapped(f"with {', '.join(grouping.keys or grouping.apart)} changes {_tied(comparison)}")
+        lines += _wrapped(f"changing along with these: {_tied(comparison)}")
     for block in comparison.blocks:
         if block.settings:
             lines += ["", *_wrapped(" ".join(f"{key}={shown(one)}" for key, one in block.settings.items()))]
@@ -52,8 +52,9 @@ def _tied(comparison: Comparison) -> str:
     said = []
     for key in comparison.grouping.tied:
         values = [shown(next(iter(arm.runs.values())).settings.get(key, "default")) for arm in arms]
-        listed = f" ({', '.join(f'{word} at {arm.label(comparison.grouping.keys)}' for word, arm in zip(values, arms, strict=True))})"
-        said.append(key + (listed if len(arms) <= 4 else ""))
+        labels = [arm.label(comparison.grouping.keys) for arm in arms]
+        listed = ", ".join(f"{word} at {label}" for word, label in zip(values, labels, strict=True))
+        said.append(f"{key} ({listed})" if len(arms) <= 4 else key)
     return ", ".join(said)
 
 
@@ -64,17 +65,18 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 def _block(block: Block, with_runs: bool) -> list[str]:
     """The tables of one block, and its sentences."""
     arms = block.arms[:MOST_ARMS]
-    legend, labels = _labels(block.keys, arms)
+    legend, labels = _labels((*block.keys, *block.tuned), arms)
     lines = [*legend, ""] if legend else []
     places = _rows(arms, with_runs)
     cells = [_counted(arms, places), *_measured(block, arms, places)]
     cells, constant = _constant(cells, len(arms))
-    lines += _packed(_label_columns(labels, arms, places), cells)
+    lines += _packed(_label_columns(labels, places), cells)
     if constant:
         lines += _wrapped(f"all: {', '.join(constant)}")
     lines += _below(block, arms)
     if len(block.arms) > MOST_ARMS:
-        lines += _wrapped(f"{len(block.arms) - MOST_ARMS:,} more arms are not shown: --csv and --json have all; KEY=VALUE and by= take fewer")
+        more = f"{len(block.arms) - MOST_ARMS:,} more arms are not shown"
+        lines += _wrapped(f"{more}: --csv and --json have all; KEY=VALUE and by= take fewer")
     if block.effects:
         lines += ["", *_against(block, labels, len(arms))]
     return lines
@@ -90,21 +92,22 @@ def _labels(keys: Sequence[str], arms: Sequence[Arm]) -> tuple[list[str], list[l
     if sum(max(map(len, column)) + 2 for column in table) <= WIDEST_LABEL:
         return [], table
     numbers = [str(place) for place in range(1, len(arms) + 1)]
-    legend = [line for number, arm in zip(numbers, arms, strict=True) for line in _wrapped(f"{number:>3}  {arm.label(keys)}", " " * 5)]
+    legend = []
+    for number, arm in zip(numbers, arms, strict=True):
+        legend += _wrapped(f"{number:>3}  {arm.label(keys)}", " " * 5)
     return legend, [["arm", *numbers]]
 
 
 def _rows(arms: Sequence[Arm], with_runs: bool) -> list[tuple[int, Run | None]]:
     """Places of arms, and under each its runs."""
-    return [
-        (place, run) for place, arm in enumerate(arms) for run in (None, *(arm.runs.values() if with_runs else ()))
-    ]
+    return [(place, run) for place, arm in enumerate(arms) for run in (None, *(arm.runs.values() if with_runs else ()))]
 
 
-def _label_columns(labels: Sequence[Sequence[str]], arms: Sequence[Arm], places: Sequence[tuple[int, Run | None]]) -> list[list[str]]:
+def _label_columns(labels: Sequence[Sequence[str]], places: Sequence[tuple[int, Run | None]]) -> list[list[str]]:
     found = []
     for number, (head, *cells) in enumerate(labels):
-        found.append([head, *(cells[place] if run is None else f"  seed {run.seed}" if number == 0 else "" for place, run in places)])
+        seeds = ["" if run is None or number else f"  seed {run.seed}" for _, run in places]
+        found.append([head, *(seed if run else cells[place] for seed, (place, run) in zip(seeds, places, strict=True))])
     return found
 
 
@@ -167,7 +170,14 @@ def _single(block: Block, arm: Arm, run: Run, measure: Measure) -> str:
     if found is None:
         return "-"
     if measure.target is not None:
-        only = Block(block.settings, (Arm(arm.settings, {run.seed: run}),), block.targets, block.question, block.keys)
+        only = Block(
+            block.settings,
+            (Arm(arm.settings, {run.seed: run}),),
+            block.targets,
+            block.question,
+            block.keys,
+            block.tuned,
+        )
         summary = only.summary(only.arms[0], measure)
         if summary and not summary.arrived:
             return "-" if measure.unit == "seconds" else f"> {round(found):,}"
@@ -194,8 +204,8 @@ def interval_words(one: Interval, measure: Measure, sign: str = "") -> str:
         decimals = 0
     elif any(limit and not round(limit, decimals) for limit in (one.low, one.high)):
         decimals = 2
-    estimate, low, high = (f"{round(number, decimals) + 0.0:{form},.{decimals}f}" for number, form in ((one.estimate, sign), (one.low, ""), (one.high, "")))
-    return f"{estimate} [{low}, {high}]"
+    estimate, low, high = (round(number, decimals) + 0.0 for number in (one.estimate, one.low, one.high))
+    return f"{estimate:{sign},.{decimals}f} [{low:,.{decimals}f}, {high:,.{decimals}f}]"
 
 
 def _constant(cells: list[list[str]], num_arms: int) -> tuple[list[list[str]], list[str]]:
@@ -217,7 +227,7 @@ def _packed(labels: list[list[str]], cells: list[list[str]]) -> list[str]:
         if not tables or width([*labels, *tables[-1], column]) > WIDTH:
             tables.append([])
         tables[-1].append(column)
-    lines = []
+    lines: list[str] = []
     for table in tables or [[]]:
         lines += [*([""] if lines else []), *columns(list(zip(*labels, *table, strict=True))).splitlines()]
     return lines
@@ -225,19 +235,33 @@ def _packed(labels: list[list[str]], cells: list[list[str]]) -> list[str]:
 
 def _below(block: Block, arms: Sequence[Arm]) -> list[str]:
     """What has to be said of the tables once."""
-    lines = []
+    lines: list[str] = []
     common = block.common
-    if missed := [f"{target:g}" for target in block.targets if target not in block.reached]:
-        within = f"{common.amount:,} {common.unit}" if block.mixed or len({run.settings["train.steps"] for run in block.runs}) == 1 and common.unit == "steps" else "its training"
+    steps_to = {target: block.measures[f"steps@{target:g}"] for target in block.targets if target not in block.reached}
+    beyond = [
+        target for target, measure in steps_to.items() if any(block.summary(arm, measure) is None for arm in arms)
+    ]
+    if missed := [f"{target:g}" for target in steps_to if target not in beyond]:
+        planned = {(run.settings["train.steps"], run.settings["train.batch_size"]) for run in block.runs}
+        within = f"{common.amount:,} {common.unit}" if block.mixed or len(planned) == 1 else "its training"
         lines += _wrapped(f"no run reached {', '.join(missed)} in {within}")
     if any(">=" in summary_words(block, arm, measure) for arm in arms for measure, _ in shown_measures(block)):
         lines += _wrapped(f">= {CENSORED}")
     if block.at_equal_examples:
+        scheduled = any(run.settings["schedule"] != "constant" for run in block.runs)
         lines += _wrapped(
-            f"The arms saw unequal numbers of examples, so they are compared after {common.amount:,}, the shortest training; the test "
-            "accuracy is of each at its own end."
-            + (" Their learning rates follow schedules made for other lengths." if any(run.settings["schedule"] != "constant" for run in block.runs) else "")
+            f"The arms saw unequal numbers of examples, so they are compared after {common.amount:,}, the shortest training; "
+            "the test accuracy is of each at its own end."
+            + (" Their learning rates follow schedules made for other lengths." if scheduled else "")
         )
+    if any(run.record.end.get("stopped_at") is not None for run in block.runs):
+        words = "Runs stopped at a goal of their own: accuracies at the end are not of equal training"
+        more = (
+            f", and nobody knows when they would have reached {', '.join(f'{one:g}' for one in beyond)}"
+            if beyond
+            else ""
+        )
+        lines += _wrapped(f"{words}{more}.")
     if max(len(arm.runs) for arm in arms) == 1:
         lines += _wrapped("one run an arm has no interval: seed=0,1,2 makes three")
     return lines
@@ -263,11 +287,12 @@ def _against(block: Block, labels: list[list[str]], num_arms: int) -> list[str]:
     places = [place for place in block.effects if place < num_arms]
     effects = [block.effects[place] for place in places]
     judged = f"{block.judged.words.removesuffix(' %')}, {'times better' if block.judged.ratio else 'points'}"
-    table = [[judged, *(difference_words(one, block.judged) for one in effects)], ["verdict", *(one.in_words for one in effects)]]
+    gains = [_gain(block, place, block.judged) for place in places]
+    table = [[judged, *gains], ["verdict", *(one.in_words for one in effects)]]
     for target in block.reached[-1:]:
         measure = block.measures[f"{'steps' if block.common.unit == 'steps' else 'examples'}@{target:g}"]
         if measure != block.judged:
-            table.append([f"sooner to {target:g}", *(_sooner(block, place, measure) for place in places)])
+            table.append([f"sooner to {target:g}", *(_gain(block, place, measure) for place in places)])
     ours = [[head, *(cells[place] for place in places)] for head, *cells in labels]
     paired = {one.paired for one in effects}
     bases = list(dict.fromkeys(block.bases[place] for place in places))
@@ -275,26 +300,30 @@ def _against(block: Block, labels: list[list[str]], num_arms: int) -> list[str]:
     if len(bases) > 1:
         alike = [key for key in block.keys if len({shown(block.arms[base].settings[key]) for base in bases}) == 1]
         words = f"{block.arms[bases[0]].label(alike)}, all else alike"
-    how = "paired by seed" if paired == {True} else "not paired (Welch)" if paired == {False} else "paired by seed where they are pairs"
+    how = "paired by seed" if True in paired else "not paired (Welch)"
+    how += " where they are pairs" if len(paired) > 1 else ""
     holm = f"; verdicts by Holm over {len(places)} arms" if len(places) > 1 else ""
     lines = _wrapped(f"against {words}: {how}; {smallest_words(block)} matter{holm}")
     lines += _packed(ours, table)
     if any("*" in cell for column in table for cell in column):
         lines += _wrapped(f"* {CENSORED.replace(' (a lower bound)', '')}, in both arms")
-    for why in dict.fromkeys(one.unpaired_because for one in effects if not one.paired and one.unpaired_because != "paired=false"):
+    for why in dict.fromkeys(
+        one.unpaired_because for one in effects if not one.paired and one.unpaired_because != "paired=false"
+    ):
         some = "" if paired == {False} else "some are "
         lines += _wrapped(f"{some}not paired: {why}")
     if any(one.more_seeds for one in effects):
-        lines += _wrapped("more seeds: an arm, for 80 % power if the difference and the sd seen are true")
+        lines += _wrapped("more seeds an arm: for 80 % power, if the difference and the sd seen are the true ones")
     return [*lines, *(line for sentence in advice(block) for line in _wrapped(sentence))]
 
 
-def _sooner(block: Block, place: int, measure: Measure) -> str:
+def _gain(block: Block, place: int, measure: Measure) -> str:
+    """What an arm gains over its base, with a mark where a run did not arrive; ``-`` where none of both arms did."""
     arm, base = block.arms[place], block.arms[block.bases[place]]
     effect = block.effect(arm, base, measure)
     if effect is None:
         return "-"
     summaries = [block.summary(one, measure) for one in (arm, base)]
-    if all(one and not one.arrived for one in summaries):
+    if measure.target is not None and not any(one and one.arrived for one in summaries):
         return "-"
     return difference_words(effect, measure) + (" *" if any(one and one.censored for one in summaries) else "")
