@@ -65,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         "bnexp compare",
         usage="bnexp compare [FOLDER] [by=KEY,...] [base=KEY=VALUE] [KEY=VALUE ...] [--runs] [--csv|--json|--latex]",
         description="Arms of complete runs, found by the settings in which these differ: accuracies, times to targets and "
-        "prices with intervals, and of each arm against its base whether it is better, worse or equivalent, or how many more seeds would tell.",
-        epilog="KEY=VALUE[,VALUE] takes the runs with this setting only, e.g. dataset=mnist norm=none,batch. Accuracies are compared "
-        "by differences in points, all else by ratios. by=norm is the same as --by norm.",
+        "prices with intervals, and of each arm against its base whether it is better, worse or equivalent, or how many "
+        "more seeds would tell.",
+        epilog="KEY=VALUE[,VALUE] takes the runs with this setting only, e.g. dataset=mnist norm=none,batch. Accuracies are "
+        "compared by differences in points, all else by ratios. by=norm is the same as --by norm.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -92,10 +92,10 @@ def _clause(block: Block, place: int, base: int, effect: Effect, keys: Sequence[
     if effect.verdict == WORSE:
         return f"{name} loses {_gain(effect, loses=True)} to {other}"
     if effect.verdict == EQUIVALENT:
-        return f"{name} is as good as {other} to within {_smallest(block)}"
+        return f"{name} is as good as {other} to within {_smallest(block)}{_price(block, place, base)}"
     if effect.verdict == BETTER:
         return f"{name} gains {_gain(effect)}"
-    return f"{name} is {effect.in_words}"
+    return f"{name} is {effect.in_words}{_price(block, place, base)}"
 
 
 def _faster(block: Block, place: int, base: int) -> Effect | None:

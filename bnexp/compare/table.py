@@ -190,8 +190,8 @@ class Block:
     def bases(self) -> dict[int, int]:
         """Place of each arm to that of its base; an arm without one is not in it.
 
-        Unless it is given, the base is ``norm=none`` where norms are compared and it is among them, else the arm that is best after the training that all
-        have in common: by validation accuracy, or by the ratio that is judged.
+        Unless it is given, the base is ``norm=none`` where norms are compared and it is among them, else the arm that is best after
+        the training that all have in common: by validation accuracy, or by the ratio that is judged.
         """
         wanted = dict(self.question.base)
         if not wanted and "norm" in self.keys and any(arm.settings["norm"] == "none" for arm in self.arms):
@@ -209,7 +209,7 @@ class Block:
         return found
 
     def _merit(self, arm: Arm) -> float:
-        """What the best arm has most of: of ratios what is judged, of accuracies that of validation, since the test is for judging."""
+        """What the best arm has most of: the ratio that is judged, else validation accuracy, since the test is for judging."""
         named = self.measures[self.question.measure] if self.question.measure else self.goal
         measure = named if named and named.ratio else self.measures["validation"]
         values = [value(run, measure, self.common) for run in arm.runs.values()]

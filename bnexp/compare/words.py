@@ -292,7 +292,7 @@ def _against(block: Block, labels: list[list[str]], num_arms: int) -> list[str]:
     for target in block.reached[-1:]:
         measure = block.measures[f"{'steps' if block.common.unit == 'steps' else 'examples'}@{target:g}"]
         if measure != block.judged:
-            table.append([f"sooner to {target:g}", *(_gain(block, place, measure) for place in places)])
+            table.append([f"times sooner to {target:g}", *(_gain(block, place, measure) for place in places)])
     ours = [[head, *(cells[place] for place in places)] for head, *cells in labels]
     paired = {one.paired for one in effects}
     bases = list(dict.fromkeys(block.bases[place] for place in places))
