@@ -14,18 +14,24 @@ from bnexp.records.reader import RunRecord, find_runs
 
 
 def line(
-    seed: int = 0, *, norm: str = "batch", lr: float = 0.1, batch_size: int = 50, steps: int = 100, test: float = 0.9, arrives: int | None = 40,
-    status: str = "finished", recomputed: float | None = None, step_ms: float = 1.0, order: str = "same", init: str = "same",
+    seed: int = 0, *, norm: str = "batch", lr: float = 0.1, batch_size: int = 50, steps: int = 100, test: float = 0.9,
+    arrives: int | None = 40, status: str = "finished", recomputed: float | None = None, step_ms: float = 1.0, order: str = "same", init: str = "same",
     schedule: str = "constant", stop: float | None = None, arm: str | None = None, created: str = "1", **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """A line of ``runs.jsonl``. Validation accuracy jumps from 10 % to ``test`` + 1 % at step ``arrives``; None: it never leaves 10 %."""
+    """A line of ``runs.jsonl``. Validation accuracy jumps from 10 % to ``test`` + 1 % at step ``arrives``; None: it never does."""
     high = test + 0.01 if arrives is not None else 0.1
     grid = list(range(0, steps + 1, 10))
     values = [high if arrives is not None and step >= arrives else 0.1 for step in grid]
     name = f"{norm}-{lr}-{batch_size}-{steps}-{sorted(options.items())}"
     config = {
         "seed": seed,
-        "train": {"steps": steps, "batch_size": batch_size, "targets": [0.8], "log_every": 50, "stop_at_accuracy": stop},
+        "train": {
+            "steps": steps,
+            "batch_size": batch_size,
+            "targets": [0.8],
+            "log_every": 50,
+            "stop_at_accuracy": stop,
+        },
         "norm": {"name": norm, "placement": "before", "options": options},
         "model": {"name": "mlp", "options": {"depth": 3}},
         "dataset": {"name": "digits", "options": {}},
@@ -35,7 +41,8 @@ def line(
         "plugins": [],
     }
     header = {
-        "run_id": f"{name}-s{seed}-{arm}", "arm_id": f"{name}-{arm}", "config": config, "created": created, "data": {"checksum": "abc"},
+        "run_id": f"{name}-s{seed}-{arm}", "arm_id": f"{name}-{arm}", "config": config, "created": created,
+        "data": {"checksum": "abc"},
         "hashes": {"init": {"hidden1": f"{seed}{init}"}, "order": f"{seed}{order}"},
     }  # fmt: skip
     scores = {"num_examples": 1000, "accuracy": test, "recomputed_accuracy": recomputed}

@@ -20,7 +20,12 @@ def labels(grouping):
 
 
 def test_an_option_counts_only_where_it_differs_at_one_name(grouped, run):
-    lines = [run(norm="none"), run(norm="batch", eps=1e-5), run(norm="ghost", ghost_size=4), run(norm="ghost", ghost_size=8)]
+    lines = [
+        run(norm="none"),
+        run(norm="batch", eps=1e-5),
+        run(norm="ghost", ghost_size=4),
+        run(norm="ghost", ghost_size=8),
+    ]
     grouping = grouped(lines)
     assert grouping.keys == ("norm", "norm.ghost_size")
     assert len(grouping.blocks) == 1
@@ -42,9 +47,15 @@ def test_by_compares_apart_what_differs_besides_and_keeps_a_names_options(groupe
 
 
 def test_tune_takes_each_arm_at_its_best_by_validation_and_says_so(grouped, run):
-    lines = [run(norm=norm, lr=lr, test=test) for norm, lr, test in (("none", 0.1, 0.8), ("none", 1.0, 0.9), ("batch", 0.1, 0.95), ("batch", 1.0, 0.7))]
+    lines = [
+        run(norm=norm, lr=lr, test=test)
+        for norm, lr, test in (("none", 0.1, 0.8), ("none", 1.0, 0.9), ("batch", 0.1, 0.95), ("batch", 1.0, 0.7))
+    ]
     grouping = grouped(lines, tune=("optimizer.lr",))
-    assert {(arm.settings["norm"], arm.settings["optimizer.lr"]) for arm in grouping.blocks[0][1]} == {("none", 1.0), ("batch", 0.1)}
+    assert {(arm.settings["norm"], arm.settings["optimizer.lr"]) for arm in grouping.blocks[0][1]} == {
+        ("none", 1.0),
+        ("batch", 0.1),
+    }
     assert grouping.notes[0].startswith("optimizer.lr: each arm at its best")
 
 
@@ -79,11 +90,13 @@ def test_data_sets_are_compared_apart(grouped, run):
     assert grouped([run(0), other]).apart == ("dataset",)
 
 
-@pytest.mark.parametrize(("asked", "got"), [({"by": ("nrom",)}, "by=nrom"), ({"by": ("model",)}, "by=model"), ({"where": {"norm": ["layer"]}}, "norm=layer")])
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [({"by": ("nrom",)}, "by=nrom"), ({"by": ("model",)}, "by=model"), ({"where": {"norm": ["layer"]}}, "norm=layer")],
+)
 def test_what_cannot_be_grouped_by_is_refused(grouped, run, asked, got):
     with pytest.raises(UserError) as caught:
         grouped([run(norm="none"), run(norm="batch")], **asked)
-    assert caught.value.got == got if hasattr(caught.value, "got") else True
     assert f"got: {got}" in str(caught.value)
 
 

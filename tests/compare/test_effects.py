@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bnexp.compare.effects import BETTER, EQUIVALENT, OPEN, WORSE, Effect, Estimate, chance_settled, seeds_to_settle, with_holm
+from bnexp.compare.effects import (
+    BETTER,
+    EQUIVALENT,
+    OPEN,
+    WORSE,
+    Effect,
+    Estimate,
+    chance_settled,
+    seeds_to_settle,
+    with_holm,
+)
 
 FEW = [1.2, 0.4, 2.1, 1.6, 0.9]
 MORE = [0.1, 0.4, -0.2, 0.3, 0.8, 0.2, 0.1]
@@ -60,7 +70,9 @@ def test_verdicts(values, verdict):
 def test_holm_takes_back_what_one_of_many_arms_reached_by_chance():
     values = [0.9, 1.6, 0.2, 1.5]
     assert effect(values).verdict == BETTER
-    several = with_holm([Effect(Estimate.of(row), 0.5, False, True, "") for row in (values, *([[1.0, -1.0, 0.9, -0.5]] * 9))])
+    several = with_holm(
+        [Effect(Estimate.of(row), 0.5, False, True, "") for row in (values, *([[1.0, -1.0, 0.9, -0.5]] * 9))]
+    )
     assert several[0].verdict == OPEN
     assert several[0].more_seeds > 0
 
@@ -76,12 +88,18 @@ def test_the_number_of_seeds_settles_it_in_four_of_five_simulations(mean, smalle
             if paired:
                 estimate = Estimate.of(rng.normal(mean, 1.0, seeds))
             else:
-                estimate = Estimate.unpaired(rng.normal(mean, math.sqrt(0.5), seeds), rng.normal(0, math.sqrt(0.5), seeds))
+                estimate = Estimate.unpaired(
+                    rng.normal(mean, math.sqrt(0.5), seeds), rng.normal(0, math.sqrt(0.5), seeds)
+                )
             found += with_holm([Effect(estimate, smallest, False, paired, "")])[0].verdict != OPEN
         return found / 400
 
     assert settled(number) == pytest.approx(0.8, abs=0.07)
-    assert chance_settled(number, mean, 1.0, smallest, 0.05, paired) >= 0.8 > chance_settled(number - 1, mean, 1.0, smallest, 0.05, paired)
+    assert (
+        chance_settled(number, mean, 1.0, smallest, 0.05, paired)
+        >= 0.8
+        > chance_settled(number - 1, mean, 1.0, smallest, 0.05, paired)
+    )
 
 
 def test_a_difference_at_the_smallest_effect_itself_is_settled_by_no_number():
