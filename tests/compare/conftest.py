@@ -16,7 +16,8 @@ from bnexp.records.reader import RunRecord, find_runs
 def line(
     seed: int = 0, *, norm: str = "batch", lr: float = 0.1, batch_size: int = 50, steps: int = 100, test: float = 0.9,
     arrives: int | None = 40, status: str = "finished", recomputed: float | None = None, step_ms: float = 1.0,
-    order: str = "same", init: str = "same", schedule: str = "constant", stop: float | None = None, arm: str | None = None, created: str = "1", **options: Any,
+    order: str = "same", init: str = "same", schedule: str = "constant", stop: float | None = None,
+    arm: str | None = None, created: str = "1", **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """A line of ``runs.jsonl``. Validation accuracy jumps from 10 % to ``test`` + 1 % at step ``arrives``; None: it never does."""
     high = test + 0.01 if arrives is not None else 0.1
