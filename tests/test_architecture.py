@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "bnexp"
 
 SMALL = {"errors", "registry", "rng", "schedule", "text"}
-JUDGING = {"records", "stats", "figures", "claims", "report"}
+JUDGING = {"records", "stats", "figures", "claims", "compare", "report"}
 PRODUCING = {"data", "norms", "models", "probes", "engine"}
 
 #: Part of the package to the parts it may import, itself apart. Read as: errors, registry, rng, schedule <- config <- data, norms,
@@ -33,6 +33,7 @@ ALLOWED = {
     "stats": {"errors", "rng", "records"},
     "figures": {"errors", "records", "stats"},
     "claims": {"config", *SMALL, "records", "stats", "figures"},
+    "compare": {"errors", "text", "records", "stats"},
     "report": {"config", *SMALL, "records", "stats", "figures", "claims", "version"},
     "data": {"config", "errors", "registry", "rng"},
     "norms": {"config", "errors", "registry", "rng"},
@@ -58,7 +59,7 @@ RESERVED = {
 }
 
 #: Packages that take seconds to import or to use, and that most commands do without: never at the top of a file.
-SLOW = {"torchvision", "mlxtend"}
+SLOW = {"torchvision", "mlxtend", "pandas"}
 
 #: The files that may use what another package keeps private. Both engine files are behind the guard of ``engine/kernels.py``.
 PRIVATE = {"engine/kernels.py", "engine/graph.py"}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from bnexp.config.identity import completed
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
-from bnexp.text import WIDTH, columns
+from bnexp.text import columns
 
 
 def program() -> str:
@@ -146,80 +145,25 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f} %"
 
 
-def sweep_report(runs: Sequence[Ended]) -> str:
-    """One table of a sweep's runs: best arms first by their mean final validation accuracy, then what has no result, and why."""
-    done = [(one, one.record) for one in runs if one.complete]
-    varied = _varied(runs)
-    arms: dict[str, list[tuple[Ended, RunRecord]]] = {}
-    for one, record in done:
-        arms.setdefault(record.header["arm_id"], []).append((one, record))
-    ordered = sorted(arms.values(), key=_merit, reverse=True)
-    targets = sorted({row["target"] for _, record in done for row in record.end["targets"]})
-    wanted = [f"to {target:g}" for target in targets]
-    table = [[*_short(varied), "val acc", "test acc", "recomputed", *wanted, "train s", "ended"]]
-    for arm in ordered:
-        by_seed = sorted(arm, key=lambda pair: pair[1].header["config"]["seed"])
-        table += [_sweep_row(one, record, varied, targets) for one, record in by_seed]
-    parts = [_narrow(table, len(varied))] if done else []
+def sweep_report(runs: Sequence[Ended], with_runs: bool = False) -> str:
+    """What ends a sweep: its arms compared, as ``bnexp compare`` does, then what has no result, and why.
+
+    Args:
+        runs: how each run ended.
+        with_runs: each arm's runs under it.
+    """
+    from bnexp.compare.table import compare
+    from bnexp.compare.words import in_words
+
+    done = [one.record for one in runs if one.complete]
+    parts = [in_words(compare(done), with_runs), ""] if done else []
     parts += [f"{one.status}: {' '.join(one.overrides)}: {_reason(one)}" for one in runs if not one.complete]
     if done:
-        parts.append(f"look at them: {program()} tensorboard {shlex.quote(str(done[0][1].folder.parent))}")
+        folder = shlex.quote(str(done[0].folder.parent))
+        hint = "" if with_runs else " --runs"
+        parts += [f"look at them: {program()} tensorboard {folder}", f"ask again: {program()} compare {folder}{hint}"]
     return "\n".join(parts)
-
-
-def _short(keys: Sequence[str]) -> list[str]:
-    """The last part of each key; the whole of those that share it."""
-    lasts = [key.split(".")[-1] for key in keys]
-    return [last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)]
-
-
-def _narrow(table: Sequence[Sequence[str]], num_keys: int) -> str:
-    """The table; where it is wider than a terminal, what is the same in all rows stands once below it."""
-    whole = columns(table)
-    if len(table) < 3 or max(map(len, whole.splitlines())) <= WIDTH:
-        return whole
-    cells = list(enumerate(zip(*table, strict=True)))
-    same = [column for place, column in cells if place >= num_keys and len(set(column[1:])) == 1]
-    kept = [column for _, column in cells if column not in same]
-    shared = ", ".join(" ".join(column[:2]) for column in same)
-    return columns(list(zip(*kept, strict=True))) + (f"\nall: {shared}" if same else "")
 
 
 def _reason(one: Ended) -> str:
     return f"{one.reason} (see {one.folder})" if one.folder and one.status == "failed" else one.reason
-
-
-def _sweep_row(one: Ended, record: RunRecord, varied: Sequence[str], targets: Sequence[float]) -> list[str]:
-    end = record.end
-    values = _assignments(one)
-    test = end["test"] or {}
-    reached = {row["target"]: f"{'' if row['observed'] else '> '}{row['steps']:,}" for row in end["targets"]}
-    scores = [end["validation"]["final"], test.get("accuracy"), test.get("recomputed_accuracy")]
-    return [
-        *(values.get(key, "") for key in varied),
-        *(percent(score) if score is not None else "-" for score in scores),
-        *(reached.get(target, "-") for target in targets),
-        f"{end['seconds']['train']:.1f}",
-        f"diverged at {end['step']:,}" if end["status"] == "diverged" else end["status"],
-    ]
-
-
-def _merit(arm: list[tuple[Ended, RunRecord]]) -> float:
-    """Mean final validation accuracy of an arm's runs; a diverged run counts as 0."""
-    return fmean(
-        (record.end["validation"]["final"] or 0.0) if record.status == "finished" else 0.0 for _, record in arm
-    )
-
-
-def _assignments(one: Ended) -> dict[str, str]:
-    """Key to value of a run's overrides; a deletion (``~key``) has none and is the same for all runs."""
-    return dict(override.split("=", 1) for override in one.overrides if "=" in override)
-
-
-def _varied(runs: Sequence[Ended]) -> list[str]:
-    """The keys whose values differ between runs, in the order they were typed."""
-    seen: dict[str, set[str]] = {}
-    for one in runs:
-        for key, value in _assignments(one).items():
-            seen.setdefault(key, set()).add(value)
-    return [key for key, values in seen.items() if len(values) > 1] or list(seen)[:1]

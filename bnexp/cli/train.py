@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         return preview(configs)
     if sweep:
         words = [[*own, *one] for one in combinations(overrides, extra_dir)]
-        return train_many(configs, words, [*own, *overrides], arguments.json)
+        return train_many(configs, words, [*own, *overrides], arguments.json, arguments.runs)
     return train_one(configs[0], [*own, *overrides], arguments.json)
 
 
@@ -68,7 +68,7 @@ def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> 
 
 
 def train_many(
-    configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool
+    configs: list[ExperimentConfig], words: Sequence[Sequence[str]], typed: list[str], as_json: bool, with_runs: bool = False
 ) -> int:
     from bnexp.runs.sweep import sweep
 
@@ -76,7 +76,7 @@ def train_many(
     if as_json:
         print(json.dumps([run_json(one.record) if one.complete else asdict(one) for one in runs]))
     else:
-        print(sweep_report(runs))
+        print(sweep_report(runs, with_runs))
     return DONE if all(one.complete for one in runs) else SOME_FAILED
 
 
@@ -106,4 +106,5 @@ def _parser() -> Parser:
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--runs", action="store_true")
     return parser

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from bnexp import schedule
-from bnexp.cli.table import WIDTH, run_report, sweep_report
+from bnexp.cli.table import run_report, sweep_report
 from bnexp.records.ended import Ended
 from bnexp.runs.run import execute
+from bnexp.text import WIDTH
 
 
 @pytest.fixture
@@ -40,32 +39,27 @@ def test_evaluation_that_takes_more_than_half_of_training_says_what_takes_less(r
     assert f" evaluation {words} run folder " in report(2.5)
 
 
-def test_a_sweep_of_several_keys_fits_a_terminal_and_says_what_all_runs_share_once(make):
-    ended = execute(make("probes=none"))
-    typed = [
-        ("norm=batch", f"optimizer.lr={lr}", f"train.batch_size={size}", "seed=0")
-        for lr in (0.1, 0.25)
-        for size in (20, 100)
-    ]
-    runs: list[Ended] = [
-        replace(ended, overrides=(*words, f"norm={norm}")) for words in typed for norm in ("reference", "none")
-    ]
-    heading, *rows, shared, last = sweep_report(runs).splitlines()
-    assert heading.split() == ["norm", "lr", "batch_size"]
-    assert max(map(len, [heading, *rows])) <= WIDTH
-    assert len(rows) == 8
-    assert shared.startswith("all: val acc ")
-    assert shared.endswith(f"ended {ended.status}")
-    assert last == f"look at them: bnexp tensorboard {ended.record.folder.parent}"
-    assert "all: " not in sweep_report(runs[:1])
+def test_a_sweep_ends_with_its_arms_and_with_the_runs_under_them_where_asked(make):
+    runs = [execute(make("probes=none", f"norm={norm}", f"seed={seed}")) for norm in ("none", "batch") for seed in (0, 1)]
+    failed = Ended(status="failed", overrides=("norm=layer", "seed=0"), folder="runs/x", reason="out of memory")
+    text = sweep_report([*runs, failed])
+    assert text.startswith("4 runs, 2 arms by norm; ")
+    assert "all: n 2" in text
+    assert "against norm=none: paired by seed" in text
+    *_, lost, look, ask = text.splitlines()
+    assert lost == "failed: norm=layer seed=0: out of memory (see runs/x)"
+    assert look == f"look at them: bnexp tensorboard {runs[0].record.folder.parent}"
+    assert ask == f"ask again: bnexp compare {runs[0].record.folder.parent} --runs"
+    assert max(map(len, text.splitlines()[:-3])) <= WIDTH
+    assert sum(line.startswith("  seed ") for line in sweep_report(runs, with_runs=True).splitlines()) >= 4
 
 
 def test_the_runs_of_a_sweep_may_have_different_targets(make):
-    both = [execute(make("probes=none", f"train.targets={targets}")) for targets in ("[0.001]", "[0.001,0.999]")]
-    runs = [replace(one, overrides=(f"seed={seed}",)) for seed, one in enumerate(both)]
-    heading, *rows, _ = sweep_report(runs).splitlines()
-    assert ["to 0.001" in heading, "to 0.999" in heading] == [True, True]
-    assert sorted(row.split()[-3] == "-" for row in rows) == [False, True]
+    both = {"none": "[0.001]", "batch": "[0.001,0.999]"}
+    runs = [execute(make("probes=none", f"norm={norm}", f"train.targets={targets}")) for norm, targets in both.items()]
+    text = sweep_report(runs)
+    assert "steps to 0.001" in text
+    assert "no run reached 0.999" in text
 
 
 def test_the_last_lines_name_first_and_last_gradient_and_the_layer_with_most_dead_units(make):

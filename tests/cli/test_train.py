@@ -15,8 +15,9 @@ from bnexp.engine import loop
 
 
 def table(out: str) -> list[list[str]]:
-    """The cells of a report's table, two spaces apart."""
-    return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    """The cells of a sweep's first table, two spaces apart; its title stands above an empty line."""
+    lines = out.partition("\n\n")[2].splitlines()
+    return [re.split(r"\s{2,}", line.rstrip()) for line in lines]
 
 
 def test_a_run_ends_with_what_one_wants_to_know(bnexp, small):
@@ -96,14 +97,14 @@ def test_a_run_that_fails_names_its_folder_and_has_exit_code_3(bnexp, small, mon
 
 
 def test_a_sweep_ends_with_one_table_best_arms_first_and_seeds_together(bnexp, small, tmp_path):
-    answer = bnexp("train", *small, "norm=none,batch", "seed=1,0")
+    answer = bnexp("train", *small, "norm=none,batch", "seed=1,0", "--runs")
     assert answer.code == 0
-    heading, *rows = table(answer.out)[:5]
-    assert heading[:4] == ["norm", "seed", "val acc", "test acc"]
-    assert [row[:2] for row in rows] == [["batch", "0"], ["batch", "1"], ["none", "0"], ["none", "1"]]
-    accuracies = [float(row[2].removesuffix(" %")) for row in rows]
-    assert sum(accuracies[:2]) > sum(accuracies[2:])
-    assert answer.out.splitlines()[-1] == "look at them: bnexp tensorboard runs"
+    heading, *rows = table(answer.out)[:7]
+    assert heading[0] == "norm"
+    assert "test accuracy %" in heading
+    assert [row[:2] for row in rows if row[0]] == [["batch", "2"], ["none", "2"]]
+    assert [row[1] for row in rows if not row[0]] == ["seed 0", "seed 1"] * 2
+    assert answer.out.splitlines()[-2:] == ["look at them: bnexp tensorboard runs", "ask again: bnexp compare runs"]
     assert len(list(tmp_path.glob("runs/*/end.json"))) == 4
     (manifest,) = tmp_path.glob("runs/sweeps/*.jsonl")
     lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
@@ -129,7 +130,7 @@ def test_one_failure_or_refusal_does_not_stop_the_rest(bnexp, small, monkeypatch
     answer = bnexp("train", *small, "norm=layer,instance,batch")
     assert answer.code == 3
     rows = table(answer.out)
-    assert (rows[1][0], rows[1][-1]) == ("batch", "finished")
+    assert (rows[0][0], rows[1][0]) == ("arm", "all runs")  # nothing else is complete
     failures = sorted(line for line in answer.out.splitlines() if line.startswith(("failed", "refused")))
     assert "norm=layer: RuntimeError: out of luck (see runs/" in failures[0]
     assert failures[1].startswith("refused: ")
@@ -158,13 +159,13 @@ def test_a_diverged_arm_comes_last_in_the_table_and_is_no_failure(bnexp, small):
     assert answer.code == 0
     rows = table(answer.out)
     assert [float(row[0]) for row in rows[1:3]] == [0.1, 1e6]
-    assert rows[2][-1] == "diverged at 3"
+    assert rows[2][1] == "1, 1 diverged"
 
 
 def test_one_run_with_m_is_a_sweep_of_one(bnexp, small):
     answer = bnexp("train", *small, "-m", "~plugins")
     assert answer.code == 0
-    assert len([row for row in table(answer.out) if row[-1] == "finished"]) == 1
+    assert answer.out.startswith("1 run, 1 arm; ")
 
 
 def test_cfg_prints_the_configuration_and_runs_nothing(bnexp, small, tmp_path, files_below):
@@ -179,7 +180,7 @@ def test_cfg_prints_the_configuration_and_runs_nothing(bnexp, small, tmp_path, f
 def test_a_sweep_on_several_processes_gives_the_same_records(bnexp, small, tmp_path, without_clock, how):
     answer = bnexp("train", *small, "seed=0,1", *how)
     assert answer.code == 0
-    assert [row[0] for row in table(answer.out)[1:3]] == ["0", "1"]
+    assert answer.out.startswith("2 runs, 1 arm; ")
     parallel = {path.parent.name: without_clock(path.parent) for path in tmp_path.glob("runs/*/end.json")}
     assert bnexp("train", *small, "seed=0,1", "runs_dir=one_by_one").code == 0
     assert {path.parent.name: without_clock(path.parent) for path in tmp_path.glob("one_by_one/*/end.json")} == parallel
