@@ -15,6 +15,9 @@ from bnexp.report.pictures import Picture, picture
 from bnexp.stats.random_search import draws_needed, expected_best
 from bnexp.stats.verdict import counted
 
+#: A tuned key to its words on an axis.
+KEYS = {"optimizer.lr": "learning rate"}
+
 #: Arm to tuned value to the judged quantity at each tuning seed.
 Scores = Mapping[str, Mapping[float, list[float]]]
 
@@ -89,8 +92,9 @@ def _little(arm: str, tried: Mapping[float, list[float]], by: Quantity) -> Littl
 
 def _curve_picture(judged: Judged, index: int, tuning: Tuning, scores: Scores) -> Picture:
     chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
+    key = KEYS.get(tuning.key, tuning.key)
     return picture(
-        lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=tuning.key, quantity=tuning.by.in_words()),
+        lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=key, quantity=tuning.by.in_words()),
         _curve_caption(scores, chosen, tuning),
         f"Tuning curve of {tuning.key}",
         (4.2, 2.8 + 0.2 * len(scores)),
