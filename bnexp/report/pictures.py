@@ -33,6 +33,9 @@ PIXELS_PER_POINT = 96 / 72
 #: A cloud of more points is drawn as pixels, which takes a fifth of the bytes.
 MANY_POINTS = 150
 
+#: So deep are matplotlib's groups.
+NESTED = 6
+
 SMALL, OWN, WIDE = (4.2, 3.0), (5.2, 3.3), (10.5, 3.4)
 
 
@@ -100,7 +103,7 @@ def picture(
             figure = Figure(figsize=size)
             draw(figure)
             for line in figure.findobj(Line2D):
-                line.set_rasterized(line.get_linestyle() == "None" and len(line.get_xdata()) > MANY_POINTS)
+                line.set_rasterized(line.get_linestyle() == "None" and np.size(line.get_xdata()) > MANY_POINTS)
             nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05, dpi=200)
     except Exception as error:  # a bug in one figure must not cost the others, or the page
@@ -116,8 +119,8 @@ def picture(
 def _lighter(svg: str) -> str:
     """The same picture in fewer bytes.
 
-    Coordinates to a tenth of a point; no comments; short ids, and those only that are used; a style that occurs again as a class; the
-    font said once, with others of its widths for where it is not there.
+    Coordinates to a tenth of a point; no comments; no groups that say nothing; short ids, and those only that are used; a style
+    that occurs again as a class; the font said once, with others of its widths for where it is not there.
     """
     svg = re.sub(r"<!--.*?-->", "", svg).replace("> <", "><").replace("xlink:href=", "href=")
     svg = re.sub(r' style="[^"]*"', lambda found: " " + re.sub(r"([:;]) ", r"\1", found[0].lstrip()), svg)
@@ -127,6 +130,8 @@ def _lighter(svg: str) -> str:
     used = {name: f"i{number}" for number, name in enumerate(dict.fromkeys(re.findall(r'(?:url\(|href=")#([\w.-]+)', svg)))}
     svg = re.sub(r'(url\(#|href="#| id=")([\w.-]+)', lambda found: found[1] + used.get(found[2], ""), svg)
     svg = svg.replace(' id=""', "")
+    for _ in range(NESTED):
+        svg = re.sub(r"<g>((?:(?!</?g\b).)*)</g>", r"\1", svg)
     classes = {
         style: f"a{number}" for number, (style, count) in enumerate(Counter(re.findall(r' style="([^"]*)"', svg)).items())
         if count > 1
@@ -237,12 +242,12 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
         return picture(lambda figure: draw_values(shown_S.tolist(), figure.subplots(), ylabel=words), caption)
     base_S = sample.seeds_of(sample.base, log=marks.log)
     caption = (
-        f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged is the "
-        f"{'ratio' if marks.log else 'difference'} of the two."
+        f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
+        f"is the {'ratio' if marks.log else 'difference'} of the two."
     )
+    words = f"measured, {endpoint.unit}" if endpoint.unit else "measured"
     return picture(
-        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log,
-                                  ylabel=f"measured{f', {endpoint.unit}' if endpoint.unit else ''}"),  # fmt: skip
+        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=words),
         caption,
         size=(3.8, 3.0),
     )
