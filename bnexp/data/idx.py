@@ -49,7 +49,7 @@ def read_idx(file: Path) -> np.ndarray:
         content = stream.read(size)
         if len(content) != size or stream.read(1):
             raise ValueError(f"it states {list(shape)} and holds {'more' if len(content) == size else f'{len(content):,} bytes'}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return np.frombuffer(bytearray(content), np.uint8).reshape(shape)
 
 
 @contextmanager

@@ -47,7 +47,10 @@ def read_table(file: Path, like: int | None = None) -> tuple[np.ndarray, np.ndar
     numbered = [index for index, name in enumerate(names) if header and name in NUMBERS]
     column = _label_column(file, names, header, None if like is None else like + len(numbered))
     pixels = [index for index in range(len(names)) if index != column and index not in numbered]
-    if not all(_is_number(values[index]) for index in pixels if index < len(values)) or not pixels:
+    if not pixels:
+        todo = f"a table with a column called {LABELS[0]} and one for each pixel"
+        raise UserError(f"{file.name} holds no pixels", got=first.strip()[:80], todo=todo)
+    if not all(_is_number(values[index]) for index in pixels if index < len(values)):
         raise UserError(f"{file.name} holds words where pixels would be", got=second.strip()[:80], todo=_FOLDERS)
     settings: dict[str, Any] = {"delimiter": separator, "quotechar": '"', "skiprows": int(header), "encoding": "utf-8-sig"}
     settings["comments"] = None
@@ -61,9 +64,11 @@ def read_table(file: Path, like: int | None = None) -> tuple[np.ndarray, np.ndar
         notes.append("the first column read as the label")
     y = np.loadtxt(file, str, usecols=[column], ndmin=1, **settings)
     try:
-        return x, y.astype(np.float64), notes
+        numbers = y.astype(np.float64)
     except ValueError:
         return x, y, notes
+    whole = bool((np.abs(numbers) < 2**53).all() and (numbers == np.rint(numbers)).all())
+    return x, numbers.astype(np.int64) if whole else numbers, notes
 
 
 def _label_column(file: Path, names: Sequence[str], header: bool, unlabelled: int | None) -> int | None:

@@ -98,7 +98,8 @@ def test_labels_may_be_names_and_rows_numbered(tmp_path, digits):
         ("label,p0,p1,p2,p3\n1,2,3,4,5\n1,2,x,4,5\n", "cannot be read"),
         ("label,p0,p1,p2\n" + "0,1,2,200\n1,2,3,200\n" * 9, "x_train must be"),
         ("label,p0,p1,p2,p3\n" + "0,1,2,200,nan\n1,2,3,200,4\n" * 9, "holds NaN"),
-        ("label,", "holds words where pixels would be"),
+        ("label,", "holds no pixels"),
+        ("ImageId,Label\n1,0\n", "holds no pixels"),
     ],
 )
 def test_a_table_that_is_not_plain_is_refused_in_words(tmp_path, content, what):
