@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -224,7 +225,9 @@ def effect_in_words(endpoint: Endpoint, sample: Sample, *, log: bool) -> str:
     if log and sample.base:
         return "ratio: so many times"
     kind = "difference" if sample.base or sample.summed else "effect"
-    return f"{kind} in {endpoint.unit}" if endpoint.unit else "difference" if kind == "difference" else endpoint.estimand[:45]
+    if not endpoint.unit:
+        return kind if kind == "difference" else fill(endpoint.estimand, 45, max_lines=2)
+    return f"share {endpoint.unit}" if endpoint.unit.startswith("of ") else f"{kind} in {endpoint.unit}"
 
 
 def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
@@ -245,7 +248,7 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
         f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
         f"is the {'ratio' if marks.log else 'difference'} of the two."
     )
-    words = f"measured, {endpoint.unit}" if endpoint.unit else "measured"
+    words = f"measured ({endpoint.unit})" if endpoint.unit else "measured"
     return picture(
         lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=words),
         caption,
