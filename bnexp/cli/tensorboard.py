@@ -1,4 +1,4 @@
-"""``bnexp tensorboard``: TensorBoard on the runs, with all points kept and the wanted runs under readable names."""
+"""``bnexp tensorboard``: TensorBoard on the runs, with all points kept, short names, and the mean of each arm first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import program
+from bnexp.cli.tensorboard_view import View
 from bnexp.errors import UserError
 from bnexp.records import paths
 
@@ -32,21 +33,42 @@ def main(argv: list[str]) -> int:
     where = [folder.expanduser() for folder in (arguments.where or [arguments.runs_dir])]
     for folder in where:
         _check(folder)
-    alone = len(where) == 1 and not (where[0] / paths.HEADER).exists()
     port = _free(arguments.port, "" if arguments.bind_all else "localhost")
-    command = [sys.executable, "-c", START, "--logdir", str(where[0] if alone else _gather(where)), "--port", str(port)]
-    command += ["--samples_per_plugin", SAMPLES, *(["--bind_all"] if arguments.bind_all else [])]
-    print(PAGES, file=sys.stderr, flush=True)
+    view = tempfile.mkdtemp(prefix="bnexp-tensorboard-")
+    means = View(Path(view), where).update()
+    start = START.format(package=str(Path(__file__).parents[2]), view=view, where=[str(path) for path in where])
+    command = [sys.executable, "-c", start, "--logdir", view, "--port", str(port), "--samples_per_plugin", SAMPLES]
+    command += ["--bind_all"] if arguments.bind_all else []
+    print(_addresses(port, means), PAGES, sep="\n\n", file=sys.stderr, flush=True)
     os.execv(sys.executable, command)
 
 
-#: TensorBoard, and not what a file of its name in the working folder holds.
-START = "import sys; sys.path[:] = filter(None, sys.path); from tensorboard.main import run_main; run_main()"
+#: TensorBoard, and not what a file of its name in the working folder holds; the view is kept up to date beside it.
+START = (
+    "import sys; sys.path[:] = [*filter(None, sys.path), {package!r}]; from tensorboard.main import run_main; "
+    "from bnexp.cli.tensorboard_view import keep; keep({view!r}, {where!r}); run_main()"
+)
 
-PAGES = """Time Series / Scalars   loss, accuracy; layer_inputs/<where>/<layer>/p15, p50, p85 of two runs overlay
-Custom Scalars          each layer's inputs as median with its 15-85 % band
-Distributions           the raw histograms behind them
-HParams                 settings against final accuracy"""
+PAGES = """Time Series     accuracy and loss; then each layer's inputs, 15th, 50th and 85th
+                percentile, before the norm, after it, at the next layer
+Custom Scalars  the same, one chart a layer
+Distributions   the raw histograms behind them
+HParams         settings against test accuracy and steps to target"""
+
+#: The part of a run's name before its seed, or before the mean, has one colour: 20 runs would take each colour several times.
+COLOURS = "runColorGroup=regex:(.*)+[sm]"
+
+
+def _addresses(port: int, means: bool) -> str:
+    """What to open: the means of the arms where there are any, and all runs; one colour an arm."""
+    page = f"http://localhost:{port}/"
+    series, layers = f"{page}?{COLOURS}&smoothing=0", f"{page}#custom_scalars&_smoothingWeight=0"
+    if not means:
+        return f"all runs, and the inputs of each layer\n{series}\n{layers}"
+    return (
+        f"the mean of each arm, and the inputs of each layer\n{series}&runFilter=mean\n{layers}&regexInput=mean\n"
+        f"all runs, in the colours of their arms\n{series}"
+    )
 
 
 def _check(folder: Path) -> None:
@@ -61,7 +83,7 @@ def _check(folder: Path) -> None:
 
 
 def _free(port: int, host: str) -> int:
-    """The port, or 0 (any free one) where somebody else listens at it, which is said."""
+    """The port; a free one where it is 0 or somebody else listens at it, which is said."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -71,20 +93,7 @@ def _free(port: int, host: str) -> int:
         except OverflowError as error:
             raise UserError("there is no such port", got=f"--port {port}", todo="--port 6006") from error
         except OSError:
-            print(f"port {port} is taken; using a free one", file=sys.stderr)
-            return 0
-    return port
-
-
-def _gather(folders: list[Path]) -> Path:
-    """A temporary folder with a link to each run, for TensorBoard takes a single folder; equal names get more of their paths."""
-    gathered = Path(tempfile.mkdtemp(prefix="bnexp-tensorboard-"))
-    targets = list(dict.fromkeys(folder.resolve() for folder in folders))
-    for target in targets:
-        parts = 1
-        while any(other != target and other.parts[-parts:] == target.parts[-parts:] for other in targets):
-            parts += 1
-        link = gathered.joinpath(*target.parts[-parts:]) if parts < len(target.parts) else gathered / str(target)[1:]
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target)
-    return gathered
+            free = _free(0, host)
+            print(f"port {port} is taken; using {free}, which is free", file=sys.stderr)
+            return free
+        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A user's own images in one .npz file: x_train, y_train, x_test, y_test, as Keras, MedMNIST and others name them.
+"""A user's own arrays: x_train, y_train, x_test, y_test in one .npz file, as Keras, MedMNIST and others name them; other formats.
 
 Legend: N examples, C channels, H W space, K classes.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.data.forms import read_labels, read_pixels
+from bnexp.data.parts import Files, find_files, read_files
 from bnexp.data.source import Part, Source, register
 from bnexp.data.user_files import SAVE, doubles, find_user_path, kind_of, memory_bytes, printable, way_to_npz
 from bnexp.errors import UserError
@@ -30,10 +31,14 @@ _ROLES = {"x": r"x|images?|imgs?|data|pixels|inputs?|features", "y": r"y|labels?
 
 
 def fingerprint(data_dir: Path, *, path: str | None) -> str:
-    """Hash of the file's bytes."""
-    file = _find(data_dir, path)
-    facts = file.stat()
-    return _hash_of(file, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino)
+    """Hash of the file's bytes; of several files the hash of theirs."""
+    files = _find(data_dir, path)
+    read = [files] if isinstance(files, Path) else [*files.train, *files.test]
+    hashes = []
+    for file in read:
+        facts = file.stat()
+        hashes.append(_hash_of(file, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino))
+    return hashes[0] if len(hashes) == 1 else hashlib.blake2b(" ".join(hashes).encode(), digest_size=16).hexdigest()
 
 
 @lru_cache
@@ -48,7 +53,9 @@ def _hash_of(file: Path, *_: int) -> str:
 
 @register("npz", fingerprint=fingerprint)
 def load(data_dir: Path, *, path: str | None) -> Source:
-    """The arrays of the file at ``path`` (looked for in the working folder, then in ``data_dir``).
+    """The arrays of the file or the files at ``path`` (looked for in the working folder, then in ``data_dir``).
+
+    Formats other than .npz: see :mod:`bnexp.data.parts`.
 
     What is read as what is in the source's facts. Only plain arrays are read: nothing in the file is executed.
 
@@ -57,37 +64,46 @@ def load(data_dir: Path, *, path: str | None) -> Source:
     Raises:
         UserError: no such file, one of another kind or damaged, a missing array, or one that cannot be read without guessing.
     """
-    file = _find(data_dir, path)
-    arrays, notes = _read(file)
+    files = _find(data_dir, path)
+    arrays, notes = _read(files) if isinstance(files, Path) else read_files(files)
+    file = files if isinstance(files, Path) else files.train[0]
     for part in ("train", "test"):
         _check_lengths(part, arrays)
     labels = read_labels(arrays["y_train"], arrays["y_test"])
     x_train, x_test, pixel_notes = read_pixels(arrays["x_train"], arrays["x_test"])
+    several = isinstance(files, Files) and len(files.train + files.test) > 1
     train, test = Part(x_train, labels.train), Part(x_test, labels.test)
     notes += [*labels.notes, *pixel_notes, *doubles(train, test)]
     facts = {
         "classes": [printable(name) for name in labels.classes],
-        "notes": [f"{file.name}: {note}" for note in notes],
+        "notes": [f"{file.name}{', ...' * several}: {note}" for note in notes],
     }
     return Source(train, test, len(labels.classes), facts)
 
 
-def _find(data_dir: Path, path: str | None) -> Path:
+def _find(data_dir: Path, path: str | None) -> Path | Files:
+    """The .npz file, or files of the other formats that are read."""
     file = find_user_path("npz", data_dir, path)
-    if file.is_dir():
-        todo = f"dataset=npz dataset.path={path}/FILE, or dataset=image_folder for a folder of images"
-        raise UserError("dataset=npz needs a file, and dataset.path is a folder", got=f"dataset.path={path}", todo=todo)
     try:
-        kind = kind_of(file)
+        if files := find_files(file):
+            return files
+        kind = "" if file.is_dir() else kind_of(file)
     except OSError as error:
         raise UserError(
             f"dataset.path cannot be read: {error.strerror}",
             got=f"dataset.path={path}",
             todo=f"ls -l {shlex.quote(str(file))}",
         ) from error
+    if file.is_dir():
+        todo = f"dataset=npz dataset.path={path}/FILE, or dataset=image_folder for a folder of images"
+        raise UserError(
+            "dataset=npz needs a file, or a folder of tables (CSV), IDX files, Parquet tables or CIFAR's .bin files",
+            got=f"dataset.path={path}, a folder without any of them",
+            todo=todo,
+        )
     if kind != "an .npz file":
         raise UserError(
-            f"dataset=npz reads .npz files of NumPy, and {file.name} is {kind}",
+            f"dataset=npz reads .npz files of NumPy, CSV, IDX, Parquet and CIFAR's .bin, and {file.name} is {kind}",
             got=f"dataset.path={path}",
             todo=way_to_npz(file, kind),
         )

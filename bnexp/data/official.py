@@ -11,7 +11,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,7 +258,7 @@ def look_alikes(root: Path, names: Sequence[str]) -> list[tuple[str, str]]:
                 said.append((f"{path} is a download that did not end", ""))
             elif path.suffix in (".bin", ".mat") and path.stem in plain:
                 version = "binary" if path.suffix == ".bin" else "MATLAB"
-                todo = _from_binary(root, path.stem) if path.suffix == ".bin" else ""
+                todo = f"bnexp train dataset=npz dataset.path={shlex.quote(str(path.parent))}" if path.suffix == ".bin" else ""
                 said.append((f"{path} is of CIFAR's {version} version ({path.suffix}), and the Python version is read", todo))
             elif name in plain:
                 kind = "other contents, or a part of them" if path.stat().st_size else "nothing"
@@ -272,20 +271,6 @@ def look_alikes(root: Path, names: Sequence[str]) -> list[tuple[str, str]]:
         except OSError as error:
             said.append((f"{path} cannot be read ({error.strerror})", ""))
     return said
-
-
-def _from_binary(root: Path, stem: str) -> str:
-    """A command that turns CIFAR's binary version (rows of labels and 3 x 32 x 32 bytes) into an .npz file."""
-    train, test, labels = ("train.bin", "test.bin", 2) if stem in ("train", "test") else ("data_batch_*.bin", "test_batch.bin", 1)
-    program = (
-        "import sys, pathlib, numpy as np; "
-        "rows = lambda name: np.concatenate([np.fromfile(f, np.uint8) for f in sorted(pathlib.Path(sys.argv[1]).rglob(name))]); "
-        f'a, b = (rows(name).reshape(-1, {3072 + labels}) for name in ("{train}", "{test}")); '
-        f"x = lambda r: r[:, {labels}:].reshape(-1, 3, 32, 32); "
-        f"np.savez(sys.argv[2], x_train=x(a), y_train=a[:, {labels - 1}], x_test=x(b), y_test=b[:, {labels - 1}])"
-    )
-    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {shlex.quote(str(root))} cifar.npz"
-    return f"{command}   (then dataset=npz dataset.path=cifar.npz), or bnexp data fetch cifar10"
 
 
 def copy_in(found: Found, data_dir: Path) -> Path | None:

@@ -5,13 +5,10 @@ Legend: N examples.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import os
 import shlex
 import stat
-import sys
 import zipfile
 from pathlib import Path
 
@@ -46,14 +43,12 @@ _WAYS = (
     ("a single NumPy array", "np.savez('{npz}', x_train=np.load('{file}'), y_train=..., x_test=..., y_test=...)"),
     ("a MATLAB", "held = scipy.io.loadmat('{file}'); print(list(held)); then {save}"),
     ("an HDF5", "held = h5py.File('{file}'); print(list(held)); x_train = held[NAME][:]; then {save}"),
-    ("a Parquet", "table = pandas.read_parquet('{file}'); print(table.columns); then {save}"),
     ("an Arrow", "table = pandas.read_feather('{file}'); print(table.columns); then {save}"),
     (
         "a file of torch.save",
         "held = torch.load('{file}', weights_only=True); then {save} with .numpy() of its tensors",
     ),
     ("a Python pickle", "with the program that wrote it: {save}; CIFAR's own batches: bnexp data import FOLDER"),
-    ("an IDX", "bnexp data import {quoted}   (MNIST and its kin, recognised by contents)"),
     ("a web page", "download it again: the server sent a page (a login or an error) in the place of the file"),
     ("empty", "download or save it again"),
     ("a zip archive that is cut short", "download or copy it again"),
@@ -150,50 +145,11 @@ def _kind_of_zip(file: Path) -> str:
 
 def way_to_npz(file: Path, kind: str) -> str:
     """What to type so that a file of this kind becomes one that ``dataset=npz`` reads."""
-    if kind.startswith("a table"):
-        return _way_of_csv(file)
     npz, folder = file.with_suffix(".npz").name, shlex.quote(file.name.partition(".")[0])
     for start, words in _WAYS:
         if kind.startswith(start):
             return words.format(file=file, npz=npz, quoted=shlex.quote(str(file)), folder=folder, save=SAVE)
     return SAVE
-
-
-def _way_of_csv(file: Path) -> str:
-    """A command that turns a table with one picture a row into an .npz file, a fifth of it drawn as the test part."""
-    with file.open(newline="", encoding="utf-8", errors="replace") as stream:
-        first, second = stream.readline(1 << 20), stream.readline(1 << 20)
-    separator = max(",;\t", key=first.count)
-    names = next(csv.reader([first], delimiter=separator), [])
-    header = not all(_is_number(name) for name in names) and second != ""
-    words = [name.strip().lower() for name in names]
-    named = next((words.index(word) for word in ("label", "labels", "class", "target", "y") if word in words), None)
-    column = named or 0
-    numbered = [i for i, word in enumerate(words) if header and i != column and word in ("", "id", "index", "unnamed: 0")]
-    values = next(csv.reader([second or first], delimiter=separator), [])
-    if not all(_is_number(value) for index, value in enumerate(values) if index != column):
-        return "put each picture the table names into F/train/CLASS or F/test/CLASS: dataset=image_folder dataset.path=F"
-    guess = ": none is called label" if named is None else ""
-    npz = shlex.quote(str(file.with_suffix(".npz")))
-    program = (
-        "import sys, numpy as np; "
-        f"d = np.loadtxt(sys.argv[1], str, delimiter={json.dumps(separator)}, quotechar=chr(34), skiprows={int(header)}); "
-        f"d = np.random.default_rng(0).permutation(d); y = d[:, {column}]; "
-        f"x = np.delete(d, {[column, *numbered]}, 1).astype(float); "
-        "n = len(d) // 5; np.savez(sys.argv[2], x_train=x[n:], y_train=y[n:], x_test=x[:n], y_test=y[:n])"
-    )
-    return (
-        f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {shlex.quote(str(file))} {npz}"
-        f"   (column {column} as the label{guess}, a fifth for testing), then dataset.path={npz}"
-    )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def memory_bytes() -> int:

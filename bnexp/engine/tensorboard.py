@@ -1,4 +1,4 @@
-"""A run's copy for TensorBoard, arranged: overlayable tracks, margin charts, histograms, hparams in the run's own folder."""
+"""A run's copy for TensorBoard, arranged: tracks that overlay, a chart a layer, histograms, hparams in the run's own folder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from torch.utils.tensorboard.summary import hparams
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.journal import Sink
 from bnexp.probes.base import Observation
+from bnexp.records.tags import DIVERGED, SCALARS, TEST_ACCURACY, observation_tag, scalar_tag, target_tag
 
 #: About this many points a tag; TensorBoard itself keeps a random 1,000 of more.
 MAX_POINTS = 1000
 
-#: Scalars that the HParams page lists beside the settings; they exist under the same tags anyway.
-METRICS = ("val/accuracy", "val/loss", "train/loss")
+#: Tags of the lines in the charts of the whole run, on the page of custom scalars.
+WHOLE = {
+    "accuracy": [SCALARS["val/accuracy"], SCALARS["train/accuracy"]],
+    "loss": [SCALARS["val/loss"], SCALARS["train/loss"]],
+}
 
 
 class TensorBoardSink(Sink):
@@ -38,19 +42,19 @@ class TensorBoardSink(Sink):
         self._spacing = config.train.steps / MAX_POINTS
         self._last: dict[str, int] = {}
         self._charts: dict[str, list[str]] = {}
-        experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(METRICS, 0.0))
+        experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(metrics(config), 0.0))
         for summary in (experiment, start):
             self._add(summary)
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A scalar, unless the last one of its tag is too near."""
         if step - self._last.get(name, -(10**9)) >= self._spacing or step == 0:
-            self._writer.add_scalar(name, value, step)
+            self._writer.add_scalar(scalar_tag(name), value, step)
             self._last[name] = step
 
     def observation(self, observation: Observation) -> None:
         """Each value as a scalar under a tag that is the same in every arm, so that two runs overlay; histograms as they come."""
-        tags = [f"{observation.name}/{label}" for label in observation.labels]
+        tags = [f"{observation_tag(observation.name)}/{label}" for label in observation.labels]
         for tag, value in zip(tags, observation.values, strict=True):
             self._writer.add_scalar(tag, value, observation.step)
         self._charts.setdefault(observation.name, tags)
@@ -58,11 +62,19 @@ class TensorBoardSink(Sink):
             self._histogram(observation)
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """The layout of the Custom Scalars page, the end of the hparams session, and a marker where a run diverged."""
+        """The layout of the Custom Scalars page, the end of the hparams session, what came out, a marker where a run diverged.
+
+        A target that was not reached has no steps: the HParams page leaves its cell empty.
+        """
         self._layout()
         status = summary.get("status", "interrupted")
+        if summary.get("test"):
+            self._writer.add_scalar(TEST_ACCURACY, summary["test"]["accuracy"], summary["step"])
+        for row in summary.get("targets", ()):
+            if row["observed"]:
+                self._writer.add_scalar(target_tag(row["target"]), row["steps"], summary["step"])
         if status == "diverged":
-            self._writer.add_scalar("diverged", 1.0, summary["step"])
+            self._writer.add_scalar(DIVERGED, 1.0, summary["step"])
             self._writer.add_text(
                 "status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"]
             )
@@ -71,18 +83,16 @@ class TensorBoardSink(Sink):
         self._writer.close()
 
     def _layout(self) -> None:
-        """One margin chart a layer: median with its 15-85 band. The page shows the charts of a category last one first."""
+        """One chart a layer, of lines, because a filled band is cut off where a chart ignores outliers."""
         pages: dict[str, dict[str, list[Any]]] = {
-            "How fast it learns": {
-                "loss": ["Multiline", ["train/loss", "val/loss"]],
-                "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
-            }
+            "1 How fast it learns": {name: ["Multiline", tags] for name, tags in WHOLE.items()}
         }
-        bands = {name: tags for name, tags in self._charts.items() if name.startswith("layer_inputs/")}
-        for point, title in PAGE_TITLES.items():
-            for name in reversed([name for name in bands if name.split("/")[1] == point]):
-                low, middle, high = bands[name]
-                pages.setdefault(title, {})[name.split("/", 2)[2]] = ["Margin", [middle, low, high]]
+        for name, tags in self._charts.items():
+            probe, _, place = name.partition("/")
+            if probe == "layer_inputs":
+                point, _, site = place.partition("/")
+                pages.setdefault(LAYERS[point], {})[site] = ["Multiline", tags]
+        pages = dict(sorted(pages.items()))
         self._writer.add_custom_scalars(pages)
 
     def _histogram(self, observation: Observation) -> None:
@@ -90,7 +100,7 @@ class TensorBoardSink(Sink):
         counts, edges = observation.histogram
         middles = edges[:-1] / 2 + edges[1:] / 2
         self._writer.add_histogram_raw(
-            observation.name, min=float(edges[0]), max=float(edges[-1]), num=int(counts.sum()),
+            observation_tag(observation.name), min=float(edges[0]), max=float(edges[-1]), num=int(counts.sum()),
             sum=float((counts * middles).sum()), sum_squares=float((counts * middles**2).sum()),
             bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(), global_step=observation.step,
         )  # fmt: skip
@@ -114,12 +124,17 @@ def quiet_about_the_disk() -> None:
     threading.excepthook = told
 
 
-#: Point of observation to the title of its page of margin charts.
-PAGE_TITLES = {
-    "pre_norm": "Before the norm (median, 15-85 % band)",
-    "post_norm": "After the norm (median, 15-85 % band)",
-    "next_input": "Into the next layer (median, 15-85 % band)",
+#: Point of observation to the title of its charts.
+LAYERS = {
+    "pre_norm": "2 Inputs before the norm (15th, 50th, 85th percentile)",
+    "post_norm": "3 Inputs after the norm (15th, 50th, 85th percentile)",
+    "next_input": "4 Inputs of the next layer (15th, 50th, 85th percentile)",
 }
+
+
+def metrics(config: ExperimentConfig) -> list[str]:
+    """Tags that the HParams page lists beside the settings: test accuracy, steps to each target."""
+    return [TEST_ACCURACY, *(target_tag(target) for target in config.train.targets)]
 
 
 def hyperparameters(config: ExperimentConfig) -> dict[str, str | float]:

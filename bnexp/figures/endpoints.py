@@ -24,7 +24,7 @@ INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
 FLOOR = 1e-17
 
 #: More would make a page heavy without showing more.
-MOST_POINTS = 400
+MOST_POINTS = 120
 
 #: Seeds stand beside each other, first on the left, so that equal ones do not hide each other.
 SPREAD = 0.12
@@ -105,7 +105,7 @@ def draw_pairs(
     for place, values, color, marker in ((0, base_S, COLORS["none"], "s"), (1, arm_S, COLORS["batch"], "o")):
         ax.plot(place + shift_S, values, marker, color=color, markersize=5.5, zorder=2)
     ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)
-    ax.set_xticklabels([f"base\n(n={len(base_S)})", f"arm\n(n={len(arm_S)})"])
+    ax.set_xticklabels([f"compared with\n(n={len(base_S)})", f"what the claim is about\n(n={len(arm_S)})"])
     if log:
         plain_log_axis(ax, (*base_S, *arm_S))
     return ax

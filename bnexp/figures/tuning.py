@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bnexp.figures.style import COLORS
@@ -24,7 +25,7 @@ LOOKS = (
     ("#555555", (0, (5, 1)), "v"),
 )
 
-#: Characters under an axis of ordinary width before labels would touch.
+#: Characters along an axis of ordinary size before labels would touch or leave it.
 LONG_LABELS = 40
 
 
@@ -54,7 +55,7 @@ def draw_tuning(
         rings = [value for value in chosen.get(arm, ()) if value in tried]
         means = [fmean(tried[value]) for value in rings]
         ax.plot(rings, means, "o", color=color, markersize=12 + 3 * index, fillstyle="none", mew=1.4)
-    ax.set(xlabel=key, ylabel=quantity)
+    ax.set(xlabel=key, ylabel=fill(quantity, LONG_LABELS))
     values = sorted({value for tried in arms.values() for value in tried})
     if values[0] > 0:
         ax.set_xscale("log")
@@ -79,7 +80,7 @@ def draw_expected_best(arms: Mapping[str, Sequence[float]], ax: Axes, *, most_dr
         color, line, marker = LOOKS[index % len(LOOKS)]
         curve = [expected_best(scores, num_draws) for num_draws in draws]
         ax.plot(draws, curve, color=color, linestyle=line, marker=marker, markersize=4, linewidth=1.4, label=arm)
-    ax.set(xlabel="random draws", ylabel=f"expected best: {quantity}")
+    ax.set(xlabel="random draws", ylabel=fill(f"expected best: {quantity}", LONG_LABELS))
     ax.set_xticks(draws)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from bnexp.claims.base import Tuning
 from bnexp.claims.judge import Judged
@@ -14,6 +15,9 @@ from bnexp.figures.tuning import draw_expected_best, draw_tuning
 from bnexp.report.pictures import Picture, picture
 from bnexp.stats.random_search import draws_needed, expected_best
 from bnexp.stats.verdict import counted
+
+#: A tuned key to its words on an axis.
+KEYS = {"optimizer.lr": "learning rate"}
 
 #: Arm to tuned value to the judged quantity at each tuning seed.
 Scores = Mapping[str, Mapping[float, list[float]]]
@@ -62,7 +66,7 @@ def tuning_views(judged: Judged) -> list[TuningView]:
     for index, grid in enumerate(judged.claim.grids):
         scores = _scores(judged, index)
         if grid.tuning is not None and scores:
-            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(grid.tuning, scores)]
+            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(judged, grid.tuning, scores)]
             little = [_little(arm, tried, grid.tuning.by) for arm, tried in scores.items()]
             views.append(TuningView(grid.tuning.key, grid.tuning.by.near[1], pictures, little))
     return views
@@ -87,19 +91,29 @@ def _little(arm: str, tried: Mapping[float, list[float]], by: Quantity) -> Littl
     return LittleTuning(arm, expected, by.show(max(means)), draws_needed(means, by.near[0]))
 
 
+def labels(judged: Judged, scores: Mapping[str, Any]) -> dict[str, str]:
+    """What a legend calls each arm: control and subject with the layer they have."""
+    known = {"control": judged.claim.control, "subject": judged.claim.subject}
+    return {arm: f"{arm}: {known[arm]}" if known.get(arm) else arm for arm in scores}
+
+
 def _curve_picture(judged: Judged, index: int, tuning: Tuning, scores: Scores) -> Picture:
     chosen = {arm: judged.runs.chosen(arm, "own", index) for arm in scores}
+    key, words = KEYS.get(tuning.key, tuning.key), labels(judged, scores)
+    shown = {words[arm]: tried for arm, tried in scores.items()}
+    rings = {words[arm]: values for arm, values in chosen.items()}
     return picture(
-        lambda figure: draw_tuning(scores, chosen, figure.subplots(), key=tuning.key, quantity=tuning.by.in_words()),
+        lambda figure: draw_tuning(shown, rings, figure.subplots(), key=key, quantity=tuning.by.in_words()),
         _curve_caption(scores, chosen, tuning),
         f"Tuning curve of {tuning.key}",
         (4.2, 2.8 + 0.2 * len(scores)),
     )
 
 
-def _search_picture(tuning: Tuning, scores: Scores) -> Picture:
+def _search_picture(judged: Judged, tuning: Tuning, scores: Scores) -> Picture:
     most = max(len(tried) for tried in scores.values())
-    means = {arm: _means(tried) for arm, tried in scores.items()}
+    words = labels(judged, scores)
+    means = {words[arm]: _means(tried) for arm, tried in scores.items()}
     caption = (
         "How much tuning does each arm need? The best that so many random draws from the arm's list can expect, each value as "
         "likely as any other and worth its mean over the tuning seeds. Exact for these runs (Dodge et al. 2019)."

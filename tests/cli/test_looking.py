@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnexp.cli.list import GROUPS
+from bnexp.cli.tensorboard_view import View
 from bnexp.runs.run import execute
 
 
@@ -80,10 +82,9 @@ def started(monkeypatch):
 
 
 def shown(command: list[str]) -> list[str]:
-    """Names of the runs that TensorBoard is given, as it would show them."""
+    """Names of the runs that TensorBoard is given, as it would show them, means apart."""
     folder = Path(command[command.index("--logdir") + 1])
-    found = subprocess.run(["find", "-L", ".", "-name", "tb"], cwd=folder, capture_output=True, text=True, check=True)
-    return sorted(line.removeprefix("./").removesuffix("/tb") for line in found.stdout.splitlines())
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_symlink() and list(entry.glob("events.*")))
 
 
 def test_two_folders_of_one_name_are_shown_under_names_that_differ(bnexp, make, started, tmp_path):
@@ -97,13 +98,13 @@ def test_two_folders_of_one_name_are_shown_under_names_that_differ(bnexp, make, 
             tmp_path / parent / "run"
         )
     bnexp("tensorboard", "a/run", "b/run", "--port", "0")
-    assert shown(started[0]) == ["a/run", "b/run"]
+    assert shown(started[0]) == ["run in a", "run in b"]
 
 
-def test_one_run_is_shown_under_its_name(bnexp, make, started):
+def test_one_run_is_shown_under_a_short_name(bnexp, make, started):
     run = execute(make("train.steps=1")).record.folder
     bnexp("tensorboard", str(run), "--port", "0")
-    assert shown(started[0]) == [run.name]
+    assert shown(started[0]) == ["batch lr0.1 s0"]
 
 
 def test_a_port_that_is_taken_is_said_and_a_free_one_used(bnexp, make, started):
@@ -113,8 +114,10 @@ def test_a_port_that_is_taken_is_said_and_a_free_one_used(bnexp, make, started):
         taken.listen()
         port = taken.getsockname()[1]
         answer = bnexp("tensorboard", f"port={port}")
-    assert f"port {port} is taken; using a free one" in answer.err
-    assert started[0][started[0].index("--port") + 1] == "0"
+    free = started[0][started[0].index("--port") + 1]
+    assert f"port {port} is taken; using {free}, which is free" in answer.err
+    assert free not in ("0", str(port))
+    assert f"http://localhost:{free}/" in answer.err
 
 
 def test_what_is_named_tensorboard_in_the_working_folder_is_not_run(bnexp, make, started, tmp_path):
@@ -125,3 +128,105 @@ def test_what_is_named_tensorboard_in_the_working_folder_is_not_run(bnexp, make,
     bnexp("tensorboard", "--port", "0")
     done = subprocess.run([*started[0][:3], "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "mine" not in done.stdout
+
+
+@pytest.fixture
+def view(tmp_path):
+    """A function from runs' settings (config keys, ``parent`` and ``folder`` apart) to a view of such runs, and its folder."""
+
+    def made(*settings: dict) -> tuple[View, Path]:
+        for setting in settings:
+            given = {"norm": "none", "lr": 0.03, "seed": 0, "depth": 3, "values": (0.1, 0.5), **setting}
+            arm = f"arm-{given['norm']}-{given['lr']}-{given['depth']}"
+            folder = tmp_path / given.get("parent", "runs") / given.get("folder", f"{arm}-{given['seed']}")
+            (folder / "tb").mkdir(parents=True)
+            (folder / "tb" / "events.out.tfevents.1").write_bytes(b"")
+            config = {"norm": {"name": given["norm"]}, "optimizer": {"lr": given["lr"]}, "seed": given["seed"]}
+            config["model"] = {"name": "mlp", "options": {"depth": given["depth"]}}
+            (folder / "run.json").write_text(json.dumps({"arm_id": arm, "config": config}))
+            rows = [{"step": 10 * i, "name": "val/accuracy", "value": v, "seconds": 0.1} for i, v in enumerate(given["values"])]
+            (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            if given.get("ended", "finished"):
+                (folder / "end.json").write_text(json.dumps({"status": given.get("ended", "finished")}))
+        shown = tmp_path / "view"
+        shown.mkdir()
+        return View(shown, [tmp_path / name for name in sorted({s.get("parent", "runs") for s in settings})]), shown
+
+    return made
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_runs_have_short_names_and_each_arm_a_mean(view):
+    looked, shown = view(*({"norm": norm, "seed": seed} for norm in ("none", "batch") for seed in (0, 1)))
+    assert looked.update()
+    arms = ("batch lr0.03", "none lr0.03")
+    assert entries(shown) == [f"{arm} {rest}" for arm in arms for rest in ("mean of 2", "s0", "s1")]
+
+
+def test_without_several_seeds_there_is_no_mean(view):
+    looked, shown = view({"norm": "none"}, {"norm": "batch"})
+    assert not looked.update()
+    assert entries(shown) == ["batch lr0.03 s0", "none lr0.03 s0"]
+
+
+def test_only_what_tells_arms_apart_is_in_their_names(view):
+    looked, shown = view({"depth": 3}, {"depth": 6}, {"norm": "batch"})
+    looked.update()
+    assert entries(shown) == ["batch lr0.03 s0", "none lr0.03 depth=3 s0", "none lr0.03 depth=6 s0"]
+
+
+def test_two_runs_folders_that_hold_the_same_run_are_told_apart(view):
+    looked, shown = view({"parent": "monday"}, {"parent": "tuesday"})
+    looked.update()
+    assert entries(shown) == ["none lr0.03 in monday s0", "none lr0.03 in tuesday s0"]
+
+
+def test_a_folder_inside_another_that_is_named_as_well_is_shown_once(view, tmp_path):
+    _, shown = view({})
+    View(shown, [tmp_path / "runs", tmp_path / "runs" / "arm-none-0.03-3-0"]).update()
+    assert entries(shown) == ["none lr0.03 s0"]
+
+
+def test_a_mean_has_the_steps_at_which_every_run_has_a_value(view):
+    looked, shown = view({"values": (0.25, 0.5, 0.75)}, {"seed": 1, "values": (0.75, 1.0)}, {"seed": 2, "ended": ""})
+    looked.update()
+    events = EventAccumulator(str(shown / "none lr0.03 mean of 2")).Reload().Scalars("1 learning/1 accuracy, validation")
+    assert [(point.step, point.value) for point in events] == [(0, 0.5), (10, 0.75)]
+
+
+def test_a_view_follows_the_runs(view, tmp_path):
+    looked, shown = view({}, {"seed": 1, "ended": ""})
+    assert not looked.update()
+    (tmp_path / "runs" / "arm-none-0.03-3-1" / "end.json").write_text('{"status": "finished"}')
+    assert looked.update()
+    assert "none lr0.03 mean of 2" in entries(shown)
+    (tmp_path / "runs" / "arm-none-0.03-3-0").rename(tmp_path / "elsewhere")
+    assert not looked.update()
+    assert entries(shown) == ["none lr0.03 s1"]
+
+
+def test_a_run_with_the_tags_of_an_older_version_is_shown_as_its_record_has_it(view, tmp_path):
+    looked, shown = view({}, {"norm": "batch"})
+    (tmp_path / "runs" / "arm-none-0.03-3-0" / "tb" / "events.out.tfevents.1").write_bytes(b"..train/loss..")
+    looked.update()
+    assert entries(shown) == ["batch lr0.03 s0", "none lr0.03 s0"]
+    tags = EventAccumulator(str(shown / "none lr0.03 s0")).Reload().Tags()["scalars"]
+    assert tags == ["1 learning/1 accuracy, validation"]
+
+
+def test_another_attempt_has_a_name_of_its_own_and_counts_once_in_the_mean(view):
+    looked, shown = view({}, {"folder": "arm-none-0.03-3-0.2"}, {"seed": 1})
+    looked.update()
+    assert entries(shown) == ["none lr0.03 mean of 2", "none lr0.03 s0", "none lr0.03 s0 attempt 2", "none lr0.03 s1"]
+
+
+def test_the_addresses_begin_with_the_means_where_there_are_several_seeds(bnexp, make, started):
+    for seed in (0, 1):
+        execute(make("train.steps=1", f"seed={seed}"))
+    answer = bnexp("tensorboard", "--port", "0")
+    port = started[0][started[0].index("--port") + 1]
+    assert f"http://localhost:{port}/?runColorGroup=regex:(.*)+[sm]&smoothing=0&runFilter=mean\n" in answer.err
+    assert shown(started[0]) == ["batch lr0.1 s0", "batch lr0.1 s1"]

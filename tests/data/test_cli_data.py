@@ -161,7 +161,7 @@ def test_import_says_what_files_that_seem_to_be_meant_are(data_dir, name, conten
 @pytest.mark.parametrize(
     ("names", "labels"), [(("data_batch_1", "data_batch_2", "test_batch"), 1), (("train", "test"), 2)]
 )
-def test_the_command_for_cifars_binary_version_makes_a_file_that_is_read(data_dir, monkeypatch, names, labels):
+def test_the_command_for_cifars_binary_version_reads_it(data_dir, monkeypatch, names, labels):
     monkeypatch.chdir(data_dir)
     rows = np.random.default_rng(0).integers(0, 256, (6, 3072 + labels), dtype=np.uint8)
     rows[:, labels - 1] = np.arange(6) % 3
@@ -169,8 +169,9 @@ def test_the_command_for_cifars_binary_version_makes_a_file_that_is_read(data_di
         (data_dir / f"{name}.bin").write_bytes(rows.tobytes())
     with pytest.raises(UserError) as error:
         main(["import", "."])
-    assert os.system(error.value.todo.split("   (")[0]) == 0
-    source = SOURCES["npz"].load(data_dir, path="cifar.npz")
+    command, _, path = error.value.todo.partition(" dataset.path=")
+    assert command == "bnexp train dataset=npz"
+    source = SOURCES["npz"].load(data_dir, path=path)
     assert np.array_equal(source.test.images, rows[:, labels:].reshape(6, 3, 32, 32))
     assert source.train.labels.tolist() == [0, 1, 2] * 2 * (len(names) - 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
 
 import numpy as np
@@ -220,31 +219,12 @@ def test_pictures_in_both_parts_and_under_two_labels_are_said(tmp_path, saved, a
         ("a.npz", b"PK\3\4" + bytes(99), "is a zip archive that is cut short"),
         ("a.npz", b"version https://git-lfs.github.com/spec/v1\n", "is the place-holder that git-lfs keeps"),
         ("a.png", b"\x89PNG\r\n\x1a\n", "is a single picture"),
-        ("a.csv", b"label,pixel0,pixel1\n1,2,3\n", "is a table of text (CSV)"),
         ("a.bin", b"\0\1\2\xff\xfe" * 9, "is a file of another kind"),
     ],
 )
 def test_a_file_of_another_kind_is_called_by_its_kind(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     assert words in refusal(tmp_path, name).what
-
-
-@pytest.mark.parametrize("separator", [",", ";"])
-def test_the_command_for_a_table_makes_a_file_that_is_read(tmp_path, separator):
-    x, y = np.random.default_rng(0).integers(0, 256, (40, 9)), np.arange(40) % 4
-    rows = ["id," + ",".join(["p"] * 9 + ["label"])]
-    rows += [",".join(f'"{value}"' for value in [i, *x[i], y[i]]) for i in range(40)]
-    (tmp_path / "it's.csv").write_text("\n".join(rows).replace(",", separator))
-    command = refusal(tmp_path, str(tmp_path / "it's.csv")).todo.split("   (")[0]
-    assert command.startswith(sys.executable)
-    assert os.system(command) == 0
-    source = load(tmp_path, path="it's.npz")
-    assert (len(source.train), len(source.test), source.num_classes) == (32, 8, 4)
-
-
-def test_a_table_that_names_picture_files_is_told_from_one_that_holds_pixels(tmp_path):
-    (tmp_path / "labels.csv").write_text("id,breed\n000bec18,boxer\n")
-    assert refusal(tmp_path, "labels.csv").todo.startswith("put each picture the table names into")
 
 
 def hostile(kind, good):

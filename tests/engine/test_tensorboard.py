@@ -8,8 +8,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from bnexp.engine.tensorboard import MAX_POINTS, METRICS, TensorBoardSink, hyperparameters
+from bnexp.engine.tensorboard import MAX_POINTS, TensorBoardSink, hyperparameters
 from bnexp.probes.base import Observation
+from bnexp.records.reader import RunRecord
+from bnexp.records.tags import POINTS, SCALARS
 from bnexp.runs.run import execute
 
 
@@ -33,10 +35,10 @@ def hparams_of(events: EventAccumulator) -> HParamsPluginData:
 def test_two_arms_have_the_same_tags_so_that_they_overlay(arms):
     tags = [set(events.Tags()["scalars"]) for _, events in arms]
     assert tags[0] == tags[1]
-    assert {"train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy"} <= tags[0]
+    assert set(SCALARS.values()) <= tags[0]
     tracks = {
-        f"layer_inputs/{point}/hidden{n}/{p}"
-        for point in ("pre_norm", "post_norm", "next_input")
+        f"{group}/hidden{n}/{p}"
+        for group in POINTS.values()
         for n in (1, 2, 3)
         for p in ("p15", "p50", "p85")
     }
@@ -61,7 +63,7 @@ def test_a_run_is_one_folder_with_one_file(arms):
 def test_scalars_are_the_events_of_the_record(arms, make):
     folder, events = arms[1]
     recorded = execute(make("norm=batch")).record.curve("val/loss")
-    shown = events.Scalars("val/loss")
+    shown = events.Scalars(SCALARS["val/loss"])
     assert [point.step for point in shown] == list(recorded.steps)
     assert [point.value for point in shown] == pytest.approx(recorded.values)
     assert folder.name.startswith("npz-mlp-batch")
@@ -76,45 +78,50 @@ def test_hparams_are_in_the_runs_own_folder_with_the_same_keys_in_every_arm(arms
 
 
 def test_the_metrics_of_the_hparams_page_are_tags_that_exist(arms):
-    _, events = arms[0]
+    folder, events = arms[1]
     content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
-    metrics = [metric.name.tag for metric in HParamsPluginData.FromString(content).experiment.metric_infos]
-    assert sorted(metrics) == sorted(METRICS)
-    assert set(metrics) <= set(events.Tags()["scalars"])
+    shown = [metric.name.tag for metric in HParamsPluginData.FromString(content).experiment.metric_infos]
+    end = RunRecord(folder).end
+    assert sorted(shown) == sorted(["7 result/test accuracy", *(f"7 result/steps to {row['target']:g}" for row in end["targets"])])
+    assert events.Scalars("7 result/test accuracy")[-1].value == pytest.approx(end["test"]["accuracy"])
+    reached = {f"7 result/steps to {row['target']:g}" for row in end["targets"] if row["observed"]}
+    assert {tag for tag in events.Tags()["scalars"] if "steps to" in tag} == reached
+
+
+def test_learning_comes_first_and_layers_in_the_order_of_what_happens_to_their_inputs(arms):
+    tags = sorted(arms[0][1].Tags()["scalars"])
+    groups = list(dict.fromkeys(tag.partition("/")[0] for tag in tags))
+    wanted = ["1 learning", "2 before the norm", "3 after the norm", "4 next layer", "6 learning rate and time", "7 result"]
+    assert groups == wanted
+    assert tags[0] == "1 learning/1 accuracy, validation"
 
 
 def layout_of(events: EventAccumulator) -> Layout:
     return Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
 
 
-def test_every_layer_has_a_band_chart_and_every_chart_a_tag(arms):
+def test_every_layer_has_a_chart_of_its_percentiles_and_every_chart_has_tags(arms):
     _, events = arms[1]
     layout = layout_of(events)
-    bands = {c.title: [chart.title for chart in c.chart] for c in layout.category if "band" in c.title}
-    assert len(bands) == 3
-    assert all(sorted(titles) == ["hidden1", "hidden2", "hidden3"] for titles in bands.values())
+    layers = {c.title: [chart.title for chart in c.chart] for c in layout.category if "percentile" in c.title}
+    assert [title.split(" (")[0] for title in layers] == [
+        "2 Inputs before the norm", "3 Inputs after the norm", "4 Inputs of the next layer",
+    ]  # fmt: skip
+    assert all(titles == ["hidden1", "hidden2", "hidden3"] for titles in layers.values())
     scalars = set(events.Tags()["scalars"])
     for category in layout.category:
         for chart in category.chart:
-            series = [tag for s in chart.margin.series for tag in (s.value, s.lower, s.upper)] or list(
-                chart.multiline.tag
-            )
-            assert series
-            assert set(series) <= scalars
-
-
-def test_a_bands_middle_is_the_median_and_its_ends_the_outer_percentiles(arms):
-    charts = [chart for category in layout_of(arms[1][1]).category for chart in category.chart if chart.margin.series]
-    for chart in charts:
-        (series,) = chart.margin.series
-        assert [tag.rpartition("/")[2] for tag in (series.lower, series.value, series.upper)] == ["p15", "p50", "p85"]
+            assert chart.multiline.tag
+            assert set(chart.multiline.tag) <= scalars
+            if "percentile" in category.title:
+                assert [tag.rpartition("/")[2] for tag in chart.multiline.tag] == ["p15", "p50", "p85"]
 
 
 def test_histograms_are_there_now_and_then_and_hold_all_values(arms):
     _, events = arms[1]
     tags = events.Tags()["histograms"]
-    assert "layer_inputs/next_input/hidden3" in tags
-    shown = events.Histograms("layer_inputs/next_input/hidden3")
+    assert "4 next layer/hidden3" in tags
+    shown = events.Histograms("4 next layer/hidden3")
     assert shown[-1].step == 30
     for entry in shown:
         value = entry.histogram_value
@@ -133,7 +140,7 @@ def test_a_long_run_has_about_a_thousand_points_a_tag(sink, tmp_path):
     for step in range(0, 50_001, 5):
         writing.scalar(step, "train/loss", float(step))
     writing.close({"status": "finished"})
-    points = read(tmp_path).Scalars("train/loss")
+    points = read(tmp_path).Scalars(SCALARS["train/loss"])
     assert 0.9 * MAX_POINTS <= len(points) <= MAX_POINTS + 1
     assert (points[0].step, points[-1].step) == (0, 50_000)
 
@@ -143,7 +150,7 @@ def test_a_short_run_keeps_every_point(sink, tmp_path):
     for step in range(901):
         writing.scalar(step, "train/loss", 1.0)
     writing.close({})
-    assert len(read(tmp_path).Scalars("train/loss")) == 901
+    assert len(read(tmp_path).Scalars(SCALARS["train/loss"])) == 901
 
 
 def test_after_a_resume_the_curve_does_not_fold_back(sink, tmp_path):
@@ -155,7 +162,7 @@ def test_after_a_resume_the_curve_does_not_fold_back(sink, tmp_path):
     for step in range(41, 101):
         second.scalar(step, "train/loss", 2.0)
     second.close({"status": "finished"})
-    points = read(tmp_path).Scalars("train/loss")
+    points = read(tmp_path).Scalars(SCALARS["train/loss"])
     assert [point.step for point in points] == list(range(101))
     assert [point.value for point in points] == [1.0] * 41 + [2.0] * 60
 
@@ -163,7 +170,7 @@ def test_after_a_resume_the_curve_does_not_fold_back(sink, tmp_path):
 def test_a_diverged_run_is_marked(sink, tmp_path):
     sink(100).close({"status": "diverged", "step": 7})
     events = read(tmp_path)
-    assert [(point.step, point.value) for point in events.Scalars("diverged")] == [(7, 1.0)]
+    assert [(point.step, point.value) for point in events.Scalars("7 result/diverged")] == [(7, 1.0)]
     assert "status/text_summary" in events.Tags()["tensors"]
 
 
@@ -174,7 +181,7 @@ def test_a_histogram_of_huge_values_is_finite(sink, tmp_path):
         Observation(step=1, name="layer_inputs/pre_norm/x", labels=("p50",), values=(0.0,), histogram=histogram)
     )
     writing._writer.close()
-    value = read(tmp_path).Histograms("layer_inputs/pre_norm/x")[0].histogram_value
+    value = read(tmp_path).Histograms("2 before the norm/x")[0].histogram_value
     assert (value.num, np.isfinite(value.sum), np.isfinite(value.sum_squares)) == (2, True, True)
 
 

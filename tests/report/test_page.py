@@ -15,7 +15,7 @@ import pytest
 
 from bnexp.report.front import answers
 from bnexp.report.page import build
-from bnexp.report.pictures import save_figures
+from bnexp.report.pictures import picture, save_figures
 from bnexp.report.words import claim_row
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -185,6 +185,35 @@ def test_a_picture_is_the_svg_that_was_drawn(world):
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 5
     assert "#" not in address  # it would end the address
+
+
+def test_a_lighter_picture_has_every_word_and_colour_and_keeps_its_references():
+    def draw(figure):
+        axes = figure.subplots()
+        axes.plot([0, 1, 2], [0.123456, 5, 3], "o-", color="#0072B2", label="with BN > without")
+        axes.plot(range(500), range(500), ".", color="#D55E00")
+        axes.set_title("twice 0.123456")
+        axes.legend()
+
+    svg = unquote(picture(draw, "a caption").address.removeprefix("data:image/svg+xml,"))
+    for word in ("twice 0.123456", "with BN &gt; without", "#0072b2", "data:image/png;base64,"):
+        assert word in svg
+    root = ElementTree.fromstring(svg)
+    ids = {element.get("id") for element in root.iter()} - {None}
+    assert set(re.findall(r"""(?:url\(|href=")#([^")]+)""", svg)) == ids
+    assert "DejaVu Sans'" not in svg
+
+
+def test_only_the_primary_endpoint_is_unfolded_and_details_are_not_printed(world):
+    sections = re.findall(r'<section class="claim.*?</section>', world.html, re.S)
+    assert any("Secondary endpoint" in section for section in sections)
+    for section in sections:
+        open_part = re.sub(r"<details.*</details>", "", section, flags=re.S)
+        assert "Secondary endpoint" not in open_part
+        assert "<h3>Primary endpoint" in open_part
+        assert section.count("<details") == section.count("</details>")
+    printed = world.html.partition("@media print")[2]
+    assert re.search(r"\.more[^{]*\{ display: none; \}", printed)
 
 
 def test_a_figure_that_cannot_be_drawn_says_so_in_its_place_and_costs_nothing_else(world, tmp_path):

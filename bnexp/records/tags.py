@@ -1,0 +1,59 @@
+"""The names TensorBoard shows: it sorts them, so that the numbers in front are the order in which people look."""
+
+from __future__ import annotations
+
+#: The name of a measurement on record to its tag.
+SCALARS = {
+    "val/accuracy": "1 learning/1 accuracy, validation",
+    "train/accuracy": "1 learning/2 accuracy, training",
+    "val/loss": "1 learning/3 loss, validation",
+    "train/loss": "1 learning/4 loss, training",
+    "train/lr": "6 learning rate and time/learning rate",
+    "clock/step_ms": "6 learning rate and time/ms per step",
+}
+
+#: Point of observation to the words of its group of tracks, in the order in which a value meets them.
+POINTS = {
+    "pre_norm": "2 before the norm",
+    "post_norm": "3 after the norm",
+    "next_input": "4 next layer",
+}
+
+#: Group of what other probes saw.
+PROBES = "5 other probes"
+
+#: What a run ended with, one point a tag.
+TEST_ACCURACY = "7 result/test accuracy"
+DIVERGED = "7 result/diverged"
+
+
+def scalar_tag(name: str) -> str:
+    """The tag of a measurement.
+
+    Example:
+        >>> scalar_tag("val/accuracy")
+        '1 learning/1 accuracy, validation'
+    """
+    return SCALARS.get(name, f"{PROBES}/{name}")
+
+
+def observation_tag(name: str) -> str:
+    """The tag of what a probe saw; its labels follow behind a further ``/``.
+
+    Example:
+        >>> observation_tag("layer_inputs/pre_norm/hidden1"), observation_tag("shift/faded")
+        ('2 before the norm/hidden1', '5 other probes/shift/faded')
+    """
+    probe, _, rest = name.partition("/")
+    point, _, site = rest.partition("/")
+    return f"{POINTS[point]}/{site}" if probe == "layer_inputs" and point in POINTS else f"{PROBES}/{name}"
+
+
+def target_tag(target: float) -> str:
+    """The tag of the steps to a target accuracy, which sorts after smaller targets.
+
+    Example:
+        >>> target_tag(0.9)
+        '7 result/steps to 0.9'
+    """
+    return f"7 result/steps to {target:g}"
