@@ -174,8 +174,14 @@ def _is_docstring(node: Any) -> bool:
 
 
 def computed(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32."""
+    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32.
+
+    Settings that are younger than published runs are left out at the value that those runs were made with.
+    """
     values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
+    looking = values["probes"].get("layer_inputs", {})
+    if looking.get("early") == 0.5:
+        del looking["early"]
     if config.execution.precision != "fp32":  # left out, so that runs older than this setting keep their names
         values["execution"] = {"precision": config.execution.precision}
     return values

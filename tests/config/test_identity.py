@@ -11,7 +11,7 @@ import pytest
 
 from bnexp.config import identity
 from bnexp.config.compose import compose
-from bnexp.config.identity import arm_id, run_id
+from bnexp.config.identity import arm_id, computed, run_id
 from bnexp.config.schema import COSMETIC, ExperimentConfig
 
 #: One config of each kind of optimiser and schedule, so that every field of the schema is walked.
@@ -90,6 +90,13 @@ def test_all_settings_are_walked():
 def test_the_name_says_data_model_norm_learning_rate_and_seed(config):
     assert run_id(replace(config, seed=3)).startswith("mnist_5k-mlp-batch-lr0.1-s3-")
     assert arm_id(config).startswith("mnist_5k-mlp-batch-lr0.1-")
+
+
+def test_a_look_schedule_as_published_runs_had_it_is_left_out_of_their_names():
+    for words, kept in ((["probes=fixed_looks"], False), (["probes=light"], True)):
+        assert ("early" in computed(compose(words))["probes"]["layer_inputs"]) == kept
+        assert "early" in compose(words).probes["layer_inputs"]
+    assert run_id(compose(["probes=layer_inputs"])) == "mnist_5k-mlp-batch-lr0.1-s0-5ad27e99"
 
 
 def test_equal_configs_have_equal_names(config):
