@@ -21,6 +21,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "train": ("train one network, or sweep", "bnexp train norm=none,batch seed=0,1,2"),
     "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
+    "look": ("what each layer receives, as a picture", "bnexp look --open"),
     "report": ("verdicts from records, as a page", "bnexp report"),
     "export": ("runs as text to keep and to share", "bnexp export runs my-results"),
     "lock": ("accept a changed declaration or analysis, with the reason", 'bnexp lock CLAIM --because "..."'),
