@@ -7,6 +7,7 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
@@ -14,6 +15,7 @@ from bnexp.cli.report import told_if_unwritable
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError, nearest
+from bnexp.text import WIDTH
 
 if TYPE_CHECKING:
     from bnexp.look.tracks import Scene
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"runs": [str(run.folder) for run in runs], "sentence": scene.sentence, "files": files}))
     else:
         told = [["runs", f"{len(runs)}: {', '.join(dict.fromkeys(run.label for run in scene.runs))}"]]
-        print(f"{scene.sentence}\n{columns([*_short(told), *([name, file] for name, file in files.items())], indent='  ')}")
+        print(f"{fill(scene.sentence, WIDTH)}\n{columns([*_short(told), *([name, file] for name, file in files.items())], indent='  ')}")
     if arguments.open:
         show(Path(files["page"]))
     return DONE

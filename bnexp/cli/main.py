@@ -19,6 +19,7 @@ INTERRUPTED = 130
 
 #: Command to what it does and an example; each lives in ``bnexp.cli.<command>`` as ``main(argv) -> exit code``.
 COMMANDS = {
+    "demo": ("half a minute: without BN beside with BN", "bnexp demo"),
     "train": ("train one network, or sweep", "bnexp train norm=none,batch seed=0,1,2"),
     "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
     "look": ("what each layer receives, as a picture", "bnexp look --open"),

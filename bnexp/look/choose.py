@@ -61,7 +61,12 @@ def choose(words: Sequence[str], runs_dir: Path) -> list[RunRecord]:
             raise _nothing([run], runs_dir)
     if not words or (not names and not values and not named):
         looked_at = _newest_comparison(looked_at)
-    return sorted(looked_at, key=_place)
+    return in_order(looked_at)
+
+
+def in_order(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Runs without a norm first, those with BN next."""
+    return sorted(runs, key=_place)
 
 
 def labels(runs: Sequence[RunRecord]) -> list[str]:

@@ -151,7 +151,8 @@ def _notes(scene: Scene, num_columns: int, units: Mapping[str, Sequence[int]]) -
     """What a reader has to know of how it was drawn."""
     notes = [
         "Tracks: the median of a unit over held-out examples and the band from its 15th to its 85th percentile, for ten units "
-        "evenly spaced by number, the same in every column. Axes are shared by all runs.",
+        "evenly spaced by number, the same in every column. Axes are shared by all runs. Sentences compare the last look with the first; "
+        "a width is that of a unit's first band.",
         "Ridges: all units' values together, each scaled to its own peak; filled: the step of the slider.",
     ]
     if len(scene.layers) < scene.num_layers:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,7 @@ def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
             date = "CreationDate" if file.suffix == ".pdf" else "Date"
             metadata = {"Software": None} if file.suffix == ".png" else {date: None}
             figure.savefig(file, dpi=160, metadata=metadata)
+            figure.set_layout_engine("none")  # what the first of them found holds for all, and finding it takes as long as drawing
     return files
 
 
@@ -58,7 +60,7 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
         rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
     shown = [scene.runs[index] for index in scene.columns[:MOST_COLUMNS]]
     colour = [colours(scene.runs)[index][0] for index in scene.columns[:MOST_COLUMNS]]
-    figure = Figure(figsize=(4.6 * max(len(shown), 1.4), 1.85 * len(rows) + 1.5))
+    figure = Figure(figsize=(4.6 * max(len(shown), 1.4), (2.15 if step is None else 1.85) * len(rows) + 1.5))
     grid = figure.add_gridspec(
         len(rows) + 1, 2 * len(shown), width_ratios=[3, 2] * len(shown), height_ratios=[1.0] * len(rows) + [0.62]
     )
@@ -74,6 +76,8 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
             left.set_title(f"{run.label}: {name}")
             _draw_ridges(right, run, seen, scene.wide_limits[layer, point], ink, last if step is None else step)
             _step_axis(left, last, words=place == len(rows) - 1)
+            if step is None:
+                left.set_xlabel(fill(seen.tracks_sentence, 58), fontsize=6.5, loc="left")
     bottom = figure.add_subplot(grid[len(rows), :])
     for run, ink in zip(shown, colour, strict=True):
         values = np.array(run.accuracy.values, float)
@@ -113,8 +117,8 @@ def _draw_ridges(
     for slot, place in enumerate(places[: filled + 1]):
         look = current if slot == filled else place
         height = -slot + 1.7 * np.nan_to_num(seen.density[look])
-        fill = colour if slot == filled else "white"
-        ax.fill_between(middles, -slot, height, color=fill, alpha=0.85, linewidth=0, zorder=2 + slot)
+        inside = colour if slot == filled else "white"
+        ax.fill_between(middles, -slot, height, color=inside, alpha=0.85, linewidth=0, zorder=2 + slot)
         ax.plot(middles, height, color="black" if slot == filled else colour, linewidth=0.7, zorder=2 + slot)
         ax.text(limits[0], -slot, f"{run.steps[look]:,}", fontsize=6.5, va="bottom", zorder=40)
     ax.set(xlim=limits, ylim=(-len(places) + 0.8, 1.9), yticks=[])

@@ -236,7 +236,7 @@ def _to_peak(density_TG: np.ndarray) -> np.ndarray:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _tracks_sentence(quantiles_TUQ: np.ndarray, steps_T: np.ndarray, arm_words: str, number: int) -> str:
-    """How the band of the median unit changed in width, and how far its median moved, from the first look to the last."""
+    """How the band of the median unit changed in width, and how far its median moved in widths of its first band: from first to last look."""
     start = f"{arm_words[0].upper()}{arm_words[1:]} the median unit of layer {number}"
     finite_T = np.isfinite(quantiles_TUQ).all(axis=(1, 2))
     if not finite_T.all():
@@ -247,7 +247,8 @@ def _tracks_sentence(quantiles_TUQ: np.ndarray, steps_T: np.ndarray, arm_words: 
         return f"{start} gives one and the same value at step {steps_T[0]:,}; there is no width to compare with."
     ratio = float(np.median(band_TU[-1, alive_U] / band_TU[0, alive_U]))
     moved_U = np.abs(quantiles_TUQ[-1, alive_U, 1] - quantiles_TUQ[0, alive_U, 1]) / band_TU[0, alive_U]
-    return f"{start} {_width_words(ratio)} and its centre moved by {float(np.median(moved_U)):.2g} of its first width."
+    moved = float(np.median(moved_U))
+    return f"{start} {_width_words(ratio)} and moved by {moved:.{2 if moved < 10 else 3}g} widths."
 
 
 def _width_words(ratio: float) -> str:
@@ -255,7 +256,7 @@ def _width_words(ratio: float) -> str:
         return "kept its width"
     if ratio <= 0.05:
         return "all but collapsed"
-    return f"widened {ratio:.1f} times" if ratio > 1 else f"narrowed to {ratio:.2f} of its width"
+    return f"widened {ratio:.{1 if ratio < 10 else 0}f} times" if ratio > 1 else f"narrowed to {ratio:.2f} of its width"
 
 
 def _pooled_sentence(quantiles_TUQ: np.ndarray, pooled_TQ: np.ndarray | None, steps_T: np.ndarray) -> str:
