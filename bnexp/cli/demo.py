@@ -25,8 +25,8 @@ def main(argv: list[str]) -> int:
     parser = Parser(
         "bnexp demo",
         usage="bnexp demo [runs_dir=DIR] [--no-open] [--json]",
-        description="Half a minute: a network without BN beside one with it, on 5,000 real digits at a small learning rate, and a page "
-        "that shows what their layers received.",
+        description="Half a minute: a network without BN beside one with it, on 5,000 real digits at a small "
+        "learning rate, and a page that shows what their layers received.",
         epilog=f"It is the same as: bnexp train {' '.join(RUNS)}, then bnexp look --open.",
         allow_abbrev=False,
     )
@@ -54,7 +54,12 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"runs": [one.folder for one in ended], "sentences": lines, **files}))
     else:
         print("\n".join(fill(line, WIDTH) for line in lines))
-        print(columns([["page", files["page"]], ["more", f"{program()} look, {program()} tensorboard {runs_dir}"]], indent="  "))
+        print(
+            columns(
+                [["page", files["page"]], ["more", f"{program()} look, {program()} tensorboard {runs_dir}"]],
+                indent="  ",
+            )
+        )
     if not arguments.no_open:
         show(Path(files["page"]))
     return DONE

@@ -38,13 +38,16 @@ def main(argv: list[str]) -> int:
         raise UserError("a layer cannot be looked at there", got=f"point={arguments.point}", todo=todo)
     runs_dir = arguments.runs_dir.expanduser()
 
-    from bnexp.look.choose import MOST_RUNS, choose
+    from bnexp.look.choose import choose, fewer
     from bnexp.look.tracks import read_scene
 
-    runs = choose([*arguments.words, *values], runs_dir)
-    if len(runs) > MOST_RUNS:
-        print(f"{len(runs):,} runs are meant; the first {MOST_RUNS} are drawn (name fewer: RUN, norm=..., seed=0)", file=sys.stderr)
-        runs = runs[:MOST_RUNS]
+    meant = choose([*arguments.words, *values], runs_dir)
+    runs = fewer(meant)
+    if len(runs) < len(meant):
+        print(
+            f"{len(meant):,} runs are meant, {len(runs)} of them are drawn; narrow down: norm=none,batch seed=0",
+            file=sys.stderr,
+        )
     scene = read_scene(runs)
     if arguments.point not in scene.points:
         todo = f"point={scene.points[0]}" if scene.points else f"{program()} train probes=light"
@@ -54,8 +57,12 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         print(json.dumps({"runs": [str(run.folder) for run in runs], "sentence": scene.sentence, "files": files}))
     else:
-        told = [["runs", f"{len(runs)}: {', '.join(dict.fromkeys(run.label for run in scene.runs))}"]]
-        print(f"{fill(scene.sentence, WIDTH)}\n{columns([*_short(told), *([name, file] for name, file in files.items())], indent='  ')}")
+        arms = ", ".join(scene.runs[index].label for index in scene.columns)
+        told = [
+            ["runs", f"{len(runs)}: {arms if len(arms) < 60 else f'{len(scene.columns)} arms'}"],
+            *map(list, files.items()),
+        ]
+        print(f"{fill(scene.sentence, WIDTH)}\n{columns(told, indent='  ')}")
     if arguments.open:
         show(Path(files["page"]))
     return DONE
@@ -81,7 +88,9 @@ def write(scene: Scene, out: Path, point: str, *, gif: bool = False, stills: boo
 def show(page: Path) -> None:
     """Open the page in a browser; where there is none, say how to see it."""
     address = page.resolve().as_uri()
-    screen = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    screen = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
     try:
         opened = screen and webbrowser.open(address)
     except (webbrowser.Error, OSError):
@@ -90,19 +99,15 @@ def show(page: Path) -> None:
         print(f"no browser here; open it yourself: {address}", file=sys.stderr)
 
 
-def _short(rows: list[list[str]]) -> list[list[str]]:
-    """Each row within a terminal's width."""
-    return [[name, words if len(words) < 70 else f"{words[:66]} ..."] for name, words in rows]
-
-
 def _parser() -> Parser:
     parser = Parser(
         "bnexp look",
         usage="bnexp look [RUN ...] [ARM ...] [runs_dir=DIR] [out=DIR] [point=POINT] [--open] [--gif] [--page-only] [--json]",
         description="What each hidden layer receives through training, arms side by side: a page that needs no network, and "
         "stills for slides (SVG, PNG, PDF).",
-        epilog="RUN is a run's folder, its name or the beginning of names; ARM is a norm (none) or values of the config (norm=none,batch "
-        "optimizer.lr=0.1 seed=0). Without either: the newest run and those that differ from it in norm and seed only. "
+        epilog="RUN is a run's folder, its name or the beginning of names; ARM is a norm (none) or values of the config "
+        "(norm=none,batch optimizer.lr=0.1 seed=0). Without either: the newest run and those that "
+        "differ from it in norm and seed only. "
         "A folder of runs or what bnexp export wrote may stand for runs_dir=.",
         allow_abbrev=False,
     )

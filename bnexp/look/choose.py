@@ -40,9 +40,9 @@ def choose(words: Sequence[str], runs_dir: Path) -> list[RunRecord]:
     values: list[str] = []
     names: list[str] = []
     for word in words:
-        folder = Path(word).expanduser()
+        folder = Path(word)
         if (folder / paths.HEADER).is_file():
-            named.append(RunRecord(folder))
+            named.append(_sound(RunRecord(folder)))
         elif is_archive(folder) or (folder.is_dir() and any(folder.glob(f"*/{paths.HEADER}"))):
             runs_dir = folder
         else:
@@ -56,10 +56,10 @@ def choose(words: Sequence[str], runs_dir: Path) -> list[RunRecord]:
     looked_at = [run for run in found if PROBE in run.probes()]
     if not looked_at:
         raise _nothing(found, runs_dir)
-    for run in found if named else []:
-        if run not in looked_at:
+    for run in found:
+        if run not in looked_at and {run.folder.name, str(run.folder)} & set(words):
             raise _nothing([run], runs_dir)
-    if not words or (not names and not values and not named):
+    if not named and not values:
         looked_at = _newest_comparison(looked_at)
     return in_order(looked_at)
 
@@ -67,6 +67,16 @@ def choose(words: Sequence[str], runs_dir: Path) -> list[RunRecord]:
 def in_order(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs without a norm first, those with BN next."""
     return sorted(runs, key=_place)
+
+
+def fewer(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """At most ``MOST_RUNS`` of them: the first seed of every arm, then the second, and so on."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for run in runs:
+        seen[arm(run)] = seen.get(arm(run), -1) + 1
+        ranked.append((seen[arm(run)], run))
+    return in_order([run for _, run in sorted(ranked, key=lambda pair: pair[0])[:MOST_RUNS]])
 
 
 def labels(runs: Sequence[RunRecord]) -> list[str]:
@@ -92,7 +102,7 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
         )
     ]
     shown += ["seed"] if "seed" in differ else []
-    texts = []
+    texts: list[str] = []
     for one in flat:
         norm = str(one.get("norm.name"))
         parts = [NORM_WORDS.get(norm, f"norm {norm}")]
@@ -117,6 +127,14 @@ def _readable(runs_dir: Path) -> list[RunRecord]:
     return found
 
 
+def _sound(run: RunRecord) -> RunRecord:
+    if not run.complete or "config" not in run.header:
+        what = "this run is not complete" if run.status in ("interrupted", "failed") else "this run cannot be drawn"
+        todo = str(run.header.get("command", _MAKE))
+        raise UserError(f"{what} ({run.damage or run.status})", got=run.folder, todo=todo)
+    return run
+
+
 def _by_name(name: str, runs: Sequence[RunRecord], runs_dir: Path) -> list[RunRecord]:
     """The run of this name, those with this norm, or those whose names begin so."""
     tests = (
@@ -139,7 +157,8 @@ def _by_value(word: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
     wanted = [value.strip() for value in text.strip("[]").split(",")]
     there = [_value(run.header["config"], key) for run in runs]
     if all(value is _ABSENT for value in there):
-        known = sorted({name for run in runs for name in _keys(run.header["config"])})
+        every = {name for run in runs for name in _keys(run.header["config"])}
+        known = sorted(name for name in every if ("." in name) == ("." in key))
         guess = nearest(key, known)
         todo = f"{guess}={text}" if guess else "norm=none,batch"
         raise UserError("none of these runs has such a setting", got=word, todo=todo)
@@ -154,8 +173,11 @@ def _nothing(runs: Sequence[RunRecord], runs_dir: Path) -> UserError:
     one = runs[0]
     what = "this run has not" if len(runs) == 1 else f"none of these {len(runs):,} runs has"
     what += " recorded what its layers received (probes=none, or no hidden layer)"
-    command = str(one.header.get("command", "bnexp train")).replace("probes=none", "probes=light")
-    return UserError(what, got=one.folder if len(runs) == 1 else runs_dir, todo=command)
+    words = [
+        word for word in shlex.split(str(one.header.get("command", "bnexp train"))) if not word.startswith("probes=")
+    ]
+    todo = shlex.join([*words, "probes=light"])
+    return UserError(what, got=one.folder if len(runs) == 1 else runs_dir, todo=todo)
 
 
 def _newest_comparison(runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -184,7 +206,9 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     for name in key.split("."):
         inside = part if isinstance(part, Mapping) else {}
         options = inside.get("options")
-        part = inside[name] if name in inside else options.get(name, _ABSENT) if isinstance(options, Mapping) else _ABSENT
+        part = (
+            inside[name] if name in inside else options.get(name, _ABSENT) if isinstance(options, Mapping) else _ABSENT
+        )
     return part.get("name", _ABSENT) if isinstance(part, Mapping) else part
 
 

@@ -19,13 +19,14 @@ from bnexp.look.style import colours
 from bnexp.look.tracks import POINTS, Scene, Seen, tracks
 
 if TYPE_CHECKING:
-    from bokeh.plotting import figure as Figure
+    from bokeh.model import Model
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class after all
 
 #: Columns side by side at most; other runs are in the menu above each.
 MOST_COLUMNS = 4
 
 #: Bytes that units' tracks may take on the page. Bokeh takes 1.1 MB, and the page stays under 3.
-BUDGET = 1_100_000
+BUDGET = 750_000
 
 #: Where step 0 stands on the logarithmic axis.
 ZERO = 0.5
@@ -47,7 +48,7 @@ def write_page(scene: Scene, out: Path, point: str) -> Path:
 
     num_columns = min(len(scene.columns), MOST_COLUMNS)
     last = max(float(run.steps[-1]) for run in scene.runs)
-    figures: dict[str, Figure] = {"accuracy": _accuracy(scene, last)}
+    figures: dict[str, Model] = {"accuracy": _accuracy(scene, last)}
     for row in range(len(scene.layers)):
         for column in range(num_columns):
             figures[f"tracks_{row}_{column}"] = _tracks(f"tracks_{row}_{column}", last)
@@ -56,7 +57,7 @@ def write_page(scene: Scene, out: Path, point: str) -> Path:
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     data = page_data(scene, num_columns, point)
     html = environment.get_template("page.html.j2").render(
-        bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
+        bokeh=Resources(mode="inline", components=["bokeh"], log_level="error").render_js(),
         script=script,
         divs=divs,
         data=json.dumps(data, allow_nan=False).replace("</", "<\\/"),
@@ -79,7 +80,8 @@ def page_data(scene: Scene, num_columns: int, point: str) -> dict[str, Any]:
     """What the page's script draws.
 
     Under ``runs``, ``places`` holds of each layer and point the percentiles ``q`` (half floats in base64, ``[T, U, Q]`` of the
-    ``units`` that are kept), the distribution ``d`` (``[T, G]`` in 255ths of its peak; empty where there is none), and two sentences.
+    ``units`` that are kept), the distribution ``d`` (``[T, G]`` in 255ths of its peak; empty where there is none), and two
+    sentences.
     """
     units = _kept_units(scene)
     colour = colours(scene.runs)
@@ -88,7 +90,7 @@ def page_data(scene: Scene, num_columns: int, point: str) -> dict[str, Any]:
         "layers": list(scene.layers),
         "point": point,
         "zero": ZERO,
-        "units": {layer: kept for layer, kept in units.items()},
+        "units": units,
         "tracks": {layer: _tracked(scene, layer, kept) for layer, kept in units.items()},
         "limits": {f"{layer}/{at}": limits for (layer, at), limits in scene.limits.items()},
         "wide": {f"{layer}/{at}": limits for (layer, at), limits in scene.wide_limits.items()},
@@ -151,20 +153,25 @@ def _notes(scene: Scene, num_columns: int, units: Mapping[str, Sequence[int]]) -
     """What a reader has to know of how it was drawn."""
     notes = [
         "Tracks: the median of a unit over held-out examples and the band from its 15th to its 85th percentile, for ten units "
-        "evenly spaced by number, the same in every column. Axes are shared by all runs. Sentences compare the last look with the first; "
-        "a width is that of a unit's first band.",
+        "evenly spaced by number, the same in every column. Axes are shared by all runs. Sentences compare the last look with "
+        "the first; a width is that of a unit's first band.",
         "Ridges: all units' values together, each scaled to its own peak; filled: the step of the slider.",
     ]
     if len(scene.layers) < scene.num_layers:
         notes.append(f"{len(scene.layers)} of {scene.num_layers} layers are drawn, evenly spaced.")
     if len(scene.columns) > num_columns:
-        notes.append(f"{num_columns} of {len(scene.columns)} arms are side by side; the menus above the columns have the others.")
+        notes.append(
+            f"{num_columns} of {len(scene.columns)} arms are side by side; the menus above the columns have the others."
+        )
     kept = {layer: (len(kept), _num_units(scene, layer)) for layer, kept in units.items()}
     if any(have < there for have, there in kept.values()):
-        notes.append(f"So that the page stays small it holds {min(have for have, _ in kept.values())} units of a layer.")
+        notes.append(
+            f"So that the page stays small it holds {min(have for have, _ in kept.values())} units of a layer."
+        )
     if not all(run.has_histograms for run in scene.runs):
         notes.append(
-            "Some records are older than histograms: their ridges are put together from each unit's mean and sd, as if it were normal."
+            "Some records are older than histograms: their ridges are put together from each unit's mean and sd, "
+            "as if it were normal."
         )
     return notes
 
@@ -187,12 +194,14 @@ def _base(name: str, height: int, **options: Any) -> Figure:
 
 def _log_steps(plot: Figure, last: float) -> None:
     """A logarithmic axis of steps with step 0 on it."""
-    from bokeh.models import FixedTicker, Span
+    from bokeh.models import FixedTicker
+    from bokeh.models.annotations import Span
 
     powers = [10**power for power in range(7) if 10**power <= last]
-    plot.xaxis.ticker = FixedTicker(ticks=[ZERO, *powers])
-    plot.xaxis.major_label_overrides = {ZERO: "0"} | {power: f"{power:,}" for power in powers}
-    plot.xgrid.ticker = plot.xaxis[0].ticker
+    ticker = FixedTicker(ticks=[ZERO, *powers])
+    words: dict[float | str, Any] = {ZERO: "0"} | {power: f"{power:,}" for power in powers}
+    plot.xaxis.ticker = plot.xgrid.ticker = ticker
+    plot.xaxis.major_label_overrides = words
     plot.add_layout(Span(location=ZERO, dimension="height", line_width=1.5, name=f"{plot.name}_cursor"))
 
 
@@ -222,14 +231,14 @@ def _ridges(name: str) -> Figure:
 
 
 def _accuracy(scene: Scene, last: float) -> Figure:
-    from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
+    from bokeh.models import BasicTicker, ColumnDataSource, HoverTool, NumeralTickFormatter
 
     values = [value for run in scene.runs for value in run.accuracy.values if value is not None]
     bottom = max(0.0, min(values, default=0.0) - 0.03)
     plot = _base("accuracy", 130, x_axis_type="log", x_range=(ZERO * 0.85, last * 1.15), y_range=(bottom, 1.0))
     _log_steps(plot, last)
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
-    plot.yaxis.ticker.desired_num_ticks = 3  # type: ignore[attr-defined]
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=3)
     columns = ("xs", "ys", "colour", "alpha", "width", "dash", "label")
     source = ColumnDataSource({column: [] for column in columns}, name="accuracy_data")
     lines = plot.multi_line(

@@ -40,7 +40,9 @@ def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
             date = "CreationDate" if file.suffix == ".pdf" else "Date"
             metadata = {"Software": None} if file.suffix == ".png" else {date: None}
             figure.savefig(file, dpi=160, metadata=metadata)
-            figure.set_layout_engine("none")  # what the first of them found holds for all, and finding it takes as long as drawing
+            figure.set_layout_engine(
+                "none"
+            )  # what the first of them found holds for all, and finding it takes as long as drawing
     return files
 
 
@@ -82,7 +84,11 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
     for run, ink in zip(shown, colour, strict=True):
         values = np.array(run.accuracy.values, float)
         bottom.plot(
-            _spots(run.accuracy.steps), values, color=ink, linestyle="--" if run.norm == "none" else "-", label=run.label
+            _spots(run.accuracy.steps),
+            values,
+            color=ink,
+            linestyle="--" if run.norm == "none" else "-",
+            label=run.label,
         )
     if step is not None:
         bottom.axvline(max(step, ZERO), color="black", linewidth=1)
@@ -105,9 +111,7 @@ def _draw_tracks(ax: Axes, run: Seen, seen: Place, colour: str, upto: int) -> No
         ax.plot(spots_T, middle_T, color=colour, linewidth=1)
 
 
-def _draw_ridges(
-    ax: Axes, run: Seen, seen: Place, limits: tuple[float, float], colour: str, upto: int
-) -> None:
+def _draw_ridges(ax: Axes, run: Seen, seen: Place, limits: tuple[float, float], colour: str, upto: int) -> None:
     """All units together, a ridge a look, the last one filled; the first at the top."""
     places = np.linspace(0, len(run.steps) - 1, min(NUM_RIDGES, len(run.steps))).round().astype(int)
     edges = np.linspace(*limits, seen.density.shape[1] + 1)

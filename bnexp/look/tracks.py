@@ -30,7 +30,7 @@ class Place:
 
     Attributes:
         quantiles: ``[T, U, Q]``, a percentile of each unit over the held-out examples.
-        density: ``[T, G]``, of all units' values together, on bins of equal width between :class:`Scene.wide_limits`; its greatest value is 1.
+        density: ``[T, G]``, of all units' values together, on bins of equal width between ``Scene.wide_limits``; its peak is 1.
         tracks_sentence, pooled_sentence: what the two pictures show.
     """
 
@@ -108,7 +108,9 @@ def read_scene(records: Sequence[RunRecord]) -> Scene:
         for point in points:
             values = [one[f"{layer}/{point}/unit_quantiles"][rows] for one, rows in zip(arrays, kept, strict=True)]
             limits[layer, point] = _limits(values)
-            wide[layer, point] = _widened(limits[layer, point], [one.get(f"{layer}/{point}/pooled_range") for one in arrays])
+            wide[layer, point] = _widened(
+                limits[layer, point], [one.get(f"{layer}/{point}/pooled_range") for one in arrays]
+            )
     runs = []
     for record, label, one, rows in zip(records, labels(records), arrays, kept, strict=True):
         norm = record.header["config"]["norm"]["name"]
@@ -236,7 +238,7 @@ def _to_peak(density_TG: np.ndarray) -> np.ndarray:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _tracks_sentence(quantiles_TUQ: np.ndarray, steps_T: np.ndarray, arm_words: str, number: int) -> str:
-    """How the band of the median unit changed in width, and how far its median moved in widths of its first band: from first to last look."""
+    """How the median unit's band changed from first to last look and how far its centre moved, in widths of its first band."""
     start = f"{arm_words[0].upper()}{arm_words[1:]} the median unit of layer {number}"
     finite_T = np.isfinite(quantiles_TUQ).all(axis=(1, 2))
     if not finite_T.all():
@@ -280,13 +282,21 @@ def _speed(runs: Sequence[Seen]) -> str:
     first, *others = runs
     if not others:
         reached = [(target, time_to_target(first.accuracy, target)) for target in TARGETS]
-        words = [f"{target:.0%} accuracy: {first.label} after {time.steps:,} steps." for target, time in reached if time.observed]
+        words = [
+            f"{target:.0%} accuracy: {first.label} after {time.steps:,} steps."
+            for target, time in reached
+            if time.observed
+        ]
         return words[0] if words else f"{first.label} did not reach {TARGETS[-1]:.0%} accuracy."
     second = next((run for run in others if run.norm == "batch"), others[0])
-    times = [(target, *(time_to_target(run.accuracy, target) for run in (first, second))) for target in TARGETS]
+    times = [
+        (target, time_to_target(first.accuracy, target), time_to_target(second.accuracy, target)) for target in TARGETS
+    ]
     for target, one, other in times:
         if one.observed and other.observed:
-            text = f"{target:.0%} accuracy: {first.label} after {one.steps:,} steps, {second.label} after {other.steps:,}"
+            text = (
+                f"{target:.0%} accuracy: {first.label} after {one.steps:,} steps, {second.label} after {other.steps:,}"
+            )
             ratio = max(one.steps, 1) / max(other.steps, 1)
             sooner = second.label if ratio > 1 else first.label
             return f"{text}: {max(ratio, 1 / ratio):.1f} times sooner {sooner}." if ratio != 1 else f"{text}."
@@ -294,5 +304,7 @@ def _speed(runs: Sequence[Seen]) -> str:
         if one.observed or other.observed:
             done, late = (first, second) if one.observed else (second, first)
             taken, ran = (one, other) if one.observed else (other, one)
-            return f"{target:.0%} accuracy: {done.label} after {taken.steps:,} steps, {late.label} not in {ran.steps:,}."
+            return (
+                f"{target:.0%} accuracy: {done.label} after {taken.steps:,} steps, {late.label} not in {ran.steps:,}."
+            )
     return f"Neither {first.label} nor {second.label} reached {TARGETS[-1]:.0%} accuracy."
