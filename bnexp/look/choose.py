@@ -18,9 +18,6 @@ MOST_RUNS = 20
 #: The probe whose arrays are drawn.
 PROBE = "layer_inputs"
 
-#: Norms in words.
-NORM_WORDS = {"none": "without BN", "batch": "with BN"}
-
 _MAKE = "bnexp demo   (or: bnexp train norm=none,batch)"
 
 
@@ -105,12 +102,22 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
     texts: list[str] = []
     for one in flat:
         norm = str(one.get("norm.name"))
-        parts = [NORM_WORDS.get(norm, f"norm {norm}")]
+        parts = [norm_words(norm)]
         parts += [f"{_short(key)} {_word(one.get(key))}" for key in shown if key in one]
         text = ", ".join(parts)
         again = sum(other == text or other.startswith(f"{text} (") for other in texts)
         texts.append(f"{text} ({again + 1})" if again else text)
     return texts
+
+
+def norm_words(norm: str) -> str:
+    """What an arm is called after its norm.
+
+    Example:
+        >>> norm_words("none"), norm_words("batch"), norm_words("ghost")
+        ('without BN', 'with BN', 'with ghost norm')
+    """
+    return {"none": "without BN", "batch": "with BN"}.get(norm, f"with {norm} norm")
 
 
 def arm(run: RunRecord) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnexp.look.choose import NORM_WORDS, PROBE, arm, labels
+from bnexp.errors import UserError
+from bnexp.look.choose import PROBE, arm, labels, norm_words
 from bnexp.records.curves import Curve, time_to_target
 from bnexp.records.reader import RunRecord
 
@@ -93,13 +94,25 @@ class Scene:
 def read_scene(records: Sequence[RunRecord]) -> Scene:
     """Read the runs' arrays and curves.
 
+    Raises:
+        UserError: a record keeps no percentiles of units, or the runs have no layer in common.
+
     Layers are those that all runs have, at most ``MOST_LAYERS``, evenly spaced; looks at most ``MOST_LOOKS``, evenly spaced
     on the logarithmic axis.
     """
     arrays = [record.arrays(PROBE) for record in records]
+    kept_percentiles = [any(key.endswith("/unit_quantiles") for key in one) for one in arrays]
+    if not all(kept_percentiles):
+        bare = records[kept_percentiles.index(False)].folder
+        whole = [record.folder.name for record, has in zip(records, kept_percentiles, strict=True) if has]
+        todo = f"bnexp look {bare.parent} {whole[0]}" if whole else "bnexp train probes=light"
+        raise UserError("this record keeps no percentiles of units, which are what is drawn", got=bare, todo=todo)
     shared = [key for key in arrays[0] if key.endswith("/unit_quantiles") and all(key in one for one in arrays)]
     pairs = [tuple(key.removesuffix("/unit_quantiles").rsplit("/", 1)) for key in shared]
     everything = list(dict.fromkeys(layer for layer, _ in pairs))
+    if not everything:
+        what = "these runs have no hidden layer in common, so that nothing can stand side by side"
+        raise UserError(what, got=f"{len(records)} runs", todo=f"bnexp look {records[0].folder}")
     layers = [everything[index] for index in _spaced(len(everything), MOST_LAYERS)]
     points = [point for point in POINTS if all((layer, point) in pairs for layer in layers)]
     kept = [_thinned(one["steps"]) for one in arrays]
@@ -201,7 +214,7 @@ def _place(
         density = _from_moments(mean_TU, sd_TU, edges)
     else:
         density = np.full((len(rows), NUM_BINS), np.nan)
-    arm_words = NORM_WORDS.get(norm, f"norm {norm}")
+    arm_words = norm_words(norm)
     steps_T = arrays["steps"][rows]
     return Place(
         quantiles_TUQ.astype(np.float32),

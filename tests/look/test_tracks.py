@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from bnexp.errors import UserError
 from bnexp.look import tracks
 from bnexp.look.tracks import _from_histograms, _from_moments, _limits, _speed, _thinned, _tracks_sentence
 from bnexp.records.curves import Curve
@@ -112,3 +115,29 @@ def test_a_scene_has_what_its_records_have(scene):
         for (_, point), place in run.places.items():
             assert place.quantiles.shape == (len(run.steps), 8, 3)
             assert place.density.max(axis=1) == pytest.approx(1), point
+
+
+class Record:
+    """A record with these arrays."""
+
+    def __init__(self, name: str, *keys: str) -> None:
+        self.folder = Path("kept") / name
+        self._keys = keys
+
+    def arrays(self, _: str) -> dict[str, np.ndarray]:
+        return {"steps": np.array([0, 5])} | {key: np.zeros((2, 3, 3)) for key in self._keys}
+
+
+@pytest.mark.parametrize(
+    ("other", "what", "todo"),
+    [
+        ("hidden1/pre_norm/unit_mean", "this record keeps no percentiles of units", "bnexp look kept whole"),
+        ("stage1/pre_norm/unit_quantiles", "these runs have no hidden layer in common", "bnexp look kept/whole"),
+    ],
+)
+def test_records_that_cannot_be_drawn_beside_each_other_are_refused(other, what, todo):
+    records = [Record("whole", "hidden1/pre_norm/unit_quantiles"), Record("other", other)]
+    with pytest.raises(UserError) as refusal:
+        tracks.read_scene(records)
+    assert refusal.value.what.startswith(what)
+    assert refusal.value.todo == todo
