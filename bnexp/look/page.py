@@ -170,8 +170,8 @@ def _notes(scene: Scene, num_columns: int, units: Mapping[str, Sequence[int]]) -
         )
     if not all(run.has_histograms for run in scene.runs):
         notes.append(
-            "Some records are older than histograms: their ridges are put together from each unit's mean and sd, "
-            "as if it were normal."
+            "Some records are older than histograms: their ridges are put together from the units, each as a normal "
+            "distribution with its median and band."
         )
     return notes
 

@@ -53,7 +53,7 @@ class Seen:
         steps: ``[T]``, when it was looked at.
         accuracy: on the validation split.
         places: layer and point to what was received there.
-        has_histograms: False for an older record, whose distributions are put together from means and sds of units.
+        has_histograms: False for an older record, whose distributions are put together from its units.
     """
 
     label: str
@@ -207,13 +207,10 @@ def _place(
     assert quantiles_TUQ is not None
     edges = np.linspace(*limits, NUM_BINS + 1)
     counted, spread = get("pooled_histogram"), get("pooled_range")
-    mean_TU, sd_TU = get("unit_mean"), get("unit_sd")
     if counted is not None and spread is not None:
         density = _from_histograms(counted, spread, edges)
-    elif mean_TU is not None and sd_TU is not None:
-        density = _from_moments(mean_TU, sd_TU, edges)
     else:
-        density = np.full((len(rows), NUM_BINS), np.nan)
+        density = _from_units(quantiles_TUQ, edges)
     arm_words = norm_words(norm)
     steps_T = arrays["steps"][rows]
     return Place(
@@ -234,13 +231,14 @@ def _from_histograms(shares_TG: np.ndarray, range_T2: np.ndarray, edges: np.ndar
     return _to_peak(np.array(rows))
 
 
-def _from_moments(mean_TU: np.ndarray, sd_TU: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """For records without histograms: each unit as a normal distribution with its mean and sd, all units together."""
-    from scipy.special import ndtr
+def _from_units(quantiles_TUQ: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """For records without histograms: each unit as the normal distribution with its median and 15-85 band, all together."""
+    from scipy.special import ndtr, ndtri
 
+    sd_TU = (quantiles_TUQ[..., 2] - quantiles_TUQ[..., 0]) / (ndtri(0.85) - ndtri(0.15))
     sd_TU = np.maximum(sd_TU, (edges[1] - edges[0]) / 2)
     with np.errstate(over="ignore", invalid="ignore"):
-        standard = (edges[None, :, None] - mean_TU[:, None]) / sd_TU[:, None]
+        standard = (edges[None, :, None] - quantiles_TUQ[:, None, :, 1]) / sd_TU[:, None]
         return _to_peak(np.diff(ndtr(standard).mean(axis=2), axis=1))
 
 
@@ -277,7 +275,7 @@ def _width_words(ratio: float) -> str:
 def _pooled_sentence(quantiles_TUQ: np.ndarray, pooled_TQ: np.ndarray | None, steps_T: np.ndarray) -> str:
     """Where 70 % of all units' values lay at the first look and at the last."""
     if pooled_TQ is None:
-        return "This record kept no percentiles of all units together."
+        return "Put together from the units: this record kept nothing of all of them at once."
     if not np.isfinite(pooled_TQ).all():
         return "All units together: not finite at the end."
     (a, _, b), (c, _, d) = pooled_TQ[0], pooled_TQ[-1]

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from bnexp.errors import UserError
 from bnexp.look import tracks
-from bnexp.look.tracks import _from_histograms, _from_moments, _limits, _speed, _thinned, _tracks_sentence
+from bnexp.look.tracks import _from_histograms, _from_units, _limits, _speed, _thinned, _tracks_sentence
 from bnexp.records.curves import Curve
 
 
@@ -60,7 +60,8 @@ def test_one_value_alone_is_one_peak():
 
 def test_an_older_record_is_put_together_from_its_units_as_normals():
     edges = np.linspace(-4, 4, 41)
-    found = _from_moments(np.array([[-1.0, 1.0]]), np.array([[0.5, 0.5]]), edges)[0]
+    units = [[centre + 0.5 * norm.ppf(share) for share in (0.15, 0.5, 0.85)] for centre in (-1, 1)]
+    found = _from_units(np.array([units]), edges)[0]
     expected = np.diff(norm.cdf(edges, -1, 0.5) + norm.cdf(edges, 1, 0.5))
     np.testing.assert_allclose(found, expected / expected.max(), atol=1e-6)
 
