@@ -83,16 +83,18 @@ def _round_gap(most: int) -> int:
     return next(mantissa * power for mantissa in (5, 2, 1) if mantissa * power <= max(most, 1))
 
 
-def observation_steps(steps: int, count: int) -> list[int]:
-    """At most ``count`` different steps from 0 to ``steps``: half of them log-spaced (dense early), half evenly spaced.
+def observation_steps(steps: int, count: int, early: float = 0.5) -> list[int]:
+    """At most ``count`` different steps from 0 to ``steps``: the share ``early`` log-spaced, the others evenly spaced.
 
     Example:
         >>> observation_steps(1000, 8)
         [0, 1, 10, 100, 250, 500, 750, 1000]
+        >>> observation_steps(1000, 8, early=0.75)
+        [0, 1, 4, 16, 63, 251, 500, 1000]
     """
     if count < 4:
         return sorted({0, steps})
-    num_even = count // 2
+    num_even = min(max(int(count * (1 - early)), 1), count - 2)
     num_log = count - num_even
     even = (round(steps * (index + 1) / num_even) for index in range(num_even))
     logarithmic = (round(steps ** (index / (num_log - 1))) for index in range(num_log - 1))

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "bnexp"
 
 SMALL = {"errors", "registry", "rng", "schedule", "text"}
-JUDGING = {"records", "stats", "figures", "claims", "compare", "report"}
+JUDGING = {"records", "stats", "figures", "claims", "compare", "report", "look"}
 PRODUCING = {"data", "norms", "models", "probes", "engine"}
 
 #: Part of the package to the parts it may import, itself apart. Read as: errors, registry, rng, schedule <- config <- data, norms,
@@ -35,6 +35,7 @@ ALLOWED = {
     "claims": {"config", *SMALL, "records", "stats", "figures"},
     "compare": {"errors", "text", "records", "stats"},
     "report": {"config", *SMALL, "records", "stats", "figures", "claims", "version"},
+    "look": {"errors", "records", "figures"},
     "data": {"config", "errors", "registry", "rng"},
     "norms": {"config", "errors", "registry", "rng"},
     "models": {"config", "errors", "registry", "rng", "norms"},  # a model is given a norm factory

@@ -34,6 +34,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "matplotlib",
+    "bokeh",
 )
 
 #: The run that is measured: what ``bnexp train`` does when nothing else is asked for.

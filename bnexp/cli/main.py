@@ -19,9 +19,11 @@ INTERRUPTED = 130
 
 #: Command to what it does and an example; each lives in ``bnexp.cli.<command>`` as ``main(argv) -> exit code``.
 COMMANDS = {
+    "demo": ("half a minute: without BN beside with BN", "bnexp demo"),
     "train": ("train one network, or sweep", "bnexp train norm=none,batch seed=0,1,2"),
     "compare": ("arms of runs, with intervals and verdicts", "bnexp compare runs by=norm"),
     "reproduce": ("run what claims need, judge them", "bnexp reproduce all budget=quick"),
+    "look": ("what each layer receives, as a picture", "bnexp look --open"),
     "report": ("verdicts from records, as a page", "bnexp report"),
     "export": ("runs as text to keep and to share", "bnexp export runs my-results"),
     "lock": ("accept a changed declaration or analysis, with the reason", 'bnexp lock CLAIM --because "..."'),

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ LATER: Mapping[str, Any] = {
     "train.epochs": None,
     "train.stop_at_target": False,
     "train.keep": "none",
+    "probes.layer_inputs.early": 0.5,
 }
 
 
@@ -213,20 +215,29 @@ def computed(config: ExperimentConfig) -> dict[str, Any]:
     if config.execution.precision != "fp32":  # left out, so that runs older than this setting keep their names
         values["execution"] = {"precision": config.execution.precision}
     for key, before in LATER.items():
-        section, _, name = key.rpartition(".")
-        part = values[section] if section else values
-        if name in part and part[name] == before:
+        part, name = _part(values, key)
+        if part is not None and name in part and part[name] == before:
             del part[name]
     return values
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The config that a record holds (:func:`computed`, of whatever version) with the settings of :data:`LATER` that it lacks."""
-    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in recorded.items()}
+    values = deepcopy(dict(recorded))
     for key, before in LATER.items():
-        section, _, name = key.rpartition(".")
-        (values[section] if section else values).setdefault(name, before)
+        part, name = _part(values, key)
+        if part is not None:
+            part.setdefault(name, before)
     return values
+
+
+def _part(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
+    """Where a dotted key stands, None where that part is not there, and its last word."""
+    *sections, name = key.split(".")
+    part: dict[str, Any] | None = values
+    for section in sections:
+        part = part.get(section) if part is not None else None
+    return part, name
 
 
 def _essence(config: ExperimentConfig, data_fingerprint: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class ArchivedRun(RunRecord):
         rows = [
             (step, name, value, seconds)
             for name, curve in self.line["curves"].items()
-            for step, value, seconds in zip(curve["steps"], curve["values"], self._seconds(curve), strict=True)
+            for step, value, seconds in zip(steps_of(curve["steps"]), curve["values"], self._seconds(curve), strict=True)
         ]
         for step, name, value, seconds in sorted(rows, key=lambda row: row[:2]):
             told = {"value": None, "kind": value} if isinstance(value, str) else {"value": value}
@@ -96,14 +96,14 @@ class ArchivedRun(RunRecord):
 
     def curve(self, name: str) -> Curve:
         """All values recorded under ``name``; None where one was not finite."""
-        curve = self.line["curves"].get(name, {"steps": (), "values": ()})
+        curve = self.line["curves"].get(name, {"steps": "", "values": ()})
         values = tuple(None if isinstance(value, str) else value for value in curve["values"])
-        return Curve(tuple(curve["steps"]), values, tuple(self._seconds(curve)))
+        return Curve(steps_of(curve["steps"]), values, tuple(self._seconds(curve)))
 
     def _seconds(self, curve: Mapping[str, Any]) -> Sequence[float]:
         """The clock of a curve; where it was not kept, steps times the run's own price of a step."""
         price = (self.end.get("step_ms") or 0.0) / 1000
-        return curve.get("seconds") or [round(step * price, 3) for step in curve["steps"]]
+        return curve.get("seconds") or [round(step * price, 3) for step in steps_of(curve["steps"])]
 
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
@@ -213,7 +213,8 @@ def write_archive(
         cells: which run is which, see :func:`read_cells`.
         keep: called with a run's name, a probe and an array's name; what it keeps is rounded (:func:`rounded`). None keeps every
             array, bits unchanged.
-        curves: called with a run's name and a curve's; what it keeps loses its clock. None keeps every curve whole.
+        curves: called with a run's name and a curve's; what it keeps loses its clock, and training losses all but 5 digits. None
+            keeps every curve whole.
     """
     out.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: record.folder.name)
@@ -236,29 +237,83 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+#: float64 arrays from this many numbers on hold the rounding errors of algebra, case by case; smaller ones are measurements.
+MANY = 1000
+
+#: Significant digits that a kept training loss has, which is the mean of one mini-batch.
+LOSS_DIGITS = 5
+
+
 def rounded(array: np.ndarray) -> np.ndarray:
-    """float32 numbers to 12 bits, a relative error of at most 2^-12: half of what they take on disk; others as they are.
+    """float32 numbers, and many float64 ones, to 12 bits, a relative error of at most 2^-12; others as they are.
 
     What probes record in float32 are moments and percentiles of some hundred examples, whose own error is a hundred times larger.
 
     Source: Zender 2016 and Kouznetsov 2021 (Geoscientific Model Development), rounding of mantissas.
+
+    Example:
+        >>> rounded(np.array([1.0001, 3.14159265], np.float32)).tolist()
+        [1.0, 3.1416015625]
     """
-    if array.dtype != np.float32:
+    if array.dtype != np.float32 and not (array.dtype == np.float64 and array.size >= MANY):
         return array
-    bits = np.ascontiguousarray(array).view(np.uint32)
-    nearest = ((bits + np.uint32(0x7FF) + ((bits >> 12) & 1)) & np.uint32(0xFFFFF000)).view(np.float32)
+    mantissa, exponent = np.frexp(array)
+    nearest = np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent).astype(array.dtype)
     return np.where(np.isfinite(array), nearest, array)
 
 
+def spans(steps: Sequence[int]) -> str:
+    """Steps, increasing, as people write them down; :func:`steps_of` reads them.
+
+    Example:
+        >>> spans([1, 2, 3, 4, 6, 8, 10, 15, 20, 100])
+        '1-4 6-10/2 15 20 100'
+    """
+    words, place = [], 0
+    while place < len(steps):
+        end, stride = place + 1, steps[place + 1] - steps[place] if place + 1 < len(steps) else 0
+        while end < len(steps) and steps[end] - steps[end - 1] == stride:
+            end += 1
+        if end - place < 3:
+            words.append(str(steps[place]))
+            place += 1
+        else:
+            words.append(f"{steps[place]}-{steps[end - 1]}" + (f"/{stride}" if stride != 1 else ""))
+            place = end
+    return " ".join(words)
+
+
+def steps_of(written: str | Sequence[int]) -> tuple[int, ...]:
+    """The steps that :func:`spans` wrote, or a list of them as it is."""
+    if not isinstance(written, str):
+        return tuple(written)
+    return _steps_of(written)
+
+
+@lru_cache(maxsize=1024)
+def _steps_of(written: str) -> tuple[int, ...]:
+    steps: list[int] = []
+    for word in written.split():
+        first, _, rest = word.partition("-")
+        last, _, stride = rest.partition("/")
+        steps += range(int(first), int(last or first) + 1, int(stride or 1))
+    return tuple(steps)
+
+
 def _line(record: RunRecord, kept: Callable[[str, str], bool] | None) -> dict[str, Any]:
-    curves: dict[str, dict[str, list[Any]]] = {}
+    curves: dict[str, dict[str, Any]] = {}
     for event in record.events():
         if kept is None or kept(record.folder.name, event["name"]):
             curve = curves.setdefault(event["name"], {"steps": [], "values": []})
             curve["steps"].append(event["step"])
-            curve["values"].append(event.get("kind", event["value"]))
+            value = event.get("kind", event["value"])
+            if kept is not None and event["name"] == "train/loss" and isinstance(value, float):
+                value = float(f"{value:.{LOSS_DIGITS}g}")
+            curve["values"].append(value)
             if kept is None:
                 curve.setdefault("seconds", []).append(event["seconds"])
+    for curve in curves.values():
+        curve["steps"] = spans(curve["steps"])
     sorted_curves = dict(sorted(curves.items()))
     return {"run": record.folder.name, "header": record.header, "end": record.end, "curves": sorted_curves}
 
@@ -272,7 +327,7 @@ def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str,
                     if keep is None or keep(record.folder.name, probe, name):
                         # dated 1980: the same bytes
                         member = zipfile.ZipInfo(f"{record.folder.name}/{probe}/{name}.npy")
-                        member.compress_type = zipfile.ZIP_DEFLATED
+                        member.compress_type = zipfile.ZIP_LZMA
                         with members.open(member, "w", force_zip64=True) as stream:
                             np.lib.format.write_array(stream, array if keep is None else rounded(array), allow_pickle=False)
 

@@ -85,7 +85,7 @@ def test_bf16_makes_another_run_and_fp32_keeps_the_names_of_older_records():
     for make_id in (run_id, arm_id):
         assert len({make_id(compose([f"execution.precision={word}"])) for word in ("fp32", "bf16", "auto")}) == 3
     assert "execution" not in computed(compose())
-    assert run_id(compose()) == "mnist_5k-mlp-batch-lr0.1-s0-5ad27e99"
+    assert run_id(compose(["probes=layer_inputs"])) == "mnist_5k-mlp-batch-lr0.1-s0-5ad27e99"
 
 
 def test_auto_is_the_run_that_it_stands_for(make, native):

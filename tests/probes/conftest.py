@@ -18,6 +18,7 @@ OPTIONS = {
     "values_per_unit": 4096,
     "observations": 12,
     "steps_between": 1,
+    "early": 0.5,
     "histograms": 3,
     "looks": None,
     "eval_too": False,

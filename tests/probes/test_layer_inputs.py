@@ -15,7 +15,8 @@ from bnexp.config.schema import ModelConfig
 from bnexp.engine.build import build
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
-from bnexp.probes.layer_inputs import LABELS, POINTS, QUANTILES, _histogram
+from bnexp.probes.layer_inputs import LABELS, POINTS, QUANTILES, _pooled, _statistics
+from bnexp.schedule import observation_steps
 
 
 def recomputed(view, num_batches: int, *, training: bool = True) -> dict[str, np.ndarray]:
@@ -89,6 +90,27 @@ def test_an_observation_shows_the_pooled_percentiles_of_its_place(seen):
         _, point, site = observation.name.split("/", 2)
         row = looking.arrays()[f"{site}/{point}/pooled_quantiles"][observation.step]
         assert (observation.labels, observation.values) == (LABELS, tuple(row.tolist()))
+
+
+def test_a_pooled_histogram_holds_the_share_of_all_values_in_each_bin(seen):
+    looking, values, _ = seen
+    arrays = looking.arrays()
+    for name, values_UK in values[1].items():
+        lowest, highest = values_UK.min(), values_UK.max()
+        np.testing.assert_allclose(arrays[f"{name}/pooled_range"][1], (lowest, highest), rtol=1e-6)
+        counts, _ = np.histogram(values_UK.astype(np.float64), bins=64, range=(lowest, highest))
+        np.testing.assert_allclose(arrays[f"{name}/pooled_histogram"][1] * values_UK.size, counts, atol=1.5)
+        assert arrays[f"{name}/pooled_histogram"].shape == (2, 64)
+
+
+def test_light_looks_are_denser_early_than_those_of_older_runs():
+    light, older = (compose([f"probes={name}"]).probes["layer_inputs"] for name in ("light", "layer_inputs"))
+    assert compose().probes["layer_inputs"] == light
+    early = [
+        sum(step <= 300 for step in observation_steps(3000, int(3000 / one["steps_between"]), one["early"]))
+        for one in (light, older)
+    ]
+    assert early[0] >= 2 * early[1]
 
 
 def test_shapes_are_as_documented(seen):
@@ -217,9 +239,13 @@ def test_histograms_come_at_a_few_steps_the_last_one_included(experiment, probe)
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0 + 2**-23], [0.0, 0.0], [-3e38, 3e38], [1e-45, 2e-45]])
+@np.errstate(over="ignore")
 def test_a_histogram_counts_values_however_near_or_far(values):
-    counts, edges = _histogram(np.array(values, np.float32))
+    pooled, shown = _pooled(np.array(values, np.float32))
+    counts, edges = shown
     assert counts.sum() == 2
+    assert pooled["histogram"].sum() == 1
+    np.testing.assert_array_equal(pooled["quantiles"], _statistics(np.array([values], np.float32))["quantiles"][0])
     assert np.isfinite(edges).all()
     assert (np.diff(edges) > 0).all()
 
@@ -261,3 +287,9 @@ def test_an_option_out_of_range_is_refused(experiment, probe, option, value, lea
         UserError, match=rf"^probes\.layer_inputs\.{option} must be a whole number of at least {least}\n"
     ):
         probe(experiment(), **{option: value})
+
+
+@pytest.mark.parametrize("early", [0, 1, "much"])
+def test_a_share_of_early_looks_that_is_none_is_refused(experiment, probe, early):
+    with pytest.raises(UserError, match=r"^probes\.layer_inputs\.early must be a number above 0 and below 1\n"):
+        probe(experiment(), early=early)

@@ -1,0 +1,143 @@
+"""The same picture for slides: layers below each other, arms side by side, as SVG, PNG and PDF; and its frames for the animation.
+
+Legend: T looks, U units, Q percentiles, G bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnexp.figures.style import SETTINGS
+from bnexp.look.page import MOST_COLUMNS, ZERO
+from bnexp.look.style import colours
+from bnexp.look.tracks import POINTS, Place, Scene, Seen, tracks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Layers on a still at most: more would be too small to read.
+MOST_ROWS = 4
+
+#: Ridges of a still.
+NUM_RIDGES = 8
+
+
+def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
+    """Write ``look.svg``, ``look.png`` and ``look.pdf``; returns the files."""
+    from matplotlib import rc_context
+
+    out.mkdir(parents=True, exist_ok=True)
+    with rc_context(SETTINGS):
+        figure = draw(scene, point)
+        files = [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
+        for file in files:
+            date = "CreationDate" if file.suffix == ".pdf" else "Date"
+            metadata = {"Software": None} if file.suffix == ".png" else {date: None}
+            figure.savefig(file, dpi=160, metadata=metadata)
+            figure.set_layout_engine(
+                "none"
+            )  # what the first of them found holds for all, and finding it takes as long as drawing
+    return files
+
+
+def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] | None = None) -> Figure:
+    """The picture as a figure of matplotlib.
+
+    Args:
+        scene: what is drawn.
+        point: where the layers are looked at.
+        step: only what was seen up to this step; None for everything.
+        rows: the layers by their number in ``scene.layers``; by default at most ``MOST_ROWS``, evenly spaced.
+    """
+    from matplotlib.figure import Figure
+
+    if rows is None:
+        number = min(len(scene.layers), MOST_ROWS)
+        rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
+    shown = [scene.runs[index] for index in scene.columns[:MOST_COLUMNS]]
+    colour = [colours(scene.runs)[index][0] for index in scene.columns[:MOST_COLUMNS]]
+    figure = Figure(figsize=(4.6 * max(len(shown), 1.4), (2.15 if step is None else 1.85) * len(rows) + 1.5))
+    grid = figure.add_gridspec(
+        len(rows) + 1, 2 * len(shown), width_ratios=[3, 2] * len(shown), height_ratios=[1.0] * len(rows) + [0.62]
+    )
+    last = max(int(run.steps[-1]) for run in shown)
+    for place, row in enumerate(rows):
+        layer = scene.layers[row]
+        for column, (run, ink) in enumerate(zip(shown, colour, strict=True)):
+            seen = run.places[layer, point]
+            left, right = (figure.add_subplot(grid[place, 2 * column + side]) for side in (0, 1))
+            name = f"layer {row + 1}" if layer == f"hidden{row + 1}" else f"layer {layer}"
+            _draw_tracks(left, run, seen, ink, last if step is None else step)
+            left.set(ylim=scene.limits[layer, point])
+            left.set_title(f"{run.label}: {name}")
+            _draw_ridges(right, run, seen, scene.wide_limits[layer, point], ink, last if step is None else step)
+            _step_axis(left, last, words=place == len(rows) - 1)
+            if step is None:
+                left.set_xlabel(fill(seen.tracks_sentence, 58), fontsize=6.5, loc="left")
+    bottom = figure.add_subplot(grid[len(rows), :])
+    for run, ink in zip(shown, colour, strict=True):
+        values = np.array(run.accuracy.values, float)
+        bottom.plot(
+            _spots(run.accuracy.steps),
+            values,
+            color=ink,
+            linestyle="--" if run.norm == "none" else "-",
+            label=run.label,
+        )
+    if step is not None:
+        bottom.axvline(max(step, ZERO), color="black", linewidth=1)
+    _step_axis(bottom, last, words=True)
+    bottom.yaxis.set_major_formatter("{x:.0%}")
+    bottom.set_title(f"accuracy after {step:,} steps" if step is not None else "accuracy")
+    bottom.set_xlabel("training steps")
+    bottom.legend(loc="upper left")
+    figure.suptitle(f"What enters each layer ({POINTS[point]}): {scene.sentence}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def _draw_tracks(ax: Axes, run: Seen, seen: Place, colour: str, upto: int) -> None:
+    """Ten units' medians with their 15-85 % bands."""
+    kept_T = run.steps <= upto
+    spots_T = _spots(run.steps[kept_T])
+    for unit in tracks(seen.quantiles.shape[1]):
+        low_T, middle_T, high_T = np.where(np.isfinite(seen.quantiles), seen.quantiles, np.nan)[kept_T, unit].T
+        ax.fill_between(spots_T, low_T, high_T, color=colour, alpha=0.08, linewidth=0)
+        ax.plot(spots_T, middle_T, color=colour, linewidth=1)
+
+
+def _draw_ridges(ax: Axes, run: Seen, seen: Place, limits: tuple[float, float], colour: str, upto: int) -> None:
+    """All units together, a ridge a look, the last one filled; the first at the top."""
+    places = np.linspace(0, len(run.steps) - 1, min(NUM_RIDGES, len(run.steps))).round().astype(int)
+    edges = np.linspace(*limits, seen.density.shape[1] + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    current = max(int((run.steps <= upto).sum()) - 1, 0)
+    filled = max(int((places <= current).sum()) - 1, 0)
+    for slot, place in enumerate(places[: filled + 1]):
+        look = current if slot == filled else place
+        height = -slot + 1.7 * np.nan_to_num(seen.density[look])
+        inside = colour if slot == filled else "white"
+        ax.fill_between(middles, -slot, height, color=inside, alpha=0.85, linewidth=0, zorder=2 + slot)
+        ax.plot(middles, height, color="black" if slot == filled else colour, linewidth=0.7, zorder=2 + slot)
+        ax.text(limits[0], -slot, f"{run.steps[look]:,}", fontsize=6.5, va="bottom", zorder=40)
+    ax.set(xlim=limits, ylim=(-len(places) + 0.8, 1.9), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.grid(visible=False)
+
+
+def _step_axis(ax: Axes, last: int, *, words: bool) -> None:
+    """A logarithmic axis with step 0 on it."""
+    powers = [10**power for power in range(7) if 10**power <= last]
+    ax.set_xscale("log")
+    ax.set_xlim(ZERO * 0.9, max(last, 1) * 1.1)
+    ax.set_xticks([ZERO, *powers], ["0", *(f"{power:,}" for power in powers)] if words else [""] * (len(powers) + 1))
+    ax.set_xticks([], minor=True)
+
+
+def _spots(steps: Sequence[int] | np.ndarray) -> np.ndarray:
+    return np.maximum(np.asarray(steps, float), ZERO)
