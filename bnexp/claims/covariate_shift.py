@@ -14,6 +14,7 @@ from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.quantities import FinalAccuracy
 from bnexp.claims.runs import FINISHED, INSIDE, Runs, test_points
 from bnexp.claims.words import points_more, rates_words
+from bnexp.figures.sizes import draw_sizes
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Equivalence
@@ -240,7 +241,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(9.4, 5.0)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     _draw_kinds(evidence, left)
-    _draw_sizes(evidence, right)
+    net, plain = (_mean(evidence.data["tables"][arm]["training"]).mean() for arm in (SUBJECT, CONTROL))
+    lines = [("training statistics", net, COLORS["batch"], "-"), ("no norm", plain, COLORS["none"], "--")]
+    draw_sizes(right, evidence.data["curves"], lines)
 
 
 #: Series of the left panel: arm, way of reading, words, colour, marker.
@@ -256,8 +259,7 @@ SERIES = (
 def _draw_kinds(evidence: Evidence, axes: Axes) -> None:
     places = np.arange(len(KINDS))
     for index, (arm, way, words, color, marker) in enumerate(SERIES):
-        by_kind = evidence.data["tables"][arm].get(way)
-        if by_kind is None:
+        if (by_kind := evidence.data["tables"][arm].get(way)) is None:
             continue
         x = places + 0.15 * (index - 2)
         low, high = ([end(by_kind[kind]) for kind in KINDS] for end in (np.min, np.max))
@@ -274,25 +276,6 @@ def _draw_kinds(evidence: Evidence, axes: Axes) -> None:
     axes.set(ylim=(0, 101), xlim=(-0.5, len(KINDS) - 0.5), ylabel="test accuracy, %")
     axes.grid(visible=False, axis="x")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8)
-
-
-def _draw_sizes(evidence: Evidence, axes: Axes) -> None:
-    curves, tables = evidence.data["curves"], evidence.data["tables"]
-    shades = ("#56B4E9", "#3b93cc", "#0072B2", "#00456b")
-    for index, prior in enumerate(curves.get("priors", ())):
-        words = "N = 0: shifted only" if prior == 0 else f"N = {prior}"
-        color, marker = shades[index % len(shades)], "vsD^"[index % 4]
-        axes.plot(curves["sizes"], curves["points"][index], color=color, marker=marker, markersize=4.5, label=words)
-    for arm, norm, words, style in ((SUBJECT, "batch", "training statistics", "-"), (CONTROL, "none", "no norm", "--")):
-        axes.axhline(
-            _mean(tables[arm]["training"]).mean(), color=COLORS[norm], linestyle=style, linewidth=1, label=words
-        )
-    axes.set_xscale("log", base=2)
-    if curves:
-        axes.set_xticks(curves["sizes"], [str(size) for size in curves["sizes"]])
-    axes.minorticks_off()
-    axes.set(ylim=(0, 101), xlabel="n shifted examples without labels", title="Mean of the five shifts")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8)
 
 
 _BUDGETS = {

@@ -27,7 +27,8 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from bnexp.config.meant import HELP, unknown_option
 from bnexp.config.paths import check_own, config_dir, file_sweep, own_dir
-from bnexp.config.schema import ExperimentConfig, structure, with_values
+from bnexp.config.schema import ExperimentConfig
+from bnexp.config.values import structure, with_values
 from bnexp.config.words import Word, named, read
 from bnexp.errors import UserError, nearest, unknown_name
 

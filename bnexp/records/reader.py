@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bnexp.records import paths
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import JsonFile, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: A run with one of these is done; ``diverged`` is a result, not a failure.
 COMPLETE = ("finished", "diverged")
@@ -94,6 +95,8 @@ class RunRecord:
 
     def arrays(self, probe: str) -> dict[str, np.ndarray]:
         """A probe's arrays by name."""
+        import numpy as np  # here, because a command that only composes a config is quicker without
+
         with np.load(self.folder / paths.PROBES / f"{probe}.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bnexp.config.identity import run_id
-from bnexp.config.schema import ExperimentConfig, with_value
+from bnexp.config.schema import ExperimentConfig
+from bnexp.config.values import with_value
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 from bnexp.errors import UserError

@@ -14,7 +14,8 @@ from bnexp.claims.tuning import chosen, next_runs
 from bnexp.claims.variants import overrides_of
 from bnexp.config.compose import OWN_DIR, compose
 from bnexp.config.identity import measurement_id, run_id
-from bnexp.config.schema import ExperimentConfig, with_value
+from bnexp.config.schema import ExperimentConfig
+from bnexp.config.values import with_value
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import data_fingerprint
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.claims.variants import from_key, overrides_of
 from bnexp.config.plugins import import_plugins
-from bnexp.config.schema import with_value
+from bnexp.config.values import with_value
 from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
+from pathlib import Path
 
 from joblib import Parallel, delayed
 
@@ -90,7 +91,9 @@ def _save_nothing(_: int) -> None:
 
 
 class Nowhere:
-    """A record that keeps nothing."""
+    """A record that keeps nothing, in no folder."""
+
+    folder = Path(os.devnull)
 
     def event(self, *_: object) -> None:
         """A measurement."""

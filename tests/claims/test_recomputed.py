@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -43,11 +44,17 @@ def table(cells: Sequence[dict], runs: dict[str, Run], arm: str, regime: str, re
     return found
 
 
+def written_out(steps: str) -> list[int]:
+    """``"1-3 6-10/2"`` as 1, 2, 3, 6, 8, 10."""
+    found = [re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(\d+))?", word).groups() for word in steps.split()]
+    return [n for first, last, by in found for n in range(int(first), int(last or first) + 1, int(by or 1))]
+
+
 def steps_to(run: Run, level: float, horizon: int) -> float:
     """First of two consecutive evaluations with an error below the level; the horizon where there is none by then."""
     curve = run["curves"]["val/accuracy"]
     beyond = [isinstance(value, float | int) and value > 1 - level for value in curve["values"]]
-    for step, here, there in zip(curve["steps"], beyond, beyond[1:], strict=False):
+    for step, here, there in zip(written_out(curve["steps"]), beyond, beyond[1:], strict=False):
         if here and there:
             return max(step, 1) if step <= horizon else horizon
     return horizon

@@ -13,6 +13,7 @@ import pytest
 from bnexp import __version__
 from bnexp.cli.main import COMMANDS, entry
 from bnexp.norms import NORMS
+from bnexp.records.paths import TENSORBOARD
 from bnexp.runs.run import execute
 from bnexp.text import columns
 
@@ -89,10 +90,10 @@ def logdir(command: list[str]) -> Path:
 
 
 def test_tensorboard_opens_the_runs_with_all_their_points(bnexp, make, started):
-    execute(make("train.steps=1"))
+    run = execute(make("train.steps=1")).record.folder
     bnexp("tensorboard", "--port", "0")
     (command,) = started
-    assert logdir(command) == Path("runs")
+    assert [entry.resolve() for entry in logdir(command).iterdir()] == [(run / TENSORBOARD).resolve()]
     assert "scalars=5000,histograms=500,images=100" in command
     assert "--bind_all" not in command
 
@@ -100,7 +101,8 @@ def test_tensorboard_opens_the_runs_with_all_their_points(bnexp, make, started):
 def test_tensorboard_of_chosen_runs_shows_those_and_no_others(bnexp, make, started):
     folders = [execute(make("train.steps=1", f"seed={seed}")).record.folder for seed in (0, 1, 2)]
     bnexp("tensorboard", *map(str, folders[:2]), "--bind-all")
-    assert {path.name: path.resolve() for path in logdir(started[0]).iterdir()} == {f.name: f for f in folders[:2]}
+    shown = {path.resolve() for path in logdir(started[0]).iterdir() if path.is_symlink()}
+    assert shown == {(folder / TENSORBOARD).resolve() for folder in folders[:2]}
     assert "--bind_all" in started[0]
 
 

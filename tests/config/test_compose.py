@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from bnexp.config import compose as composing
 from bnexp.config.compose import combinations, compose, count, expand
 from bnexp.config.paths import config_dir
-from bnexp.config.schema import ExperimentConfig, SGDConfig, structure
+from bnexp.config.schema import ExperimentConfig, SGDConfig
+from bnexp.config.values import structure
 from bnexp.errors import UserError
 
 

@@ -14,7 +14,8 @@ import pytest
 from bnexp.config import identity
 from bnexp.config.compose import compose
 from bnexp.config.identity import LATER, arm_id, completed, computed, run_id
-from bnexp.config.schema import COSMETIC, ExperimentConfig, structure, with_value
+from bnexp.config.schema import COSMETIC, ExperimentConfig
+from bnexp.config.values import structure, with_value
 
 #: One config of each kind of optimiser and schedule, so that every field of the schema is walked.
 CONFIGS = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bnexp.claims.base import Budget
-from bnexp.config.schema import with_value
+from bnexp.config.values import with_value
 from bnexp.engine import step as stepping
 from bnexp.runs import many
 from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side
