@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bnexp.cli.main import DONE
 from bnexp.cli.rerun import config_dir_of, recorded_config
@@ -14,6 +14,11 @@ from bnexp.cli.run_list import find
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, percent
 from bnexp.errors import UserError, nearest
+from bnexp.stats.verdict import counted
+
+if TYPE_CHECKING:
+    from bnexp.engine.build import Set
+    from bnexp.engine.kept import Kept
 
 #: Settings of the command itself; ``dataset=`` and its options are overrides.
 SETTINGS = ("runs_dir", "statistics", "split", "device", "data_dir")
@@ -24,7 +29,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(
         "bnexp eval",
         usage="bnexp eval RUN [dataset=NAME] [statistics=running|recomputed|batch] [split=test|validation|train] [runs_dir=DIR] "
-        "[device=NAME] [data_dir=DIR] [--json]",
+        "[device=NAME] [data_dir=DIR] [--fold] [--json]",
         description="Accuracy and loss of a run's kept weights (train.keep=last|best). Without statistics=, by each kind that the "
         "net has: running, recomputed on these weights, and those of each batch. Another data set needs pictures of one shape.",
         allow_abbrev=False,
@@ -36,6 +41,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data-dir")
     parser.add_argument("-cd", "--config-dir", help="your own config folder (default: the one the run was made with)")
+    parser.add_argument("--fold", action="store_true",
+                        help="put each norm into the layer before it: is the net the same, and how much faster?")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     overrides = [word for word in argv if word.partition("=")[0].lstrip("+").split(".")[0] == "dataset" and "=" in word]
     arguments = parser.parse_args(as_flags("eval", [word for word in argv if word not in overrides], SETTINGS))
@@ -44,6 +51,9 @@ def main(argv: list[str]) -> int:
     _check("split", arguments.split, ("test", "validation", "train"))
     if arguments.statistics:
         _check("statistics", arguments.statistics, ("running", "recomputed", "batch"))
+    if arguments.fold and arguments.statistics not in ("", "running"):
+        got = f"--fold statistics={arguments.statistics}"
+        raise UserError("a folded net has its running statistics in its weights", got=got, todo="--fold alone")
 
     from bnexp.config.again import changed
     from bnexp.config.plugins import import_plugins
@@ -61,6 +71,8 @@ def main(argv: list[str]) -> int:
 
     kept = load_kept(record, replace(config, **where))
     split = find_split(kept, arguments.split, replace(others[0], **where) if others else None)
+    if arguments.fold:
+        return _tell_fold(record.folder.name, kept, split, arguments.json)
     wanted = [arguments.statistics] if arguments.statistics else kept.statistics
     scores = {name: score(kept, split, name) for name in wanted}
     dataset = (others or [config])[0].dataset.name
@@ -78,6 +90,28 @@ def main(argv: list[str]) -> int:
     if len(kept.statistics) == 1:
         rows[0][0] = "no running statistics"
     print(columns([["", "accuracy", "loss (nats)"], *rows], indent="  "))
+    return DONE
+
+
+def _tell_fold(name: str, kept: Kept, split: Set, as_json: bool) -> int:
+    """What became of each norm, whether the folded net says the same, and how fast it is."""
+    from bnexp.engine.kept import folded
+
+    found = folded(kept, split)
+    if as_json:
+        print(json.dumps({"run": name, "step": kept.step, **asdict(found)}))
+        return DONE
+    done = [one for one in found.norms if one.layer]
+    time = found.time
+    print(f"{name}\n  weights after {kept.step:,} steps; {len(done)} of {counted(len(found.norms), 'norm')} folded")
+    rows = [
+        ["accuracy", f"{percent(found.before.accuracy)} before, {percent(found.after.accuracy)} after"],
+        ["largest difference", f"{found.difference:.1e} of an output, over {counted(len(split), 'example')}"],
+        ["inference", f"{time.before_ms:.3f} ms before, {time.after_ms:.3f} ms after, for {counted(found.batch, 'example')}"],
+        ["", f"{time.times:.2f} times as fast [{time.low:.2f}, {time.high:.2f}], 90 % of {time.rounds} paired rounds"],
+        *([f"{one.norm} stays", one.reason] for one in found.norms if not one.layer),
+    ]
+    print(columns(rows, indent="  "))
     return DONE
 
 

@@ -34,9 +34,18 @@ def run_report(record: RunRecord) -> str:
         ["time", _time(end)],
         *_evaluation_rows(config, end),
         ["run folder", str(record.folder)],
-        ["look at it", f"{program()} tensorboard {shlex.quote(str(record.folder.parent))}"],
+        *_look_rows(record),
     ]
     return f"{title}\n{columns(rows, indent='  ')}"
+
+
+def _look_rows(record: RunRecord) -> list[list[str]]:
+    """How to look at the run: its layers, if their inputs were recorded, and its curves."""
+    runs_dir = str(record.folder.parent)
+    where = "" if runs_dir == "runs" else f" runs_dir={shlex.quote(runs_dir)}"
+    ways = [f"{program()} look{where} --open"] if "layer_inputs" in (record.end.get("probes") or {}) else []
+    ways.append(f"{program()} tensorboard {shlex.quote(runs_dir)}")
+    return [["" if place else "look at it", way] for place, way in enumerate(ways)]
 
 
 def run_json(record: RunRecord) -> dict[str, Any]:

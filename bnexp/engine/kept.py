@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment, Set, build, load_data
 from bnexp.engine.evaluate import Score, evaluate, evaluate_recomputed
+from bnexp.engine.fold import Folded, InferenceTime, fold, largest_difference, time_inference
 from bnexp.engine.weights import Unfit, load_weights
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
@@ -137,6 +138,44 @@ def score(kept: Kept, split: Set, statistics: str) -> Score:
         assert found is not None
         return found
     return _by_batches(kept.experiment, split)
+
+
+@dataclass(frozen=True)
+class FoldedNet:
+    """A kept net with its norms folded into the layers before them, beside the net as it was.
+
+    Attributes:
+        norms: what became of each.
+        before, after: scores of both.
+        difference: the largest of their outputs, over the split.
+        time: of a pass of ``batch`` examples.
+        batch: examples a pass.
+    """
+
+    norms: list[Folded]
+    before: Score
+    after: Score
+    difference: float
+    time: InferenceTime
+    batch: int
+
+
+#: Examples by which layers are found and folds are tried, and examples of a timed pass.
+TRIED, TIMED = 8, 1000
+
+
+def folded(kept: Kept, split: Set) -> FoldedNet:
+    """Fold, and compare on a split: see :func:`~bnexp.engine.fold.fold`.
+
+    Raises:
+        UserError: the net has no norm, or computes in bf16.
+    """
+    experiment, model = kept.experiment, kept.experiment.model
+    x = experiment.prepare(split.images[:TIMED])
+    net, norms = fold(model, x[:TRIED])
+    batches = (experiment.prepare(images) for images in split.images.split(TIMED))
+    before, after = (evaluate(one, split, experiment) for one in (model, net))
+    return FoldedNet(norms, before, after, largest_difference(model, net, batches), time_inference(model, net, x), len(x))
 
 
 def _by_batches(experiment: Experiment, split: Set) -> Score:

@@ -156,3 +156,18 @@ def test_data_that_have_changed_since_are_refused(bnexp, make, pattern_arrays, t
     name = execute(make("train.keep=last", "probes=none", f"dataset.path={own}")).record.folder.name
     np.savez(own, **{**pattern_arrays, "x_test": 255 - pattern_arrays["x_test"]})
     assert "are others than those the run was trained on" in bnexp("eval", name).err
+
+
+def test_a_kept_net_is_folded_compared_and_timed(bnexp, make):
+    name = execute(make("train.keep=last", "norm=batch", "probes=none")).record.folder.name
+    told = json.loads(bnexp("eval", name, "--fold", "--json").out)
+    assert [one["reason"] for one in told["norms"]] == [""] * 3
+    assert told["before"]["accuracy"] == told["after"]["accuracy"]
+    assert 0 <= told["difference"] < 1e-4
+    assert told["time"]["low"] <= told["time"]["times"] <= told["time"]["high"]
+    assert "3 of 3 norms folded" in bnexp("eval", name, "--fold").out
+    plain = execute(make("train.keep=last", "norm=none", "probes=none")).record.folder.name
+    for words, advice in (([plain, "--fold"], "norm=batch"), ([name, "--fold", "statistics=batch"], "--fold alone")):
+        answer = bnexp("eval", *words)
+        assert answer.code == 2
+        assert advice in answer.err

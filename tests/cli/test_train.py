@@ -28,6 +28,7 @@ def test_a_run_ends_with_what_one_wants_to_know(bnexp, small):
     words = [line.strip().split("  ")[0] for line in lines[1:]]
     assert [word for word in words if word] == [
         "test accuracy", words[1], "steps to 0.4", "steps to 0.999", "layer inputs", "time", "run folder", "look at it",
+            "bnexp tensorboard runs",
     ]  # fmt: skip
     assert "of 53 examples with running statistics" in answer.out
     assert "with recomputed population statistics" in answer.out
