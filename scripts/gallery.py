@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,9 @@ PALETTE = (COLORS["batch"], COLORS["none"], "#009E73", "#CC79A7", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
 SHORT = "train.steps=1000"
+
+#: Settings that the records of a run at their default leave out.
+DEFAULTS = {"norm.freeze_after": "null", "train.accumulate_statistics": "micro"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,9 @@ def gallery(runs: Path, out: Path) -> None:
         block = the_block(find_runs(folder / "runs"))
         file = out / "gallery" / f"{number:02}.png"
         size += save_small(entry.picture, block, file)
-        told = " ".join([sentence(block), *([entry.more(block)] if entry.more else [])])
-        parts.append(f"## {number}. {what}\n\n```sh\n{command}\n```\n\n![{what}](gallery/{file.name})\n\n{told}\n")
+        told = fill(" ".join([sentence(block), *([entry.more(block)] if entry.more else [])]), 128)
+        title = what[0].upper() + what[1:]
+        parts.append(f"## {number}. {title}\n\n```sh\n{command}\n```\n\n![{title}](gallery/{file.name})\n\n{told}\n")
     if size > MOST_BYTES_IN_ALL:
         raise ValueError(f"the pictures take {size:,} bytes, more than {MOST_BYTES_IN_ALL:,}")
     (out / "gallery.md").write_text("\n".join([HEAD, *parts, left_out(known)]), encoding="utf-8")
@@ -135,8 +140,12 @@ def steps_to(arm: Arm, target: float) -> str:
 
 
 def label(block: Block, arm: Arm) -> str:
-    """What an arm is called: its settings without the names of their groups."""
-    return " ".join(part.rpartition(".")[2] for part in arm.label(block.keys).split())
+    """What an arm is called: its settings without the names of their groups; defaults, which records leave out, by their value."""
+    words = []
+    for part in arm.label(block.keys).split():
+        key, _, word = part.partition("=")
+        words.append(f"{key.rpartition('.')[2]}={DEFAULTS[key] if word == 'default' else word}")
+    return " ".join(words)
 
 
 def sheet(width: float = 5.2, height: float = 2.7, columns: int = 1) -> tuple[Figure, np.ndarray]:
@@ -178,7 +187,7 @@ def over_rates(block: Block) -> Figure:
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.set_xticks([], minor=True)
     ax.set(xlabel="learning rate", ylabel="test accuracy, %")
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower left")
     return figure
 
 
@@ -280,7 +289,7 @@ def save_small(picture: Callable[[Block], Figure], block: Block, file: Path) -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     with rc_context(SETTINGS):
         figure = picture(block)
-        figure.savefig(file, dpi=round(min(110.0, 900 / figure.get_size_inches()[0])), metadata={"Software": None})
+        figure.savefig(file, dpi=round(min(110.0, 1200 / figure.get_size_inches()[0])), metadata={"Software": None})
     with Image.open(file) as image:
         small = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
     small.save(file, optimize=True)
