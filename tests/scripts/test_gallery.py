@@ -1,4 +1,4 @@
-"""``scripts/gallery.py``: every recipe of README is in the gallery or said to be left out, and the page is what the script makes."""
+"""``scripts/gallery.py``: every recipe of README is in the gallery or said to be left out; the page has its commands and pictures."""
 
 from __future__ import annotations
 
