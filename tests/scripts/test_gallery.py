@@ -1,4 +1,4 @@
-"""``scripts/gallery.py``: every recipe of README is in the gallery or said to be left out; the page has its commands and pictures."""
+"""``scripts/gallery.py``: every recipe of README is in the gallery or said to be left out, with command and picture."""
 
 from __future__ import annotations
 
