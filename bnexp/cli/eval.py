@@ -26,26 +26,8 @@ SETTINGS = ("runs_dir", "statistics", "split", "device", "data_dir")
 
 def main(argv: list[str]) -> int:
     """Put the net together from the record and its weights, and score it."""
-    parser = Parser(
-        "bnexp eval",
-        usage="bnexp eval RUN [dataset=NAME] [statistics=running|recomputed|batch] [split=test|validation|train] [runs_dir=DIR] "
-        "[device=NAME] [data_dir=DIR] [--fold] [--json]",
-        description="Accuracy and loss of a run's kept weights (train.keep=last|best). Without statistics=, by each kind that the "
-        "net has: running, recomputed on these weights, and those of each batch. Another data set needs pictures of one shape.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", metavar="RUN", nargs="?")
-    parser.add_argument("--runs-dir", type=Path)
-    parser.add_argument("--statistics", default="")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--data-dir")
-    parser.add_argument("-cd", "--config-dir", help="your own config folder (default: the one the run was made with)")
-    parser.add_argument("--fold", action="store_true",
-                        help="put each norm into the layer before it: is the net the same, and how much faster?")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="for machines")
     overrides = [word for word in argv if word.partition("=")[0].lstrip("+").split(".")[0] == "dataset" and "=" in word]
-    arguments = parser.parse_args(as_flags("eval", [word for word in argv if word not in overrides], SETTINGS))
+    arguments = _parser().parse_args(as_flags("eval", [word for word in argv if word not in overrides], SETTINGS))
     record = find(arguments.run, arguments.runs_dir, "eval")
     recorded = recorded_config(record)
     _check("split", arguments.split, ("test", "validation", "train"))
@@ -91,6 +73,28 @@ def main(argv: list[str]) -> int:
         rows[0][0] = "no running statistics"
     print(columns([["", "accuracy", "loss (nats)"], *rows], indent="  "))
     return DONE
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "bnexp eval",
+        usage="bnexp eval RUN [dataset=NAME] [statistics=running|recomputed|batch] [split=test|validation|train] [runs_dir=DIR] "
+        "[device=NAME] [data_dir=DIR] [--fold] [--json]",
+        description="Accuracy and loss of a run's kept weights (train.keep=last|best). Without statistics=, by each kind that the "
+        "net has: running, recomputed on these weights, and those of each batch. Another data set needs pictures of one shape.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN", nargs="?")
+    parser.add_argument("--runs-dir", type=Path)
+    parser.add_argument("--statistics", default="")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--data-dir")
+    parser.add_argument("-cd", "--config-dir", help="your own config folder (default: the one the run was made with)")
+    parser.add_argument("--fold", action="store_true",
+                        help="put each norm into the layer before it: is the net the same, and how much faster?")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for machines")
+    return parser
 
 
 def _tell_fold(name: str, kept: Kept, split: Set, as_json: bool) -> int:
