@@ -61,11 +61,11 @@ def measurement_id(
 ) -> str:
     """The name of a claim's measurement, e.g. ``scale_invariance-quick-s0-9f2c01ab``; an edited measurement is a new one.
 
-    What counts is the function and all that it uses of its own module and of what exact claims share, and what makes a variant
+    What counts is the function and all that it uses of its own module and of what claims share, and what makes a variant
     (``layers``: its nets as composed, so that a user's edited plugin or YAML counts): editing a figure makes no new measurement.
     """
-    own = (measure.__module__, "bnexp.claims.exact")
-    source = reached([(measure.__module__, measure.__name__)], lambda module: module in own)
+    own = measure.__module__
+    source = reached([(own, measure.__name__)], lambda module: module == own or module.startswith("bnexp.claims."))
     essence: dict[str, Any] = {"source": source, "variant": list(variant), "schema_version": SCHEMA_VERSION}
     if layers:
         essence["layers"] = [_essence(layer, "") for layer in layers]

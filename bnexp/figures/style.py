@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 COLORS = {"none": "#D55E00", "batch": "#0072B2", "batch_same_lr": "#56B4E9"}
 LINE_STYLES = {"none": "--", "batch": "-", "batch_same_lr": "-."}
 
+#: Colour, marker and line style of several series in their order: with BN and without first, where those are among them.
+SERIES = (
+    ("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"),
+    ("#56B4E9", "v", "-"), ("#E69F00", "P", "--"), ("#000000", "X", "-."), ("#7f7f7f", "*", ":"),
+)  # fmt: skip
+
 #: Settings of matplotlib that hold for every figure.
 SETTINGS: dict[Any, Any] = {
     "font.size": 9,
