@@ -89,6 +89,7 @@ class Grid:
         tuning: a nuisance value chosen per arm, or None.
         budgets: further overrides for each budget; a budget that is left out has no runs of this grid.
         num_seeds: reported seeds 0..n-1 for each budget that differs from the budget's own number.
+        needs: a data set that a machine may be without; there the grid has no runs, and its endpoints are out of reach.
     """
 
     overrides: tuple[str, ...] = ()
@@ -96,6 +97,7 @@ class Grid:
     tuning: Tuning | None = None
     budgets: Mapping[str, tuple[str, ...]]
     num_seeds: Mapping[str, int] = field(default_factory=dict)
+    needs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

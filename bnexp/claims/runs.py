@@ -74,6 +74,12 @@ class Runs:
         """Names of the arms of a grid, in the order they were declared."""
         return tuple(dict.fromkeys(cell.arm for cell in self.cells if cell.grid == grid))
 
+    def absent(self, grid: int) -> str:
+        """Why a grid has no runs, where its data were not on the machine; empty where it has."""
+        if self.arms(grid) or not self.claim.grids[grid].needs:
+            return ""
+        return f"dataset={self.claim.grids[grid].needs} was not on the machine that made these runs (bnexp data list)."
+
     def candidates(self, arm: str, regime: str = "own", grid: int = 0) -> dict[float | None, dict[int, RunRecord]]:
         """An arm's reported runs: chosen value (increasing; None where nothing is tuned) to seed to record."""
         found: dict[float | None, dict[int, RunRecord]] = {}

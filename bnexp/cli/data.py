@@ -134,11 +134,10 @@ def _entry(name: str, data_dir: Path, what: str) -> Entry:
     cache, official = cache_file(data_dir, name), OFFICIAL.get(name)
     forms = [[data_dir / file.path for file in form] for form in official.forms] if official else []
     places = [file for file in [cache, *itertools.chain(*forms)] if file.is_file()]
-    here = (
-        None
-        if SOURCES[name].fingerprint
-        else not official or cache in places or any(set(form) <= set(places) for form in forms)
-    )
+    found = SOURCES[name].here
+    here = found(data_dir) if found else not official or cache in places or any(set(form) <= set(places) for form in forms)
+    if SOURCES[name].fingerprint:
+        here = None
     return Entry(name, here, sum(file.stat().st_size for file in places), official.download_mb if official else 0, what)
 
 

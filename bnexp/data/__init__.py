@@ -1,6 +1,6 @@
 """Data: bytes in memory, split once, batched and standardised on the fly. One import line for each source, no torch."""
 
-from bnexp.data import coloured_digits, image_folder, mnist_5k, npz, torchvision_sets
+from bnexp.data import cifar10_part, coloured_digits, image_folder, mnist_5k, npz, torchvision_sets
 from bnexp.data.cache import default_data_dir, resolve_data_dir
 from bnexp.data.dataset import Part, Splits, load_splits
 from bnexp.data.source import SOURCES, Source, SourceSpec, data_fingerprint, register
@@ -11,6 +11,7 @@ __all__ = [
     "Source",
     "SourceSpec",
     "Splits",
+    "cifar10_part",
     "coloured_digits",
     "data_fingerprint",
     "default_data_dir",

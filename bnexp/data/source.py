@@ -104,22 +104,24 @@ class SourceSpec:
         load: ``load(data_dir, *, options...) -> Source``. The keyword-only parameters are the options of its YAML.
         fingerprint: the same parameters; a hash of the user's own files, without torch, so that a changed file makes
             a new run. None for a source whose contents are fixed by official checksums.
+        here: ``here(data_dir)``: whether ``load`` needs no network; None where it never does, or where that is the user's to know.
     """
 
     load: Callable[..., Source]
     fingerprint: Callable[..., str] | None = None
+    here: Callable[[Path], bool] | None = None
 
 
 SOURCES: Registry[SourceSpec] = Registry("dataset")
 
 
 def register(
-    name: str, *, fingerprint: Callable[..., str] | None = None
+    name: str, *, fingerprint: Callable[..., str] | None = None, here: Callable[[Path], bool] | None = None
 ) -> Callable[[Callable[..., Source]], Callable[..., Source]]:
     """Register a load function as ``dataset=name``."""
 
     def add(load: Callable[..., Source]) -> Callable[..., Source]:
-        SOURCES.add(name, SourceSpec(load=load, fingerprint=fingerprint))
+        SOURCES.add(name, SourceSpec(load=load, fingerprint=fingerprint, here=here))
         return load
 
     return add

@@ -16,7 +16,8 @@ from bnexp.config.compose import OWN_DIR, compose
 from bnexp.config.identity import measurement_id, run_id
 from bnexp.config.schema import ExperimentConfig
 from bnexp.config.values import with_value
-from bnexp.data.cache import resolve_data_dir
+from bnexp.data import SOURCES
+from bnexp.data.cache import default_data_dir, resolve_data_dir
 from bnexp.data.source import data_fingerprint
 
 
@@ -75,7 +76,7 @@ class Plan:
         """About how many runs are to come of claims that are not tuned yet: the choice decides how many there are."""
         total = 0
         for claim in self.claims:
-            for _, grid in _grids(claim, self.budget) if claim.key not in self.determined else ():
+            for _, grid in _grids(claim, self) if claim.key not in self.determined else ():
                 regimes = 2 if grid.tuning and grid.tuning.same_as else 1
                 per_arm = regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
                 if grid.tuning:
@@ -128,7 +129,7 @@ def _more_tuning(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
     runs = plan.runs(claim)
     return [
         partial(_add_run, plan, claim, grid, index, "tuning", arm, value, seed)
-        for index, grid in _grids(claim, plan.budget)
+        for index, grid in _grids(claim, plan)
         for arm in grid.arms
         if grid.tuning
         for value, seed in next_runs(grid.tuning, plan.budget, runs.scores(arm, index))
@@ -137,7 +138,7 @@ def _more_tuning(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
 
 def _reported(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
     added: list[Callable[[], None]] = []
-    for index, grid in _grids(claim, plan.budget):
+    for index, grid in _grids(claim, plan):
         seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
         runs, tuning = plan.runs(claim), grid.tuning
         values: dict[str, list[float]] = {}
@@ -155,8 +156,12 @@ def _reported(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
     return added
 
 
-def _grids(claim: Claim, budget: Budget) -> Iterator[tuple[int, Grid]]:
-    return ((index, grid) for index, grid in enumerate(claim.grids) if budget.name in grid.budgets)
+def _grids(claim: Claim, plan: Plan) -> Iterator[tuple[int, Grid]]:
+    """A claim's grids at this budget, without those whose data are not on this machine."""
+    for index, grid in enumerate(claim.grids):
+        here = SOURCES[grid.needs].here if grid.needs else None
+        if plan.budget.name in grid.budgets and (here is None or here(default_data_dir())):
+            yield index, grid
 
 
 def _add_run(
