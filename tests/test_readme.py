@@ -17,7 +17,8 @@ from bnexp.claims import CLAIMS
 from bnexp.cli.list import GROUPS
 from bnexp.cli.main import COMMANDS
 from bnexp.config.compose import expand
-from bnexp.report.page import gather, is_stale, markdown_table
+from bnexp.report.markdown import is_stale, markdown_table
+from bnexp.report.page import gather
 from bnexp.report.pictures import save_figures
 
 ROOT = Path(__file__).resolve().parent.parent

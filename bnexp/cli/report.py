@@ -35,8 +35,9 @@ def main(argv: list[str]) -> int:
     budget = kept_budget(runs_dir, arguments.budget)
 
     from bnexp.records.archive import is_archive
-    from bnexp.report.beside import judged_elsewhere
-    from bnexp.report.page import build, check_place, gather, markdown_table, replace_table
+    from bnexp.report.beside import filled, judged_elsewhere
+    from bnexp.report.markdown import answer, check_place, markdown_table, put
+    from bnexp.report.page import build, gather
     from bnexp.report.pictures import save_figures
     from bnexp.report.words import as_json, verdict_table
 
@@ -45,12 +46,14 @@ def main(argv: list[str]) -> int:
     judged = gather(claims, budget, runs_dir)
     out = arguments.out or (runs_dir if is_archive(runs_dir) else runs_dir / "report")
     with told_if_unwritable(out, "out=FOLDER, one you may write to"):
-        written = build(judged, out, judged_elsewhere(claims, budget, runs_dir))
+        others = judged_elsewhere(claims, budget, runs_dir)
+        written = build(judged, out, others)
         files = [["page", str(written.page)], ["table", str(written.table)]]
         if arguments.figures:
             files += [[f"figure {name}", told] for name, told in save_figures(judged, arguments.figures).items()]
         if readme is not None:
-            replace_table(readme, markdown_table(judged))
+            known = filled(judged, others)
+            put(readme, answer(known), markdown_table(known, short=True))
             files.append(["table in", str(readme)])
     if arguments.json:
         print(json.dumps([as_json(one) for one in judged], allow_nan=False))
@@ -80,7 +83,7 @@ def _parser() -> Parser:
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write every claim's figure there as SVG and PNG")
     parser.add_argument("--plugins", default="", metavar="[MODULE]", help="your own modules with claims of their own")
     parser.add_argument("--write-readme", nargs="?", type=Path, const=Path("README.md"), metavar="FILE",
-                        help="put the table between the markers of this file (default: README.md)")  # fmt: skip
+                        help="put table and answer between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
 

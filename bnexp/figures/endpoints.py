@@ -30,9 +30,17 @@ MOST_POINTS = 120
 SPREAD = 0.12
 
 
-def draw_interval(effect: Interval, marks: Marks, ax: Axes) -> Axes:
-    """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded."""
-    ends = [value for value in (effect.low, effect.high, effect.estimate) if _drawable(value, marks.log)]
+def draw_interval(effect: Interval, marks: Marks, ax: Axes, seeds_S: Sequence[float] = ()) -> Axes:
+    """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded.
+
+    Args:
+        effect: with its interval.
+        marks: what decides.
+        ax: where to draw.
+        seeds_S: what each seed says, as small rings under the bar.
+    """
+    seen = [value for value in seeds_S if _drawable(value, marks.log)]
+    ends = [value for value in (effect.low, effect.high, effect.estimate, *seen) if _drawable(value, marks.log)]
     left, right = _limits([*ends, *(value for value, _ in marks.values)], marks.log)
     ax.axvspan(max(marks.zone[0], left), min(marks.zone[1], right), color=ZONE, linewidth=0)
     _draw_marks(marks, ax, left, right)
@@ -45,6 +53,8 @@ def draw_interval(effect: Interval, marks: Marks, ax: Axes) -> Axes:
         )
     if _drawable(effect.estimate, marks.log):
         ax.plot([effect.estimate], [0], "o", color=INK, markersize=8)
+    if seen:
+        ax.plot(seen, [-0.5] * len(seen), "o", color=QUIET, markersize=4, fillstyle="none", markeredgewidth=0.9)
     ax.set(ylim=(-0.9, 2.1), yticks=[], xscale="log" if marks.log else "linear", xlim=(left, right))
     ax.spines["left"].set_visible(False)
     ax.grid(False)

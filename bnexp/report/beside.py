@@ -43,6 +43,16 @@ def judged_elsewhere(claims: Sequence[Claim], budget: str, folder: Path) -> dict
     return found
 
 
+def filled(judged: Sequence[Judged], others: Mapping[str, Sequence[Judged]]) -> list[Judged]:
+    """Every claim as it was judged here; one that was not, as the largest other budget judged it (see ``Judged.budget``)."""
+
+    def largest(one: Judged) -> Judged:
+        there = others.get(one.claim.key, ())
+        return max(there, key=lambda other: list(BUDGETS).index(other.budget), default=one)
+
+    return [one if one.primary else largest(one) for one in judged]
+
+
 def elsewhere(here: Judged, others: Sequence[Judged]) -> dict[str, list[Elsewhere]]:
     """Endpoint to what each other budget says of it; of algebra, only where it says something else."""
     said: dict[str, list[Elsewhere]] = {name: [] for name in here.claim.endpoints}

@@ -11,36 +11,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
-from bnexp.errors import UserError
-from bnexp.report.beside import Elsewhere, elsewhere, overruled
+from bnexp.report.argument import argument, sources_picture, the_answer
+from bnexp.report.beside import Elsewhere, elsewhere, filled, overruled
 from bnexp.report.front import PAPER, SURFACE, answers
+from bnexp.report.markdown import markdown_table
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
 from bnexp.report.tuning import DRAWS, TuningView, tuning_views
 from bnexp.report.words import (
     MEANINGS,
-    SIGNS,
     WITHOUT_VERDICT,
     ClaimRow,
     again_words,
     claim_row,
     in_order,
-    is_exact,
     p_words,
     tally,
 )
-from bnexp.stats.verdict import RuleWords, Verdict, counted
+from bnexp.stats.verdict import RuleWords, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
-
-#: Where a README's copy of the table stands.
-BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
-
-HEADINGS = ("claim", "verdict", "effect [95 % interval]")
-
-#: Under a table in which stabilities stand.
-STABILITY = "The percentage is the share of re-draws of seeds and tuning that give the same verdict; below 80 % it is fragile."
 
 
 @dataclass(frozen=True)
@@ -69,13 +60,19 @@ def build(judged: Sequence[Judged], out: Path, others: Mapping[str, Sequence[Jud
     """
     out.mkdir(parents=True, exist_ok=True)
     written = Written(out / PAGE, out / TABLE)
-    written.page.write_text(page([section(one, others.get(one.claim.key, ())) for one in judged]), encoding="utf-8")
+    sections = [section(one, others.get(one.claim.key, ())) for one in judged]
+    written.page.write_text(page(sections, filled(judged, others)), encoding="utf-8")
     written.table.write_text(markdown_table(judged) + "\n", encoding="utf-8")
     return written
 
 
-def page(sections: Sequence[Section]) -> str:
-    """The page's HTML."""
+def page(sections: Sequence[Section], argued: Sequence[Judged]) -> str:
+    """The page's HTML.
+
+    Args:
+        sections: a claim each.
+        argued: what the argument goes by: claims that were not judged here as another budget did.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -85,12 +82,16 @@ def page(sections: Sequence[Section]) -> str:
     )
     outcomes = [one.row.outcome for one in sections]
     drawn = {one.row.id: one for one in sections if one.own}
+    judged = [one.judged for one in sections]
     return environment.get_template("index.html.j2").render(
         sections=sections,
         answers=[claim_row(one) for one in answers([one.judged for one in sections if not one.overruled])],
+        argument=argument(argued),
+        answer=the_answer(argued, [one.row.id for one in sections if one.overruled]),
+        sources=sources_picture(argued),
         surface=drawn.get(SURFACE),
         paper=[drawn[name] for name in PAPER if name in drawn],
-        provenance=provenance([one.judged for one in sections]),
+        provenance=provenance(judged),
         tally=tally([one.row for one in sections]),
         num_endpoints=sum(len(one.judged.verdicts) for one in sections),
         meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
@@ -159,7 +160,7 @@ def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
     for index, (name, endpoint) in enumerate(claim.endpoints.items()):
         verdict = judged.verdicts.get(name)
         sample = evidence.samples.get(name) if evidence else None
-        drawn = endpoint_pictures(endpoint, sample, verdict) if sample else []
+        drawn = endpoint_pictures(endpoint, sample, verdict, primary=index == 0) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
         endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name]))
@@ -174,85 +175,3 @@ def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
         command=f"bnexp reproduce {claim.key} budget={judged.budget}",
         overruled=overruled(said, claim),
     )
-
-
-def markdown_table(judged: Sequence[Judged]) -> str:
-    """The verdict table between its markers, as it stands in a README: claims about training, then all of algebra in one line.
-
-    Variants are on the page alone.
-    """
-    own = [one for one in judged if not one.claim.variant]
-    rows, exact = [claim_row(one) for one in own], [one for one in own if is_exact(one.claim)]
-    cells = [*(_cells(one) for one in rows if not one.exact), *([_exact_cells(exact)] if exact else [])]
-    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_line, cells)]
-    budget = ", ".join(sorted({one.budget for one in own}))
-    summary = f"{tally(rows)} (budget={budget}).{f' {STABILITY}' if any(one.share for one in rows) else ''}"
-    return "\n".join([BEGIN, "", *lines, "", summary, "", END])
-
-
-def check_place(file: Path) -> None:
-    """The file has a place for the table.
-
-    Raises:
-        UserError: it does not have both markers, once each, in order, or is not there.
-    """
-    _around(file)
-
-
-def replace_table(file: Path, table: str) -> None:
-    """Put ``table`` where the markers are.
-
-    Raises:
-        UserError: the file does not have both markers, once each, in order.
-    """
-    before, after = _around(file)
-    file.write_text(before + table + after, encoding="utf-8")
-
-
-def is_stale(file: Path, table: str) -> bool:
-    """Whether the file's table is not ``table``.
-
-    Raises:
-        UserError: as :func:`replace_table`.
-    """
-    before, after = _around(file)
-    return file.read_text(encoding="utf-8") != before + table + after
-
-
-def _around(file: Path) -> tuple[str, str]:
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise UserError(
-            "there is no place for the verdict table" if file.is_file() else "there is no such file",
-            got=file,
-            todo=f"write {BEGIN} and {END} on lines of their own, once",
-        )
-    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-
-
-def _cells(one: ClaimRow) -> list[str]:
-    share = one.share if "fragile" in one.share else one.share and f"again in {one.share}"
-    verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, share]))}"
-    return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
-
-
-def _exact_cells(exact: Sequence[Judged]) -> list[str]:
-    """All claims of algebra and counting in one line: those that hold, with their number of cases, and those that do not."""
-    rows = [claim_row(one) for one in exact]
-    named = {outcome: [f"`{row.id}`" for row in rows if row.outcome == outcome] for outcome in SIGNS}
-    holding = [one for one in exact if one.primary and one.primary.outcome == "SUPPORTED"]
-    cases = sum(next(iter(one.evidence.samples.values())).num_seeds for one in holding if one.evidence)
-    told = [f"{SIGNS[outcome]} **{outcome}** {len(names)}" for outcome, names in named.items() if names]
-    holds = f"no exception in {counted(cases, 'case')} ({', '.join(named['SUPPORTED'])})" if holding else ""
-    rest = [f"{outcome.lower()}: {', '.join(n)}" for outcome, n in named.items() if n and outcome != "SUPPORTED"]
-    words = "; ".join(filter(None, [holds, *rest]))
-    return [f"{counted(len(rows), 'claim')} of algebra and counting: {words}", ", ".join(told), "exact: nothing is estimated"]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, cells))} |"
-
-
-def _escaped(cell: str) -> str:
-    """A bar would end the cell, and ``<`` might begin a tag."""
-    return cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

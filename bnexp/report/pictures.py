@@ -217,8 +217,8 @@ def _draw_together(parts: Sequence[Part], evidence: Mapping[str, Evidence], figu
         part.draw(evidence[part.claim], panel)
 
 
-def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
-    """The interval against what decides, and every seed."""
+def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None, *, primary: bool) -> list[Picture]:
+    """The interval against what decides, and every seed: of a primary endpoint both sides of it, of others its effect."""
     marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
     if effect is not None:
@@ -229,12 +229,18 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
         )
         label = f"Effect {effect.in_words()}"
         words = effect_in_words(endpoint, sample, log=marks.log)
-        pictures.append(
-            picture(
-                lambda figure: draw_interval(effect, marks, figure.subplots()).set_xlabel(words), caption, label, (4.2, 1.9)
-            )
-        )
-    pictures.append(_seeds_picture(endpoint, sample))
+        seeds_S: Sequence[float] = ()
+        if not primary:
+            caption = f"{caption[:-1]}, a ring a {endpoint.rule.drawn}."
+            effects_S = sample.effects("ratio" if marks.log and sample.base else "difference")
+            seeds_S = np.exp(effects_S).tolist() if marks.log and sample.base else effects_S.tolist()
+
+        def draw(figure: Figure) -> None:
+            draw_interval(effect, marks, figure.subplots(), seeds_S).set_xlabel(words)
+
+        pictures.append(picture(draw, caption, label, (4.2, 1.9)))
+    if primary or effect is None:
+        pictures.append(_seeds_picture(endpoint, sample))
     return pictures
 
 

@@ -14,7 +14,7 @@ import bnexp.claims
 from bnexp.cli.report import main
 from bnexp.errors import UserError
 from bnexp.registry import Registry
-from bnexp.report.page import BEGIN, END
+from bnexp.report.markdown import BEGIN, END
 
 
 @pytest.fixture

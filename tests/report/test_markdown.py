@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bnexp.errors import UserError
-from bnexp.report.page import BEGIN, END, STABILITY, is_stale, markdown_table, replace_table
+from bnexp.report.markdown import BEGIN, END, STABILITY, is_stale, markdown_table, put
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def readme(tmp_path):
 
 
 def test_the_table_replaces_what_is_between_the_markers_and_nothing_else(world, readme):
-    replace_table(readme, markdown_table(world.judged))
+    put(readme, markdown_table(world.judged))
     text = readme.read_text(encoding="utf-8")
     assert text == f"# Title\n\n{markdown_table(world.judged)}\n\nafter | <b>\n"
 
@@ -26,7 +26,7 @@ def test_the_table_replaces_what_is_between_the_markers_and_nothing_else(world, 
 def test_a_table_is_stale_until_it_is_replaced_and_again_when_a_verdict_changes(world, readme):
     table = markdown_table(world.judged)
     assert is_stale(readme, table)
-    replace_table(readme, table)
+    put(readme, table)
     assert not is_stale(readme, table)
     assert is_stale(readme, markdown_table(world.judged[1:]))
     assert not is_stale(readme, markdown_table([one for one in world.judged if not one.claim.variant]))
@@ -37,7 +37,7 @@ def test_a_file_without_one_place_for_the_table_is_refused_untouched(tmp_path, t
     file = tmp_path / "README.md"
     file.write_text(text)
     with pytest.raises(UserError) as error:
-        replace_table(file, "new")
+        put(file, "new")
     assert str(error.value) == (
         f"there is no place for the verdict table\n  got: {file}\n  try: write {BEGIN} and {END} on lines of their own, once"
     )
