@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from bnexp.claims.judge import Judged
@@ -89,12 +90,9 @@ def argument(judged: Sequence[Judged]) -> list[DisputeView]:
             "Each bar is a measured effect with its interval; shaded is where it would have to lie for the side that is named in "
             "the shading, and the sign at the right says whom the verdict fits."
         )
-        shown = picture(
-            lambda figure, drawn=drawn: draw_dispute(drawn, figure), caption, label, (8.6, 1.1 * len(drawn) + 0.3)
-        )  # type: ignore[misc]
-        views.append(
-            DisputeView(dispute, shown, follows(dispute, known), rows, [name for name in names if name not in known])
-        )
+        shown = picture(partial(draw_dispute, drawn), caption, label, (8.6, 1.1 * len(drawn) + 0.3))
+        not_run = [name for name in names if name not in known]
+        views.append(DisputeView(dispute, shown, follows(dispute, known), rows, not_run))
     return views
 
 
@@ -135,7 +133,7 @@ def sources_picture(judged: Sequence[Judged]) -> Picture | None:
         "Left who says it, in the middle the claim with our verdict, right who disputes it. A line has the colour and the "
         "pattern of the verdict."
     )
-    return picture(lambda figure: draw_sources(rows, SIGNS, figure), caption, size=(9.2, 0.24 * len(rows) + 0.8))
+    return picture(partial(draw_sources, rows, SIGNS), caption, size=(9.2, 0.24 * len(rows) + 0.8))
 
 
 def sources_of(words: str) -> tuple[str, ...]:
