@@ -24,9 +24,10 @@ STANDARDIZE = ("none", "unit", "center", "global", "per_pixel")
 PLACEMENTS = ("before", "after")
 SCHEDULES = ("constant", "step", "exponential", "cosine")
 KEEP = ("none", "last", "best")
+RETRY = ("none", "failed")
 
 #: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
-COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force")
+COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force", "retry", "max_failures")
 
 
 def _by(check: Callable[..., Any], default: Any = MISSING, **limits: Any) -> Any:
@@ -321,6 +322,8 @@ class ExperimentConfig(Section):
     runs_dir: str = _by(checks.path, example="runs")
     data_dir: str | None = _by(checks.path, example="data")
     force: bool = _by(checks.flag)
+    retry: str = _by(checks.choice, options=RETRY)
+    max_failures: int | None = _by(checks.whole, least=1, example=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

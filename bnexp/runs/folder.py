@@ -32,11 +32,13 @@ class Held(UserError):  # noqa: N818 - a state of the run
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run goes. ``complete`` is set when there is nothing to do; ``interrupted`` when there is something to take up."""
+    """Where a run goes. ``complete`` is set when there is nothing to do; ``interrupted`` when there is something to take up;
+    ``failed`` when the last attempt broke down."""
 
     folder: Path
     complete: RunRecord | None = None
     interrupted: bool = False
+    failed: RunRecord | None = None
 
 
 def find_place(runs_dir: Path, run_id: str, force: bool, folders: Sequence[Path] | None = None) -> Place:
@@ -56,7 +58,8 @@ def find_place(runs_dir: Path, run_id: str, force: bool, folders: Sequence[Path]
     if attempts and attempts[-1].status == "interrupted":
         return Place(attempts[-1].folder, interrupted=True)
     number = 1 + max((paths.attempt_number(attempt.folder, run_id) for attempt in attempts), default=0)
-    return Place(runs_dir / (run_id if number == 1 else f"{run_id}.{number}"))
+    failed = attempts[-1] if attempts and attempts[-1].status == "failed" else None
+    return Place(runs_dir / (run_id if number == 1 else f"{run_id}.{number}"), failed=failed)
 
 
 def done_before(record: RunRecord) -> Ended:

@@ -18,7 +18,7 @@ from bnexp.errors import UserError
 from bnexp.records.ended import Ended
 from bnexp.records.paths import all_attempts
 from bnexp.records.reader import RunRecord
-from bnexp.runs.folder import Held, done_before, find_place, occupied, told_if_disk_refuses
+from bnexp.runs.folder import Held, Place, done_before, find_place, occupied, told_if_disk_refuses
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import step_counter
 
@@ -105,12 +105,20 @@ def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:
 
 
 def find_complete(configs: Sequence[ExperimentConfig]) -> list[RunRecord | None]:
-    """The complete record of each run that has one, from the folder alone; a folder is listed once, and torch not imported."""
+    """The complete record of each run that has one, see :func:`find_places`."""
+    return [place.complete if place else None for place in find_places(configs)]
+
+
+def find_places(configs: Sequence[ExperimentConfig]) -> list[Place | None]:
+    """What there is of each run, from the folder alone: a folder is listed once, and torch not imported.
+
+    None where only the run itself can tell: one that is forced, whose precision is not known yet, or that needs plugins.
+    """
     listed: dict[str, dict[str, list[Path]]] = {}
     hashes: dict[str, str] = {}
-    found: list[RunRecord | None] = []
+    found: list[Place | None] = []
     for config in configs:
-        if config.force or config.execution.precision == "auto" or config.plugins:  # only the run itself can tell
+        if config.force or config.execution.precision == "auto" or config.plugins:
             found.append(None)
             continue
         folders = listed.setdefault(config.runs_dir, {}) or all_attempts(Path(config.runs_dir))
@@ -120,7 +128,7 @@ def find_complete(configs: Sequence[ExperimentConfig]) -> list[RunRecord | None]
         except UserError:  # the run will say so
             found.append(None)
             continue
-        found.append(find_place(Path(config.runs_dir), name, False, folders.get(name, ())).complete)
+        found.append(find_place(Path(config.runs_dir), name, False, folders.get(name, ())))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Runs that are told to stop, by Ctrl-C, a scheduler's SIGTERM or a terminal that closes, save themselves first."""
+"""Runs that are told to stop, by Ctrl-C, a scheduler's SIGTERM or SIGUSR1 or a terminal that closes, save themselves first."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Inside, SIGTERM and SIGHUP end a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued."""
+    """Inside, SIGTERM, SIGHUP and SIGUSR1 end a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    told_to = (signal.SIGTERM, signal.SIGALRM, signal.SIGINT, signal.SIGHUP)
+    told_to = (signal.SIGTERM, signal.SIGALRM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
     # a job in the background ignores SIGINT, and one under nohup SIGHUP
     heard = [number for number in told_to if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop.signalled) for number in heard}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -17,12 +18,16 @@ from tqdm import tqdm
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
 from bnexp.records.ended import Ended
-from bnexp.records.reader import RunRecord
-from bnexp.runs.folder import done_before, make_runs_dir, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, stacks
+from bnexp.runs.folder import Place, done_before, make_runs_dir, told_if_disk_refuses
+from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, find_places, stacks
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Workers
 from bnexp.stats.verdict import counted
+
+
+class TooManyFailures(Exception):  # noqa: N818 - how a sweep ends
+    """As many runs of a sweep have failed as it was told to bear."""
+
 
 #: Seconds between two lines about how far a sweep is, where there is no terminal.
 LINE = 10.0
@@ -56,7 +61,7 @@ class Told:
         self.done += 1
         self._steps += steps
         name = " ".join(word for word in ended.overrides if word.split("=")[0].lstrip("+") in self.varied)
-        words = "was complete already" if ended.skipped else ended.status if ended.complete else ended.reason
+        words = ended.reason if not ended.complete else "was complete already" if ended.skipped else ended.status
         self.line(
             f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else "")
         )
@@ -112,33 +117,44 @@ def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], t
     if any(override.startswith(("hydra/", "hydra.")) for override in overrides):
         return _by_hydra(configs, typed, varied)
     asked = [Asked(config, tuple(word)) for config, word in zip(configs, words, strict=True)]
-    complete = find_complete(configs)
-    rest = [one for one, record in zip(asked, complete, strict=True) if record is None]
+    before = [_ended_before(place, configs[0].retry) if place else None for place in find_places(configs)]
+    rest = [one for one, ended in zip(asked, before, strict=True) if ended is None]
     remaining = [one.config for one in rest]
     num_processes = count_processes(remaining, configs[0].execution.jobs)
     told = Told(len(asked), sum(config.train.steps for config in remaining), varied)
     if rest:
         manifest = _manifest(Path(configs[0].runs_dir))
         processes = f", {num_processes} process{'es' * (num_processes > 1)}, into {configs[0].runs_dir}"
-        told.line(f"{counted(len(asked), 'run')}, {len(asked) - len(rest):,} complete{processes}")
-    ended = _told_complete(asked, complete, told)
+        complete = sum(bool(ended and ended.complete) for ended in before)
+        failed = len(asked) - len(rest) - complete
+        words = f"{complete:,} complete{f', {failed:,} failed before' if failed else ''}"
+        told.line(f"{counted(len(asked), 'run')}, {words}{processes}")
+    ended = _told_before(asked, before, told)
     if rest:
         ended += _carry_out(rest, num_processes, told, manifest)
     return ended
 
 
-def _told_complete(asked: Sequence[Asked], complete: Sequence[RunRecord | None], told: Told) -> list[Ended]:
-    """The runs that are complete already, told one by one, or in one line where they are many."""
-    ended = [
-        replace(done_before(record), overrides=tuple(one.overrides))
-        for one, record in zip(asked, complete, strict=True)
-        if record
-    ]
-    if len(ended) > MOST_TOLD:
-        told.done = len(ended)
-        told.line(f"[{told.done}/{told.num_runs}] {len(ended):,} runs were complete already")
-    else:
-        for one in ended:
+def _ended_before(place: Place, retry: str) -> Ended | None:
+    """How a run ended before; None where it is to be tried."""
+    if place.complete:
+        return done_before(place.complete)
+    if place.failed is None or retry == "failed":
+        return None
+    reason = f"failed before ({place.failed.end.get('reason', 'no reason is known')}); retry=failed tries it again"
+    return Ended(status="failed", skipped=True, folder=str(place.failed.folder), reason=reason)
+
+
+def _told_before(asked: Sequence[Asked], before: Sequence[Ended | None], told: Told) -> list[Ended]:
+    """The runs that ended before, told one by one; complete ones in one line where they are many."""
+    ended = [replace(end, overrides=tuple(one.overrides)) for one, end in zip(asked, before, strict=True) if end]
+    complete = [one for one in ended if one.complete]
+    many = len(complete) > MOST_TOLD
+    if many:
+        told.done = len(complete)
+        told.line(f"[{told.done}/{told.num_runs}] {len(complete):,} runs were complete already")
+    for one in ended:
+        if not (many and one.complete):
             told.ended(one)
     return ended
 
@@ -148,24 +164,34 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
     groups = [[rest[place] for place in row] for row in stacks(configs, count_side_by_side(configs, num_processes))]
     ended: list[Ended] = []
     held: list[Asked] = []
+    most = configs[0].max_failures or math.inf
+
+    def tell(one: Asked, answer: Ended, steps: int) -> None:
+        ended.append(replace(answer, overrides=tuple(one.overrides)))
+        _note(manifest, ended[-1])
+        told.ended(ended[-1], steps)
+        if sum(one.status == "failed" for one in ended) >= most:
+            raise TooManyFailures
+
     try:
         with stoppable(), Workers(num_processes) as workers:
             for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look):
                 for one, answer in zip(groups[number], answers, strict=True):
-                    answer = replace(answer, overrides=tuple(one.overrides))
                     if answer.status == "held":
                         held.append(one)
-                        continue
-                    ended.append(answer)
-                    _note(manifest, answer)
-                    told.ended(answer, one.config.train.steps if num_processes == 1 else 0)
+                    else:
+                        tell(one, answer, one.config.train.steps if num_processes == 1 else 0)
             for one in held:
                 if find_complete([one.config]) == [None]:  # else it was asked for twice here, and has ended
                     told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
                 (answer,) = attempt([one], show=True, wait=True)
-                ended.append(answer)
-                _note(manifest, answer)
-                told.ended(answer, one.config.train.steps)
+                tell(one, answer, one.config.train.steps)
+    except TooManyFailures:
+        reason = f"stopped: {counted(int(most), 'run')} failed (max_failures={most}); the same command goes on"
+        told.line(reason)
+        known = {one.overrides for one in ended}
+        left = [tuple(one.overrides) for one in rest if tuple(one.overrides) not in known]
+        ended += [Ended(status="interrupted", reason=reason, overrides=words) for words in left]
     except KeyboardInterrupt as error:
         done = told.num_runs - len(rest) + sum(one.complete for one in ended)
         last = str(error) or "the same command continues"

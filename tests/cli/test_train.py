@@ -146,6 +146,29 @@ def test_a_sweep_trains_side_by_side_when_asked_and_each_run_has_its_record(bnex
     assert len({(row["config"]["norm"]["name"], row["config"]["optimizer"]["lr"]) for row in rows}) == 4
 
 
+def test_a_failed_run_of_a_sweep_is_tried_again_when_that_is_asked_for(bnexp, small, monkeypatch, tmp_path):
+    with monkeypatch.context() as broken:
+        fail_for("layer", broken)
+        assert bnexp("train", *small, "norm=layer,batch").code == 3
+    again = bnexp("train", *small, "norm=layer,batch")
+    assert again.code == 3
+    assert "norm=layer: failed before (RuntimeError: out of luck); retry=failed tries it again" in again.err
+    assert len(list(tmp_path.glob("runs/*layer*"))) == 1
+    tried = bnexp("train", *small, "norm=layer,batch", "retry=failed")
+    assert (tried.code, len(list(tmp_path.glob("runs/*layer*/end.json")))) == (0, 2)
+
+
+def test_a_sweep_stops_after_as_many_failures_as_it_may_have(bnexp, small, monkeypatch, tmp_path):
+    fail_for("layer", monkeypatch)
+    answer = bnexp("train", *small, "norm=layer,batch", "seed=0,1,2", "max_failures=2")
+    assert answer.code == 3
+    assert "stopped: 2 runs failed (max_failures=2); the same command goes on" in answer.err
+    assert not list(tmp_path.glob("runs/*batch*"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert bnexp("train", *small, "norm=layer,batch", "seed=0,1,2", "retry=failed").code == 0
+
+
 def test_a_sweep_as_json_has_a_row_for_each_run_failed_or_not(bnexp, small, monkeypatch):
     fail_for("layer", monkeypatch)
     answer = bnexp("train", *small, "norm=layer,batch", "--json")
