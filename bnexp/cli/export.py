@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from bnexp.records.curves import Curve
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.stats.verdict import counted
 
-#: Curves that an export with budget= keeps of every run; of others those that analyses read, and of the clock the price of a step.
-JUDGED_CURVES = ("train/loss", "val/accuracy")
+#: Curves of which an export with budget= keeps so many points; what analyses read it keeps whole, other curves not at all.
+SHOWN_CURVES, POINTS = ("train/loss", "val/accuracy"), 24
 
 #: A run's name, a probe and the name of an array; or a run's name, ``""`` and the name of a curve.
 Read = set[tuple[str, str, str]]
@@ -37,8 +38,9 @@ def main(argv: list[str]) -> int:
         usage="bnexp export RUNS OUT [budget=smoke|quick|full]",
         description="Complete runs as text that a diff can show (runs.jsonl), their arrays (arrays.npz), and the claims' lists of "
         "runs (claims.json). bnexp report OUT judges them again.",
-        epilog="With budget=, only the runs of that budget's claims, their training loss and validation accuracy, and of their "
-        "other curves and arrays what verdicts and figures rest on, to 12 bits; else every complete run with all it recorded.",
+        epilog="With budget=, only the runs of that budget's claims, of their curves and arrays what verdicts and figures rest "
+        f"on, to 12 bits, and {POINTS} points of every other training loss and validation accuracy; else every complete run with "
+        "all it recorded.",
         allow_abbrev=False,
     )
     parser.add_argument("runs", type=Path, metavar="RUNS", help="a runs folder, or an archive")
@@ -54,11 +56,11 @@ def main(argv: list[str]) -> int:
         todo = f"{everything} budget={list(cells)[-1]}" if cells else everything
         raise UserError(what, got=f"budget={budget}", todo=todo)
     keep: Callable[..., bool] | None = None
-    curves: Callable[[str, str], bool] | None = None
+    curves: Callable[[str, str], float] | None = None
     if budget is not None:
         records, read = _evidence(source, budget, kept_cells(source, budget), everything)
         cells, keep = {budget: cells[budget]}, lambda *array: array in read
-        curves = lambda run, name: name in JUDGED_CURVES or (run, "", name) in read  # noqa: E731
+        curves = lambda run, name: math.inf if (run, "", name) in read else POINTS * (name in SHOWN_CURVES)  # noqa: E731
     with told_if_unwritable(out, f"{program()} export {shlex.quote(str(source))} OUT, a folder you may write to"):
         write_archive(out, records, cells, keep, curves)
     print(_told(source, out, records))

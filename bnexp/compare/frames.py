@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnexp.compare.arms import Run, complete_runs, shown, varied
-from bnexp.compare.measures import Measure, all_measures, batch_size, reached, targets_of, value
+from bnexp.compare.measures import Measure, all_measures, batch_size, check_targets, reached, targets_of, value
 from bnexp.compare.table import Block, Comparison
 from bnexp.errors import UserError
 from bnexp.records.reader import find_runs
@@ -45,6 +45,7 @@ def frame(folder: str | Path, targets: Sequence[float] = ()) -> pd.DataFrame:
 
 def rows_of_runs(runs: Sequence[Run], targets: Sequence[float] = ()) -> list[dict[str, Any]]:
     """What :func:`frame` holds, as plain rows."""
+    check_targets(runs, targets)
     keys, wanted = varied(runs), list(targets) or targets_of(runs)
     measures = all_measures(wanted)
     rows = []

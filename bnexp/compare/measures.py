@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnexp.compare.arms import Run
+from bnexp.errors import UserError
+from bnexp.records.archive import kept_targets
 from bnexp.records.curves import time_to_target
 
 
@@ -94,8 +96,29 @@ def batch_size(run: Run) -> int:
 
 
 def targets_of(runs: Sequence[Run]) -> list[float]:
-    """All targets that the runs were recorded with."""
-    return sorted({row["target"] for run in runs for row in run.record.end["targets"]})
+    """All targets that the runs were recorded with, of those that can be told of all runs."""
+    recorded = sorted({row["target"] for run in runs for row in run.record.end["targets"]})
+    return [target for target in recorded if cannot_tell(runs, target) is None]
+
+
+def cannot_tell(runs: Sequence[Run], target: float) -> Run | None:
+    """A run of an export with a few of its evaluations, which do not tell when this target was reached; None: there is none."""
+    few = (run for run in runs if run.record.points_before("val/accuracy"))
+    return next((run for run in few if target not in kept_targets(run.record)), None)
+
+
+def check_targets(runs: Sequence[Run], targets: Iterable[float]) -> None:
+    """Refuse targets that not all runs can tell.
+
+    Raises:
+        UserError: naming a run, and the targets that can be asked for.
+    """
+    for target in targets:
+        if (run := cannot_tell(runs, target)) is not None:
+            kept, had = len(run.curve.steps), run.record.points_before("val/accuracy")
+            what = f"{run.record.folder.name} was exported with {kept} of its {had:,} evaluations, too few to tell this target"
+            known = ",".join(f"{one:g}" for one in kept_targets(run.record))
+            raise UserError(what, got=f"{target:g}", todo=f"targets={known}" if known else "a folder of the runs themselves")
 
 
 @dataclass(frozen=True)

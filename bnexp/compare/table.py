@@ -17,6 +17,8 @@ from bnexp.compare.measures import (
     Measure,
     all_measures,
     batch_size,
+    cannot_tell,
+    check_targets,
     reached,
     targets_of,
     to_target,
@@ -308,6 +310,8 @@ def compare(records: Sequence[RunRecord], question: Question | None = None) -> C
     for settings, arms in grouping.blocks:
         members = [run for arm in arms for run in arm.runs.values()]
         goals = {goal for run in members if (goal := run.settings.get("train.stop_at_accuracy"))}
+        check_targets(members, {*asked.targets, *asked.target})
+        goals = {goal for goal in goals if cannot_tell(members, goal) is None}
         targets = {*(asked.targets or targets_of(members)), *asked.target, *goals}
         blocks.append(Block(settings, arms, tuple(sorted(targets)), asked, grouping.keys, grouping.tuned))
     _check(asked, grouping, blocks)

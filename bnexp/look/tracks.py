@@ -12,6 +12,7 @@ import numpy as np
 
 from bnexp.errors import UserError
 from bnexp.look.choose import PROBE, arm, labels, norm_words
+from bnexp.records.archive import kept_targets
 from bnexp.records.curves import Curve, time_to_target
 from bnexp.records.reader import RunRecord
 
@@ -140,7 +141,9 @@ def read_scene(records: Sequence[RunRecord]) -> Scene:
     firsts = {run.arm: index for index, run in reversed(list(enumerate(runs)))}
     columns = sorted(firsts.values())
     named = labels([records[index] for index in columns])  # without what tells runs of one arm apart
-    sentence = _speed([replace(runs[index], label=label) for index, label in zip(columns, named, strict=True)])
+    few = [kept_targets(record) for record in records if record.points_before("val/accuracy")]
+    told = [target for target in TARGETS if all(target in kept for kept in few)]
+    sentence = _speed([replace(runs[index], label=label) for index, label in zip(columns, named, strict=True)], told)
     return Scene(runs, columns, layers, len(everything), points, limits, wide, sentence)
 
 
@@ -285,23 +288,25 @@ def _pooled_sentence(quantiles_TUQ: np.ndarray, pooled_TQ: np.ndarray | None, st
     )
 
 
-def _speed(runs: Sequence[Seen]) -> str:
-    """Steps to the highest accuracy of ``TARGETS`` that both reached, else that one did: the first run and the first with BN.
+def _speed(runs: Sequence[Seen], targets: Sequence[float] = TARGETS) -> str:
+    """Steps to the highest accuracy of ``targets`` that both reached, else that one did: the first run and the first with BN.
 
     Where there is no other run with BN, the second run.
     """
+    if not targets:
+        return ""
     first, *others = runs
     if not others:
-        reached = [(target, time_to_target(first.accuracy, target)) for target in TARGETS]
+        reached = [(target, time_to_target(first.accuracy, target)) for target in targets]
         words = [
             f"{target:.0%} accuracy: {first.label} after {time.steps:,} steps."
             for target, time in reached
             if time.observed
         ]
-        return words[0] if words else f"{first.label} did not reach {TARGETS[-1]:.0%} accuracy."
+        return words[0] if words else f"{first.label} did not reach {targets[-1]:.0%} accuracy."
     second = next((run for run in others if run.norm == "batch"), others[0])
     times = [
-        (target, time_to_target(first.accuracy, target), time_to_target(second.accuracy, target)) for target in TARGETS
+        (target, time_to_target(first.accuracy, target), time_to_target(second.accuracy, target)) for target in targets
     ]
     for target, one, other in times:
         if one.observed and other.observed:
@@ -318,4 +323,4 @@ def _speed(runs: Sequence[Seen]) -> str:
             return (
                 f"{target:.0%} accuracy: {done.label} after {taken.steps:,} steps, {late.label} not in {ran.steps:,}."
             )
-    return f"Neither {first.label} nor {second.label} reached {TARGETS[-1]:.0%} accuracy."
+    return f"Neither {first.label} nor {second.label} reached {targets[-1]:.0%} accuracy."

@@ -1,7 +1,7 @@
 """Many runs in three files that can be kept under version control: what ``bnexp export`` writes and every reader of runs takes.
 
-``runs.jsonl`` has one line a run, ``arrays.npz`` the arrays of all their probes, ``claims.json`` says which run is which in which
-claim. docs/records.md has the formats.
+``runs.jsonl`` has one line a run, after lines of what runs share of their headers; ``arrays.npz`` has the arrays of all their
+probes, and ``claims.json`` says which run is which in which claim. docs/records.md has the formats.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import numpy as np
 
 from bnexp.errors import UserError
 from bnexp.records import paths
+from bnexp.records.compact import LOSS_DIGITS, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import read_json
 from bnexp.records.reader import RunRecord
+from bnexp.records.shared import pack, unpack
 
 RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
 
@@ -83,6 +85,10 @@ class ArchivedRun(RunRecord):
         """What ``end.json`` said."""
         return self.line["end"]
 
+    def points_before(self, name: str) -> int | None:
+        """How many points a curve had, where the archive kept a few of them."""
+        return self.line["curves"].get(name, {}).get("of")
+
     def events(self) -> Iterator[dict[str, Any]]:
         """The measurements in the order of their steps."""
         rows = [
@@ -139,12 +145,19 @@ def archived_lines(folder: Path) -> dict[str, dict[str, Any]]:
 
 @lru_cache(maxsize=4)
 def _lines(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:  # noqa: ARG001 - a changed file is read again
-    lines = {}
+    lines: dict[str, dict[str, Any]] = {}
+    parts: dict[str, Any] = {}
     for number, text in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             line = json.loads(text)
-            lines[line["run"]] = {key: line[key] for key in ("header", "end", "curves")}
-        except (ValueError, KeyError, TypeError):
+            if "part" in line:
+                parts[line["part"]] = line["is"]
+                continue
+            run, header = line["run"], line["header"]
+            if "shared" in line:  # an archive of an older bnexp has whole headers
+                header = unpack(line["shared"], header, run, parts)
+            lines[run] = {"header": header, "end": line["end"], "curves": line["curves"]}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise _damaged(file, f"line {number} of {file.name} is not a run") from None
     return lines
 
@@ -203,7 +216,7 @@ def write_archive(
     records: Sequence[RunRecord],
     cells: Cells,
     keep: Callable[[str, str, str], bool] | None = None,
-    curves: Callable[[str, str], bool] | None = None,
+    curves: Callable[[str, str], float] | None = None,
 ) -> None:
     """Write the three files into ``out``; the same records give the same bytes.
 
@@ -213,13 +226,16 @@ def write_archive(
         cells: which run is which, see :func:`read_cells`.
         keep: called with a run's name, a probe and an array's name; what it keeps is rounded (:func:`rounded`). None keeps every
             array, bits unchanged.
-        curves: called with a run's name and a curve's; what it keeps loses its clock, and training losses all but 5 digits. None
-            keeps every curve whole.
+        curves: called with a run's name and a curve's; how many points to keep of it at most (:func:`few_points`), 0 for none. What
+            is kept loses its clock, and training losses all but 5 digits. None keeps every curve whole.
     """
     out.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: record.folder.name)
-    lines = (json.dumps(_line(record, curves), separators=(",", ":"), allow_nan=False) + "\n" for record in ordered)
-    _write(out / RUNS, lambda file: file.write_text("".join(lines), encoding="utf-8"))
+    parts: dict[str, Any] = {}
+    lines = [_line(record, curves, parts) for record in ordered]
+    shared = [{"part": name, "is": content} for name, content in sorted(parts.items())]
+    text = "".join(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in (*shared, *lines))
+    _write(out / RUNS, lambda file: file.write_text(text, encoding="utf-8"))
     _write(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
     if cells:
         _write(out / CLAIMS, lambda file: file.write_text(_claims_text(cells), encoding="utf-8"))
@@ -237,85 +253,42 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-#: float64 arrays from this many numbers on hold the rounding errors of algebra, case by case; smaller ones are measurements.
-MANY = 1000
-
-#: Significant digits that a kept training loss has, which is the mean of one mini-batch.
-LOSS_DIGITS = 5
-
-
-def rounded(array: np.ndarray) -> np.ndarray:
-    """float32 numbers, and many float64 ones, to 12 bits, a relative error of at most 2^-12; others as they are.
-
-    What probes record in float32 are moments and percentiles of some hundred examples, whose own error is a hundred times larger.
-
-    Source: Zender 2016 and Kouznetsov 2021 (Geoscientific Model Development), rounding of mantissas.
-
-    Example:
-        >>> rounded(np.array([1.0001, 3.14159265], np.float32)).tolist()
-        [1.0, 3.1416015625]
-    """
-    if array.dtype != np.float32 and not (array.dtype == np.float64 and array.size >= MANY):
-        return array
-    mantissa, exponent = np.frexp(array)
-    nearest = np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent).astype(array.dtype)
-    return np.where(np.isfinite(array), nearest, array)
-
-
-def spans(steps: Sequence[int]) -> str:
-    """Steps, increasing, as people write them down; :func:`steps_of` reads them.
-
-    Example:
-        >>> spans([1, 2, 3, 4, 6, 8, 10, 15, 20, 100])
-        '1-4 6-10/2 15 20 100'
-    """
-    words, place = [], 0
-    while place < len(steps):
-        end, stride = place + 1, steps[place + 1] - steps[place] if place + 1 < len(steps) else 0
-        while end < len(steps) and steps[end] - steps[end - 1] == stride:
-            end += 1
-        if end - place < 3:
-            words.append(str(steps[place]))
-            place += 1
-        else:
-            words.append(f"{steps[place]}-{steps[end - 1]}" + (f"/{stride}" if stride != 1 else ""))
-            place = end
-    return " ".join(words)
-
-
-def steps_of(written: str | Sequence[int]) -> tuple[int, ...]:
-    """The steps that :func:`spans` wrote, or a list of them as it is."""
-    if not isinstance(written, str):
-        return tuple(written)
-    return _steps_of(written)
-
-
-@lru_cache(maxsize=1024)
-def _steps_of(written: str) -> tuple[int, ...]:
-    steps: list[int] = []
-    for word in written.split():
-        first, _, rest = word.partition("-")
-        last, _, stride = rest.partition("/")
-        steps += range(int(first), int(last or first) + 1, int(stride or 1))
-    return tuple(steps)
-
-
-def _line(record: RunRecord, kept: Callable[[str, str], bool] | None) -> dict[str, Any]:
-    curves: dict[str, dict[str, Any]] = {}
+def _line(record: RunRecord, most: Callable[[str, str], float] | None, parts: dict[str, Any]) -> dict[str, Any]:
+    run = record.folder.name
+    events: dict[str, list[dict[str, Any]]] = {}
     for event in record.events():
-        if kept is None or kept(record.folder.name, event["name"]):
-            curve = curves.setdefault(event["name"], {"steps": [], "values": []})
-            curve["steps"].append(event["step"])
-            value = event.get("kind", event["value"])
-            if kept is not None and event["name"] == "train/loss" and isinstance(value, float):
-                value = float(f"{value:.{LOSS_DIGITS}g}")
-            curve["values"].append(value)
-            if kept is None:
-                curve.setdefault("seconds", []).append(event["seconds"])
-    for curve in curves.values():
-        curve["steps"] = spans(curve["steps"])
-    sorted_curves = dict(sorted(curves.items()))
-    return {"run": record.folder.name, "header": record.header, "end": record.end, "curves": sorted_curves}
+        events.setdefault(event["name"], []).append(event)
+    curves = {
+        name: _curve(record, name, events[name], most(run, name) if most else None)
+        for name in sorted(events)
+        if most is None or most(run, name)
+    }
+    shared, own = pack(record.header, run, parts)
+    return {"run": run, "shared": shared, "header": own, "end": record.end, "curves": curves}
+
+
+def _curve(record: RunRecord, name: str, events: Sequence[Mapping[str, Any]], most: float | None) -> dict[str, Any]:
+    """A curve of at most so many points, without a clock; whole and with one where ``most`` is None."""
+    before = record.points_before(name)
+    if most is not None and before is None and len(events) > most:
+        steps, values, seconds = ([event[key] for event in events] for key in ("step", "value", "seconds"))
+        targets = kept_targets(record) if name == "val/accuracy" else []
+        kept = few_points(Curve(tuple(steps), tuple(values), tuple(seconds)), int(most), targets)
+        before = len(events)
+        events = [events[place] for place in kept]
+    curve: dict[str, Any] = {"steps": spans([event["step"] for event in events])}
+    curve["values"] = [event.get("kind", event["value"]) for event in events]
+    if most is None:
+        curve["seconds"] = [event["seconds"] for event in events]
+    elif name == "train/loss":
+        curve["values"] = [float(f"{one:.{LOSS_DIGITS}g}") if isinstance(one, float) else one for one in curve["values"]]
+    return curve | ({"of": before} if before else {})
+
+
+def kept_targets(record: RunRecord) -> list[float]:
+    """The validation accuracies that a run was recorded with, or was to stop at: what an archive can say of them is exact."""
+    goal = record.header.get("config", {}).get("train", {}).get("stop_at_accuracy")
+    return [*(row["target"] for row in record.end.get("targets") or ()), *([goal] if goal else [])]
 
 
 def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str, str, str], bool] | None) -> None:

@@ -89,6 +89,10 @@ class RunRecord:
             self._curves[name] = stamp, Curve(*(tuple(row[key] for row in rows) for key in ("step", "value", "seconds")))
         return self._curves[name][1]
 
+    def points_before(self, name: str) -> int | None:  # noqa: ARG002 - an archive's answer depends on it
+        """How many points a curve had of which an archive kept a few; None where all are there, as in a runs folder."""
+        return None
+
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
         return sorted(file.stem for file in (self.folder / paths.PROBES).glob("[!.]*.npz"))

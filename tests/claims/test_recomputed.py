@@ -28,7 +28,7 @@ Table = dict[float, dict[int, float]]
 @cache
 def runs_of(budget: str) -> dict[str, Run]:
     lines = (RESULTS / budget / "runs.jsonl").read_text(encoding="utf-8").splitlines()
-    return {line["run"]: line for line in map(json.loads, lines)}
+    return {line["run"]: line for line in map(json.loads, lines) if "run" in line}
 
 
 @cache

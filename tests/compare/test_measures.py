@@ -112,3 +112,16 @@ def test_what_these_runs_cannot_answer_is_refused(records, run, asked, got):
     with pytest.raises(UserError) as caught:
         compare(records(run(norm="none"), run(norm="batch")), Question(**asked))
     assert f"got: {got}" in str(caught.value)
+
+
+def test_of_an_export_with_a_few_evaluations_only_recorded_targets_are_told(records, run):
+    few = [run(seed) for seed in range(2)]
+    for line in few:
+        line["curves"]["val/accuracy"]["of"] = 401
+    lines = [*few, run(2)]
+    lines[-1]["end"]["targets"].append({"target": 0.7})
+    assert block(records(*lines)).targets == (0.8,)
+    with pytest.raises(UserError, match=r"exported with 11 of its 401 evaluations(.|\n)*got: 0\.85\n  try: targets=0\.8"):
+        block(records(*lines), targets=(0.85,))
+    with pytest.raises(UserError, match="too few to tell this target"):
+        block(records(*lines), measure="steps@0.85")
