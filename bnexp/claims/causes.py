@@ -21,10 +21,12 @@ OWN, SAME = "own rate", "same rate"
 #: Where both arms are also compared at the rates of the one without BN; elsewhere that would cost more than it says.
 AT_THE_SAME_RATE = ("sigmoid", "ReLU")
 
-#: Place by place, as in ``PLACES``: both arms at their own best rates, watched by ``probes=causes``.
+#: Place by place, as in ``PLACES``: both arms at their own best rates, watched by probes, rarely where a step is dear.
 GRIDS: tuple[Grid, ...] = tuple(
     place.grid(
-        {CONTROL: "{control}", SUBJECT: "{subject}"}, same_as=CONTROL if name in AT_THE_SAME_RATE else None, probes="causes"
+        {CONTROL: "{control}", SUBJECT: "{subject}"},
+        same_as=CONTROL if name in AT_THE_SAME_RATE else None,
+        probes="causes" if name in AT_THE_SAME_RATE else "causes_sparse",
     )
     for name, place in PLACES.items()
 )

@@ -135,7 +135,7 @@ CLAIM = register(
         "turns less when the layers before it step.",
         source="Ioffe & Szegedy 2015, the title, put to the definition of Santurkar et al. 2018 (2.1)",
         disputed_by="Santurkar et al. 2018, section 2.2 and Fig. 3: similar or worse with BN",
-        formula="cos(G, G') with BN minus without, mean over all layers but the first and twelve looks of a run, paired by seed; "
+        formula="cos(G, G') with BN minus without, mean over all layers but the first and all looks of a run, paired by seed; "
         "G = dL/dW_i, G' the same on the same batch after all parameters before W_i made a step of plain SGD at the run's rate; "
         "beside it |G - G'| / |G|, geometric mean, without over with",
         control="norm=none",
@@ -157,7 +157,7 @@ CLAIM = register(
             "the same rate hold the rate, not the length of the step, against it.",
             "Looks are dense early and many of them lie before the net has learnt much; one fresh training batch a look.",
         ),
-        overturn="Another net or rate: bnexp reproduce gradient_shift optimizer.momentum=0.9, or looks at other times",
+        overturn="Another net or rate: bnexp reproduce gradient_shift model.width=400, or looks at other times",
         deviations=(
             "The source's verdicts are 'lower bound above -.02' for Santurkar and 'upper bound below -.05' for Ioffe "
             "(docs/claims.md, C2); here one rule, Ioffe's side with a smallest difference of .05, says both.",

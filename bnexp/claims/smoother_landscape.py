@@ -98,13 +98,15 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 def _other_steps(runs: Runs, place: str) -> dict[str, str]:
     """The scale-free change of the gradient at shorter and longer steps, without over with BN."""
-    ratios = []
-    for share in ("0.001", "0.01", "0.1"):
+    ratios: dict[str, str] = {}
+    tried = runs.reported(SUBJECT, grid=arm(SUBJECT, place).grid)[0].arrays("landscape")
+    for share in [name.rpartition(" ")[2] for name in tried if name.startswith("relative_gradient_change/layers ")]:
         track = partial(_log, name=f"relative_gradient_change/layers {share}")
         read = partial(over_looks, probe="landscape", track=track)
         without, with_bn = (by_seed(runs, arm(name, place), read).mean() for name in (CONTROL, SUBJECT))
-        ratios.append(f"{math.exp(without - with_bn):.2g}")
-    return {f"{place}: gradient change without over with BN at steps of 0.1, 1 and 10 %": ", ".join(ratios)}
+        ratios[f"{float(share):.2g}"] = f"{math.exp(without - with_bn):.2g}"
+    steps = ", ".join(f"{100 * float(share):g} %" for share in ratios)
+    return {f"{place}: gradient change without over with BN at steps of {steps}": ", ".join(ratios.values())}
 
 
 def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
@@ -170,7 +172,7 @@ CLAIM = register(
         source="Santurkar et al. 2018, section 3 and Fig. 4, for raw ranges along the gradient at equal learning rates",
         disputed_by="Yang et al. 2019 at initialisation; Cohen et al. 2021: along training smoothness follows 2 / learning rate",
         formula="|g(w') - g(w)| / |g(w)|, mean over layers, w' = w with each layer moved by 1 % of the length of its weights "
-        "along its own -g, on one training batch; geometric mean over twelve looks of a run, without over with BN, paired by "
+        "along its own -g, on one training batch; geometric mean over the looks of a run, without over with BN, paired by "
         "seed; beside it the source's raw numbers over 1/2 to 4 times the run's rate",
         control="norm=none",
         subject="norm=batch",
@@ -187,7 +189,7 @@ CLAIM = register(
         deviations=(
             "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
             "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
-            "Twelve looks on fresh training batches instead of twenty on one.",
+            "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.",
         ),
         analyse=analyse,
         draw=draw,

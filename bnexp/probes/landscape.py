@@ -57,7 +57,7 @@ class Landscape(Tracks):
         kinds = dict(self._relative_steps(weights, gradient))
         if self._times:
             everything = [list(weights)]
-            scaled = [{name: times * rate * value for name, value in gradient.items()} for times in self._times]
+            scaled: list[Weights] = [{name: times * rate * value for name, value in gradient.items()} for times in self._times]
             kinds = {"rate": (everything, scaled), **kinds}
         for kind, (groups, steps) in kinds.items():
             losses, rows = [], []
