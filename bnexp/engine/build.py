@@ -26,6 +26,7 @@ from bnexp.norms.factory import norm_factory
 from bnexp.norms.one_shot import FoldedOneShot, fold_first_batch, foldable
 from bnexp.probes.base import Probe, View, build_probes
 from bnexp.rng import torch_stream
+from bnexp.schedule import lr_factor
 
 #: No probe asks for more held-out examples than this or one training batch; they are kept as float32.
 MAX_PROBE_EXAMPLES = 2048
@@ -242,11 +243,15 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
         images = augment(data.train.images.index_select(0, chosen), config.dataset, generator)
         return prepare(images), data.train.labels.index_select(0, chosen)
 
+    def rate(step: int) -> float:
+        update = min(step, config.train.steps - 1)
+        return config.optimizer.lr * lr_factor(config.schedule, update, config.train.steps)
+
     order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
     wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.pass_size)
     usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
         validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
-        batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
+        rate=rate, batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

@@ -40,6 +40,7 @@ class View:
         prepare: bytes to the model's input, as in training but without augmentation.
         training_batch: ``training_batch(stream)`` draws the examples of one update, as the network sees them in training, and
             their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64.
+        rate: ``rate(step)`` is the learning rate of the update that follows ``step`` updates; after the last one, that of the last.
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
@@ -52,6 +53,7 @@ class View:
     test: Examples
     prepare: Callable[[Tensor], Tensor]
     training_batch: Callable[[str], tuple[Tensor, Tensor]]
+    rate: Callable[[int], float]
     batch_size: int
     seed: int
     steps: int
