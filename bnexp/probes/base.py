@@ -39,10 +39,12 @@ class View:
         validation, test: the held-out parts as bytes, for probes that change pictures; ``test`` after the last step only.
         prepare: bytes to the model's input, as in training but without augmentation.
         training_batch: ``training_batch(stream)`` draws the examples of one update, as the network sees them in training, and
-            their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64.
+            their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64;
+            where a batch is the whole training set, that set in the order of training, whatever the stream.
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
+        constant_lr: the learning rate of every step, None where it moves.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class View:
     batch_size: int
     seed: int
     steps: int
+    constant_lr: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
