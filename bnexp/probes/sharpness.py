@@ -5,7 +5,7 @@ Legend: A examples of an update, D parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,18 +97,9 @@ class Sharpness(Tracks):
             return [name for name, moved in doubled.items() if bool((moved - logits).norm() <= INVARIANT * spread)]
 
     def _largest(self, gradients: Mapping[str, Tensor], named: Mapping[str, Tensor], scales: Mapping[str, float]) -> float:
-        """Largest eigenvalue of S H S over the parameters that ``scales`` names, S their scales."""
-        own, slopes, factors = [named[name] for name in scales], [gradients[name] for name in scales], list(scales.values())
-
-        def product(vector: np.ndarray) -> np.ndarray:
-            parts = torch.from_numpy(vector).to(own[0]).split([p.numel() for p in own])
-            shaped = [part.view_as(p) * scale for part, p, scale in zip(parts, own, factors, strict=True)]
-            columns = torch.autograd.grad(slopes, own, shaped, retain_graph=True, materialize_grads=True)
-            scaled = [(column * scale).flatten() for column, scale in zip(columns, factors, strict=True)]
-            return torch.cat(scaled).double().cpu().numpy()
-
+        own, slopes = [named[name] for name in scales], [gradients[name] for name in scales]
         start = numpy_stream(self._view.seed, "probe/sharpness/start").standard_normal(sum(p.numel() for p in own))
-        return largest_eigenvalue(product, start, self._tolerance)
+        return largest_curvature(slopes, own, start, self._tolerance, list(scales.values()))
 
     def state(self) -> dict[str, Any]:
         """All looks so far, and which weights are scale-invariant."""
@@ -118,6 +109,29 @@ class Sharpness(Tracks):
         """Take up :meth:`state`."""
         super().restore(state)
         self._weights = state["weights"]
+
+
+def largest_curvature(
+    gradients: Sequence[Tensor], parameters: Sequence[Tensor], start: np.ndarray, tolerance: float, scales: Sequence[float] = ()
+) -> float:
+    """Largest eigenvalue of S H S, H being the Hessian in ``parameters`` and S a factor for each of these tensors (1).
+
+    Args:
+        gradients: of a loss in the parameters, with the graph that leads to them.
+        parameters: D numbers in all.
+        start, tolerance: as of :func:`largest_eigenvalue`.
+        scales: the factors.
+    """
+    factors = scales or [1.0] * len(parameters)
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        parts = torch.from_numpy(vector).to(parameters[0]).split([p.numel() for p in parameters])
+        shaped = [part.view_as(p) * factor for part, p, factor in zip(parts, parameters, factors, strict=True)]
+        columns = torch.autograd.grad(gradients, parameters, shaped, retain_graph=True, materialize_grads=True)
+        scaled = [(column * factor).flatten() for column, factor in zip(columns, factors, strict=True)]
+        return torch.cat(scaled).double().cpu().numpy()
+
+    return largest_eigenvalue(product, start, tolerance)
 
 
 def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float) -> float:
