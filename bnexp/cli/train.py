@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
-    if any(config.train.epochs is not None or config.train.stop_at_target for config in configs):
+    if any(config.train.leaves_open for config in configs):
         from bnexp.runs.settle import settle
 
         configs = settle(configs, arguments.dry_run)

@@ -192,11 +192,28 @@ class ScheduleConfig(Section):
             checks.real("schedule.final_factor", self.final_factor, above=0, most=1, example=0.01)
 
 
+class _All(int):
+    """Of its own type, so that a 0 that was typed is still refused."""
+
+
+#: ``train.batch_size=all`` until ``runs/settle.py`` knows how many training examples there are.
+ALL = _All(0)
+
+
+def _batch_size(key: str, value: Any) -> int:
+    if isinstance(value, _All) or value == "all":
+        return ALL
+    if isinstance(value, str) and value.isalpha():
+        raise UserError(f"{key} must be a whole number of at least 1, or all", got=repr(value), todo=f"{key}=all")
+    return checks.whole(key, value, least=1, example=60)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Section):
     """Length of a run in optimiser steps, when it is looked at, and what is kept of it.
 
-    ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name.
+    ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name, and of
+    ``batch_size=all`` the number of training examples: every step sees each of them once, in one order (``data/batches.py``).
     ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
     in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and
     ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands
@@ -207,7 +224,7 @@ class TrainConfig(Section):
 
     group = "train"
     steps: int = _by(checks.whole, least=1, example=3000)
-    batch_size: int = _by(checks.whole, least=1, example=60)
+    batch_size: int = _by(_batch_size)
     eval_every: int = _by(checks.whole, least=1, example=100)
     log_every: int = _by(checks.whole, least=1, example=50)
     targets: tuple[float, ...] = _each(checks.real, "[0.9,0.95]", above=0, below=1, example=0.95, listed=True)
@@ -223,6 +240,11 @@ class TrainConfig(Section):
     def pass_size(self) -> int:
         """Examples of a batch that pass through the network, and its norms, together: all, or those of a micro-batch."""
         return self.batch_size // self.accumulate if self.accumulate_statistics == "micro" else self.batch_size
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether ``runs/settle.py`` has anything to settle."""
+        return self.epochs is not None or self.stop_at_target or self.batch_size == ALL
 
     @property
     def may_stop(self) -> bool:

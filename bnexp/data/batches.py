@@ -13,6 +13,9 @@ from bnexp.errors import UserError
 class Batches:
     """An endless supply of index batches; each epoch is a new permutation drawn from ``generator``.
 
+    A batch of all examples (B = N, whole-batch gradient descent) has one order for good, the first permutation: then every step
+    computes the same function of the weights, in micro-batches too.
+
     The examples that do not fill a last batch are left out of that epoch: every batch has the same size, as the
     statistics of batch normalisation need. They take part in the next epoch with the same chance as all others.
 
@@ -37,7 +40,7 @@ class Batches:
                 todo=f"train.batch_size={num_examples}",
             )
         self._num_examples, self._batch_size = num_examples, batch_size
-        self._generator, self._device = generator, device
+        self._generator, self._device, self._position = generator, device, 0
         self._shuffle()
 
     def next(self) -> torch.Tensor:
@@ -46,10 +49,17 @@ class Batches:
         Shape: ``[B]`` int64, all different, on the device.
         """
         if self._position + self._batch_size > self._num_examples:
-            self._shuffle()
+            if self._batch_size < self._num_examples:
+                self._shuffle()
+            self._position = 0
         indices_B = self._order_N[self._position : self._position + self._batch_size]
         self._position += self._batch_size
         return indices_B
+
+    @property
+    def order(self) -> torch.Tensor:
+        """The indices of this epoch in their order, ``[N]`` int64."""
+        return self._order_N
 
     def state(self) -> dict[str, torch.Tensor | int]:
         """What is needed to go on from here: the generator at the start of this epoch, and the place in the epoch."""

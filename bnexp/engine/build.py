@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bnexp.config.plugins import import_plugins
-from bnexp.config.schema import AdamConfig, ExperimentConfig, OptimizerConfig, SGDConfig
+from bnexp.config.schema import ALL, AdamConfig, ExperimentConfig, OptimizerConfig, SGDConfig
 from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
 from bnexp.data.cache import resolve_data_dir
@@ -121,6 +121,8 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     import_plugins(config.plugins)
     device = pick_device(config.device)
     data = data or load_data(config)
+    if config.train.batch_size == ALL:
+        config = replace(config, train=replace(config.train, batch_size=len(data.train)))
     _check_evaluation(config, data)
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
     batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"), device)
@@ -133,7 +135,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     return Experiment(
         config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),
-        probes=build_probes(config.probes, _view(config, model, data, prepare)),
+        probes=build_probes(config.probes, _view(config, model, data, prepare, batches)),
         noise=noise, augmentation=augmentation, data_checksum=data.checksum, data_facts=data.facts, threads=threads,
     )  # fmt: skip
 
@@ -228,7 +230,7 @@ def _on(device: torch.device, part: Part) -> Set:
     return Set(torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device))
 
 
-def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Standardizer) -> View:
+def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Standardizer, batches: Batches) -> View:
     """Probes see the validation examples in a shuffled order of their own: a file may be sorted by class.
 
     Where these do not fill a training batch they are taken again, because a batch-normalised net is seen as it trains, by whole
@@ -238,7 +240,7 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
 
     def training_batch(stream: str) -> tuple[Tensor, Tensor]:
         order = torch.randperm(len(data.train), generator=torch_stream(config.seed, stream))
-        chosen = order[: config.train.batch_size].to(device)
+        chosen = batches.order if config.train.batch_size == len(order) else order[: config.train.batch_size].to(device)
         generator = torch_stream(config.seed, f"{stream}/augment", device.type)
         images = augment(data.train.images.index_select(0, chosen), config.dataset, generator)
         return prepare(images), data.train.labels.index_select(0, chosen)

@@ -4,4 +4,12 @@ from bnexp.probes.base import PROBES, Observation, Probe, View, register
 
 __all__ = ["PROBES", "Observation", "Probe", "View", "register"]
 
-from bnexp.probes import gradient_shift, gradients, landscape, layer_inputs, saturation, shift  # noqa: F401
+from bnexp.probes import (  # noqa: F401
+    gradient_shift,
+    gradients,
+    landscape,
+    layer_inputs,
+    saturation,
+    sharpness,
+    shift,
+)

@@ -39,7 +39,8 @@ class View:
         validation, test: the held-out parts as bytes, for probes that change pictures; ``test`` after the last step only.
         prepare: bytes to the model's input, as in training but without augmentation.
         training_batch: ``training_batch(stream)`` draws the examples of one update, as the network sees them in training, and
-            their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64.
+            their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64;
+            where a batch is the whole training set, that set in the order of training, whatever the stream.
         rate: ``rate(step)`` is the learning rate of the update that follows ``step`` updates; after the last one, that of the last.
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
         seed: the run's seed, for streams of the probe's own (``probe/...``).

@@ -19,6 +19,7 @@ from bnexp.config.values import with_value
 from bnexp.data import SOURCES
 from bnexp.data.cache import default_data_dir, resolve_data_dir
 from bnexp.data.source import data_fingerprint
+from bnexp.runs.settle import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,4 +224,4 @@ def own_dir_word(plan: Plan) -> tuple[str, ...]:
 @cache
 def _composed(overrides: tuple[str, ...], extra_dir: Path | None, runs_dir: str) -> ExperimentConfig:
     """Hydra's answer for an arm, asked once: seeds and tuned values are put in afterwards."""
-    return with_value(compose(overrides, extra_dir), "runs_dir", runs_dir)
+    return with_value(settled(compose(overrides, extra_dir)), "runs_dir", runs_dir)

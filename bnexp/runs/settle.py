@@ -1,11 +1,11 @@
-"""What a config leaves to the data, in numbers: epochs as steps, the highest target as a goal. Imports no torch."""
+"""What a config leaves to the data, in numbers: epochs as steps, a batch of all, the highest target as a goal. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bnexp.config.schema import DatasetConfig, ExperimentConfig
+from bnexp.config.schema import ALL, DatasetConfig, ExperimentConfig
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import load_source
 from bnexp.errors import UserError
@@ -13,9 +13,11 @@ from bnexp.runs.price import missing_data
 
 
 def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> ExperimentConfig:
-    """The same run with ``train.epochs`` as ``train.steps`` and ``train.stop_at_target`` as ``train.stop_at_accuracy``.
+    """The same run with ``train.epochs`` as ``train.steps``, ``train.stop_at_target`` as ``train.stop_at_accuracy`` and
+    ``train.batch_size=all`` as a number.
 
-    So two ways of asking for a run have one name. An epoch is as many whole batches as the training examples fill.
+    So two ways of asking for a run have one name. An epoch is as many whole batches as the training examples fill: one step where
+    the batch is all of them.
 
     Args:
         config: as composed; one that is settled already comes back as it is.
@@ -24,16 +26,18 @@ def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> Ex
     Raises:
         UserError: the data set cannot be read, or is smaller than one batch.
     """
-    train = config.train
+    train, known = config.train, {} if known is None else known
     if train.stop_at_target:
         train = replace(train, stop_at_accuracy=max(train.targets), stop_at_target=False)
+    if train.batch_size == ALL:
+        train = replace(train, batch_size=max(1, _num_examples(config, known)))
     if train.epochs is not None:
-        batches = _num_examples(config, {} if known is None else known) // train.batch_size
+        batches = _num_examples(config, known) // train.batch_size
         if not batches:
             raise UserError(
                 "train.epochs has no meaning where the training examples do not fill one batch",
                 got=f"train.batch_size={train.batch_size}",
-                todo=f"train.batch_size={max(1, _num_examples(config, {}) // 10)}",
+                todo=f"train.batch_size={max(1, _num_examples(config, known) // 10)}",
             )
         train = replace(train, steps=max(1, round(train.epochs * batches)), epochs=None)
     return config if train is config.train else replace(config, train=train)
@@ -46,12 +50,14 @@ def settle(configs: Sequence[ExperimentConfig], dry: bool = False) -> list[Exper
         UserError: as :func:`settled`; or a data set would have to be downloaded first.
     """
     for config in configs if dry else ():
-        if config.train.epochs is not None and config.dataset.train_examples is None and missing_data(config):
+        whole = config.train.batch_size == ALL
+        if (whole or config.train.epochs is not None) and config.dataset.train_examples is None and missing_data(config):
             absent = " ".join(missing_data(config))
+            what = "how many examples all are" if whole else "how many steps an epoch has"
             raise UserError(
-                "how many steps an epoch has is known once the data set is here, and a dry run downloads nothing",
-                got=f"train.epochs={config.train.epochs:g} dataset={config.dataset.name}",
-                todo=f"bnexp data fetch {absent}, or train.steps=3000",
+                f"{what} is known once the data set is here, and a dry run downloads nothing",
+                got=f"{'train.batch_size=all' if whole else f'train.epochs={config.train.epochs:g}'} dataset={config.dataset.name}",
+                todo=f"bnexp data fetch {absent}, or {'dataset.train_examples=1000' if whole else 'train.steps=3000'}",
             )
     known: dict[str, int] = {}
     return [settled(config, known) for config in configs]

@@ -79,6 +79,18 @@ def test_a_batch_of_everything_is_allowed():
     assert sorted(make(10, 10).next().tolist()) == list(range(10))
 
 
+def test_a_batch_of_everything_has_one_order_for_good():
+    batches = make(10, 10)
+    first = draw(batches, 3)
+    state = batches.state()
+    assert (first == first[0]).all()
+    assert torch.equal(batches.order, first[0])
+    assert first[0].tolist() != sorted(first[0].tolist())  # micro-batches of a sorted file would hold one class
+    resumed = make(10, 10, seed=5)
+    resumed.restore(state)
+    assert torch.equal(draw(resumed, 2), first[:2])
+
+
 def test_an_epochs_order_is_where_the_examples_are():
     there = Batches(10, 3, torch_stream(0, "order"), "meta")
     assert there.next().device.type == "meta"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from bnexp.config.compose import compose
 from bnexp.config.identity import LATER, computed, run_id
+from bnexp.engine.build import build
 from bnexp.errors import UserError
 from bnexp.runs.run import execute
 from bnexp.runs.settle import settle, settled
@@ -36,6 +38,42 @@ def test_a_dry_run_downloads_nothing(tmp_path):
     config = compose(["train.epochs=2", "dataset=mnist", f"data_dir={tmp_path}"])
     with pytest.raises(UserError, match="a dry run downloads nothing"):
         settle([config], dry=True)
+
+
+def test_all_is_the_number_of_training_examples(make):
+    config = make("train.batch_size=all", "train.accumulate=4")
+    assert settled(config).train.batch_size == 200
+    assert run_id(settled(config)) == run_id(settled(make("train.batch_size=200", "train.accumulate=4")))
+    assert settled(compose(["train.batch_size=all", "dataset=mnist", "dataset.train_examples=600"])).train.batch_size == 600
+    assert settled(replace(config, train=replace(config.train, epochs=7))).train.steps == 7
+    assert build(config).config.train.batch_size == 200
+    with pytest.raises(UserError, match=r"train\.accumulate must divide train\.batch_size \(200\)"):
+        settled(make("train.batch_size=all", "train.accumulate=3"))
+
+
+def test_a_run_of_whole_batches_sees_every_example_at_every_step(make):
+    built = build(make("train.batch_size=all", "probes=none", "norm=batch"))
+    first, second = (built.batches.next() for _ in range(2))
+    assert sorted(first.tolist()) == list(range(200))
+    assert torch.equal(first, second)
+    x, _ = built.training_batch(first, built.augmentation)
+    entered = []
+    built.model.hidden1.site.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    built.model.train()(x)
+    moved = built.model.hidden1.site.norm.running_mean / built.model.hidden1.site.norm.momentum
+    torch.testing.assert_close(moved, entered[0].mean(0))
+
+
+def test_a_dry_run_of_whole_batches_downloads_nothing(tmp_path):
+    with pytest.raises(UserError, match="how many examples all are"):
+        settle([compose(["train.batch_size=all", "dataset=mnist", f"data_dir={tmp_path}"])], dry=True)
+
+
+@pytest.mark.parametrize(("word", "todo"), [("whole", "train.batch_size=all"), ("0", "train.batch_size=60")])
+def test_another_word_for_all_is_told(word, todo):
+    with pytest.raises(UserError) as error:
+        compose([f"train.batch_size={word}"])
+    assert error.value.todo == todo
 
 
 def test_both_lengths_are_refused_and_a_warm_up_is_held_against_the_epochs():

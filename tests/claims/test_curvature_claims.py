@@ -1,0 +1,102 @@
+"""Claims about sharpness and about gradients that lack a statistic: verdicts in made-up worlds, and small measurements."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bnexp.claims import edge_of_stability, growing_bias
+from bnexp.claims.judge import judge
+
+
+def verdicts(claim, measured, budget="quick"):
+    """The outcomes and the sentence where the measurement of each seed says this."""
+    runs = SimpleNamespace(seeds=lambda: range(len(measured)), measured=lambda seed: measured[seed], budget=budget)
+    evidence = claim.analyse(runs, np.random.default_rng(0))
+    found = judge(claim, evidence)
+    return [verdict.outcome for verdict in found.values()], claim.say(evidence, found)
+
+
+def edges(without, with_bn, *, tracks=True):
+    """Eight seeds of nets that hover at ``level / rate``, or at a sharpness of ``level``, give or take 2 %."""
+    rng = np.random.default_rng(1)
+    steps = np.linspace(0, 600, edge_of_stability.LOOKS)
+    return [
+        {
+            f"{arm}/{rate:g}/{what}": values
+            for arm, level in zip(edge_of_stability.ARMS, (without, with_bn), strict=True)
+            for rate in edge_of_stability.RATES["quick"]
+            for what, values in {
+                "steps": steps,
+                "sharpness": level / (rate if tracks else 1) * rng.normal(1, 0.02, len(steps)),
+                "loss": np.full(len(steps), 0.1),
+            }.items()
+        }
+        for _ in range(8)
+    ]
+
+
+def test_two_nets_at_the_edge_support():
+    outcomes, sentence = verdicts(edge_of_stability.CLAIM, edges(2.0, 2.02))
+    assert outcomes == ["SUPPORTED"] * 5
+    assert "BN does not" in sentence
+
+
+def test_a_net_with_bn_that_is_flatter_than_the_edge_contradicts():
+    outcomes, sentence = verdicts(edge_of_stability.CLAIM, edges(2.0, 1.2))
+    assert outcomes == ["CONTRADICTED", "SUPPORTED", "CONTRADICTED", "SUPPORTED", "SUPPORTED"]
+    assert "does not hover" in sentence
+    outcomes, sentence = verdicts(edge_of_stability.CLAIM, edges(1.2, 2.0))
+    assert outcomes[:3] == ["SUPPORTED", "CONTRADICTED", "CONTRADICTED"]
+    assert "not shown" in sentence
+
+
+def test_a_sharpness_that_does_not_know_the_rate_has_the_rivals_exponent():
+    assert verdicts(edge_of_stability.CLAIM, edges(5.0, 5.0, tracks=False))[0][3:] == ["CONTRADICTED", "CONTRADICTED"]
+
+
+def test_a_run_that_diverged_decides_nothing():
+    measured = edges(2.0, 2.0)
+    measured[3]["with BN/0.5/sharpness"][-2:] = np.nan
+    outcomes, sentence = verdicts(edge_of_stability.CLAIM, measured)
+    assert outcomes == ["INCONCLUSIVE"] * 5
+    assert "diverged" in sentence
+
+
+def test_both_nets_start_alike_at_every_rate_and_are_followed_to_the_last_step():
+    found = edge_of_stability.measure(0, "smoke", "norm=none", "norm=batch", ())
+    rates = edge_of_stability.RATES["smoke"]
+    for arm in edge_of_stability.ARMS:
+        starts = [found[f"{arm}/{rate:g}/sharpness"][0] for rate in rates]
+        assert starts == pytest.approx([starts[0]] * len(rates))
+        assert np.isfinite(found[f"{arm}/{rates[0]:g}/loss"]).all()
+    assert found["without BN/0.05/sharpness"][0] != pytest.approx(found["with BN/0.05/sharpness"][0])
+
+
+def test_a_hidden_mean_lets_the_bias_run_and_the_right_gradient_does_not():
+    found = growing_bias.measure(0, "smoke")
+    assert max(found[name].max() for name in ("1 - R^2", "slope", "loss")) < 1e-9
+    assert found["correct"].max() < 1e-13
+    assert found["growth"].min() > 1e-3
+    hidden, inside = found["net bias"]
+    assert (hidden[..., -1, :] > 100 * inside[..., -1, :]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "outcomes"),
+    [
+        ("loss", 1e-6, ["SUPPORTED", "SUPPORTED", "CONTRADICTED", "SUPPORTED"]),
+        ("1 - R^2", 0.1, ["CONTRADICTED", "SUPPORTED", "SUPPORTED", "SUPPORTED"]),
+        ("mean gradient", 0.0, ["INCONCLUSIVE"] * 4),
+    ],
+)
+def test_one_case_that_differs_is_enough(name, value, outcomes):
+    steps = np.array([1, 10, 100, 500])
+    found = {key: np.full(200, 1e-16) for key in ("1 - R^2", "slope", "loss", "correct")}
+    found |= {"growth": np.full(200, 5.0), "mean gradient": np.full(200, 0.5), "net steps": steps}
+    found["net bias"] = np.broadcast_to(1e-3 * steps[:, None], (2, 3, 4, 3))
+    assert verdicts(growing_bias.CLAIM, [found])[0] == ["SUPPORTED"] * 4
+    found[name][7] = value
+    assert verdicts(growing_bias.CLAIM, [found])[0] == outcomes
