@@ -2,8 +2,10 @@
 
 from bnexp.claims import (
     algorithm_1,
+    angular_update,
     conv_property,
     covariate_shift,
+    exponential_rate,
     fig1_accuracy,
     fig1_speed,
     fig1_stability,
@@ -27,8 +29,10 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "algorithm_1",
+    "angular_update",
     "conv_property",
     "covariate_shift",
+    "exponential_rate",
     "fig1_accuracy",
     "fig1_speed",
     "fig1_stability",

@@ -26,6 +26,7 @@ from bnexp.norms.factory import norm_factory
 from bnexp.norms.one_shot import FoldedOneShot, fold_first_batch, foldable
 from bnexp.probes.base import Probe, View, build_probes
 from bnexp.rng import torch_stream
+from bnexp.schedule import lr_factor
 
 #: No probe asks for more held-out examples than this or one training batch; they are kept as float32.
 MAX_PROBE_EXAMPLES = 2048
@@ -249,4 +250,5 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
         validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
         batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
+        rate=lambda step: config.optimizer.lr * lr_factor(config.schedule, step, config.train.steps),
     )  # fmt: skip

@@ -42,6 +42,7 @@ def probe() -> Callable[..., tuple[LayerInputs, View]]:
             validation=experiment.validation, test=experiment.test, prepare=experiment.prepare,
             training_batch=lambda _: experiment.training_batch(torch.arange(config.train.batch_size), experiment.augmentation),
             batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
+            rate=lambda _: config.optimizer.lr,
         )  # fmt: skip
         return LayerInputs(view, **{**OPTIONS, **options}), view
 
