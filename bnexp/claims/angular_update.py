@@ -18,6 +18,7 @@ from bnexp.claims.contrast import ending
 from bnexp.claims.runs import Runs
 from bnexp.claims.sphere import Nets, Training, digits, trained
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence, Scaling
 from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
@@ -131,7 +132,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         f"{_steps(evidence):,} steps) where sqrt(2 lr lambda) is {theory[place]:.4f}, "
         + ending(verdicts["settles"], "as theory says", too_small="so theory is off by more than 5 %")
         + f" (the mean angle is {evidence.data['mean'][place]:.4f}); over products of rate and decay 16 times apart the angle "
-            f"goes like their power {exponent.in_words()}, and without BN it is {late_R[without]:.4f}."
+        f"goes like their power {exponent.in_words()}, and without BN it is {late_R[without]:.4f}."
     )
 
 
@@ -158,7 +159,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     place = {name: index for index, name in enumerate(NETS)}
     for name in (MOST, MORE, PRIMARY):
         left.axhline(theory[place[name]], color="#555555", linestyle=(0, (4, 2)), linewidth=1, zorder=1)
-    left.set(yscale="log")
+    plain_log_axis(left, np.concatenate([values.ravel() for values in evidence.data["rms"].values()]).tolist())
+    left.annotate("dashed: √(2 lr·λ)", (0.98, 0.02), xycoords="axes fraction", ha="right", color="#555555", fontsize=8)
     named = {PRIMARY: "o", MORE: "o", MOST: "o", OTHER_RATE: "s", SIGMOID: "^"}
     for name, marker in named.items():
         product = NETS[name].lr * NETS[name].decay * {OTHER_RATE: 1.12, SIGMOID: 0.89}.get(name, 1)
@@ -168,7 +170,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                    fillstyle="none", label=label)  # fmt: skip
     grid = np.geomspace(8e-4, 2e-2, 20)
     right.plot(grid, np.sqrt(2 * grid), color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="theory: √(2 lr·λ)")
-    right.set(xscale="log", yscale="log", xlabel="learning rate × weight decay, lr·λ", ylabel="settled angle, radians")
+    right.set(xscale="log", xlabel="learning rate × weight decay, lr·λ", ylabel="settled angle, radians")
+    plain_log_axis(right, np.sqrt(2 * grid).tolist())
     right.legend(loc="upper left", fontsize=8)
 
 
