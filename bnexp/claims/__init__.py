@@ -3,6 +3,7 @@
 from bnexp.claims import (
     algorithm_1,
     angular_update,
+    any_rate,
     conv_property,
     covariate_shift,
     exponential_rate,
@@ -12,8 +13,10 @@ from bnexp.claims import (
     hidden_normalization,
     identity_restored,
     inference_algorithm_2,
+    initial_scale,
     input_normalization,
     layer_coupling,
+    length_and_direction,
     minibatch_noise,
     pinned_moments,
     scale_invariance,
@@ -21,6 +24,7 @@ from bnexp.claims import (
     squeezes_to_unit_interval,
     step_cost,
     used_everywhere,
+    weight_decay_rate,
     weight_norm_growth,
 )
 from bnexp.claims.base import CLAIMS, Claim, register
@@ -30,6 +34,7 @@ __all__ = [
     "Claim",
     "algorithm_1",
     "angular_update",
+    "any_rate",
     "conv_property",
     "covariate_shift",
     "exponential_rate",
@@ -39,8 +44,10 @@ __all__ = [
     "hidden_normalization",
     "identity_restored",
     "inference_algorithm_2",
+    "initial_scale",
     "input_normalization",
     "layer_coupling",
+    "length_and_direction",
     "minibatch_noise",
     "pinned_moments",
     "register",
@@ -49,5 +56,6 @@ __all__ = [
     "squeezes_to_unit_interval",
     "step_cost",
     "used_everywhere",
+    "weight_decay_rate",
     "weight_norm_growth",
 ]

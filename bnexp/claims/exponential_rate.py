@@ -2,8 +2,8 @@
 
 Weights in front of a norm may be multiplied by anything: only their gradient changes, by the inverse. So the shrinking by
 (1 - lr lambda) in each step can be undone in the weights and put into the rate, which has to be lr (1 - lr lambda)^-(2t + 1) in
-step t = 0, 1, ... With momentum b the place of 1 - lr lambda is taken by the larger root a of x^2 - (1 + b - lr lambda) x + b, and
-the velocity starts at -(1 - a) / (a lr) times the weights (derived as in the paper, for torch's momentum).
+step t = 0, 1, ... With momentum b the place of 1 - lr lambda is taken by the larger root a of x^2 - (1 + b - lr lambda) x + b,
+and the velocity starts at -(1 - a) / (a lr) times the weights (derived as in the paper, for torch's momentum).
 
 Legend: T steps, N pairs of nets, L hidden layers.
 """
@@ -135,8 +135,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     steps, growth = len(evidence.data["steps"]), number_words(evidence.data["growth"])
     start = (
         f"A BN net trained without weight decay, its hidden layers at a rate that grows {growth} times over {steps} steps, "
-        f"{'computes' if primary.outcome == 'SUPPORTED' else 'does not compute'} the same function as the net trained with weight "
-        f"decay at a rate that stays: their outputs differ by at most {found} of the largest"
+        f"{'computes' if primary.outcome == 'SUPPORTED' else 'does not compute'} the same function as the net trained with "
+        f"weight decay at a rate that stays: their outputs differ by at most {found} of the largest"
     )
     also = (
         " (with momentum it holds as well)" if momentum.outcome == "SUPPORTED" else " (with momentum it does not hold)"
@@ -144,8 +144,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     but = (
         ""
         if eps.outcome == "SUPPORTED"
-        else f"; with the usual eps of 1e-5 by {number_words(largest(evidence.samples[EPS]))} sooner or later, at test accuracies "
-        f"of {evidence.data['accuracy'][EPS][0]:.1f} and {evidence.data['accuracy'][EPS][1]:.1f} %"
+        else f"; with the usual eps of 1e-5 by {number_words(largest(evidence.samples[EPS]))} sooner or later, at test "
+            f"accuracies of {evidence.data['accuracy'][EPS][0]:.1f} and {evidence.data['accuracy'][EPS][1]:.1f} %"
     )
     return f"{start}{also}{but}, without BN by {number_words(float(evidence.data['largest'][WITHOUT].max()))}."
 
@@ -200,8 +200,8 @@ CLAIM = register(
             "The identity is algebra and holds as long as numbers do: eps next to nothing, float64, hidden weights alone (betas "
             "and the output layer are trained alike in both nets), a few hundred steps, since training doubles rounding errors "
             "again and again and the weights themselves grow exponentially.",
-            "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any two do; "
-            "what they learn need not differ (test accuracies are among the numbers).",
+            "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any "
+            "two do; what they learn need not differ (test accuracies are among the numbers).",
             "It says that weight decay can be replaced by a rate, not that growing rates are better.",
         ),
         overturn="a step after which the outputs differ by 1e-6 of the largest",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnexp.claims import angular_update, exponential_rate
+from bnexp.claims import angular_update, exponential_rate, initial_scale, weight_decay_rate
 from bnexp.claims.judge import judge
 from bnexp.claims.sphere import NUM_CLASSES, SIDE, Digits, Nets, Training, trained
 
@@ -156,3 +156,55 @@ def test_one_function_supports_and_one_step_contradicts():
 
 def test_controls_that_do_not_differ_decide_nothing():
     assert set(outcomes(exponential_rate.CLAIM, diverging(control=1e-9)).values()) == {"INCONCLUSIVE"}
+
+
+def decaying(power: float = 0.25, fixed: float = 0.0, neither: float = 2.0, settled: float = 1.0):
+    """Lengths that go with rate / decay like a power, and what accuracy gains by fixed lengths and by no decay at all."""
+    ratio = np.array([one.lr / one.decay for one in weight_decay_rate.DECAYED])
+
+    def of(seed: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        lengths = (ratio**power * rng.normal(1, 0.01, 9))[:, None] * np.array([1.0, 2.0])
+        accuracy = 90 + np.array([[0.0], [fixed], [neither]]) + rng.normal(0, 0.1, (3, 1)) * np.ones(9)
+        return {"lengths": lengths, "settled": np.full((9, 2), settled), "accuracy": accuracy}
+
+    return world(of=of)
+
+
+def test_a_quarter_power_and_equal_accuracy_support():
+    assert set(outcomes(weight_decay_rate.CLAIM, decaying()).values()) == {"SUPPORTED"}
+    assert outcomes(weight_decay_rate.CLAIM, decaying(power=0.5))["length"] == "CONTRADICTED"
+    assert outcomes(weight_decay_rate.CLAIM, decaying(fixed=1.0))["fixed length instead"] == "CONTRADICTED"
+
+
+def test_decay_that_does_not_matter_or_lengths_that_move_decide_nothing():
+    assert set(outcomes(weight_decay_rate.CLAIM, decaying(neither=0.0)).values()) == {"INCONCLUSIVE"}
+    assert set(outcomes(weight_decay_rate.CLAIM, decaying(settled=0.8)).values()) == {"INCONCLUSIVE"}
+
+
+def wide(with_bn: float, without: float):
+    """T doubles with every so many octaves away from He's scale, at every rate."""
+    octaves = np.array(initial_scale.OCTAVES["quick"], float)
+
+    def of(seed: int) -> dict[str, np.ndarray]:
+        wobble = np.random.default_rng(seed).normal(0, 0.02)
+        log = np.stack([np.log(20) + np.log(2) * np.abs(octaves) / (half * (1 + wobble)) for half in (without, with_bn)])
+        return {kind: np.minimum(log, np.log(200))[:, :, None] * np.ones(3) for kind in initial_scale.DEPTHS}
+
+    return world(of=of)
+
+
+def test_the_width_is_that_of_what_is_within_twice_the_best():
+    evidence = initial_scale.CLAIM.analyse(wide(3.0, 2.0), np.random.default_rng(0))
+    np.testing.assert_allclose(evidence.data["widths"]["ReLU"], (4.0, 6.0), rtol=0.05)
+
+
+def test_two_octaves_more_support_and_less_contradict():
+    assert set(outcomes(initial_scale.CLAIM, wide(4.0, 2.0)).values()) == {"SUPPORTED"}
+    assert set(outcomes(initial_scale.CLAIM, wide(2.2, 2.0)).values()) == {"CONTRADICTED"}
+
+
+def test_steps_are_those_of_the_first_of_two_looks_below_a_level():
+    looks, error = np.array([5, 10, 20, 40]), np.array([[0.9, 0.9], [0.2, 0.9], [0.6, 0.2], [0.2, 0.2]])
+    log = initial_scale._log_steps(looks, error, "smoke")
+    np.testing.assert_allclose(log, [np.mean([np.log(5), np.log(10)]), np.mean([np.log(5), np.log(20)])])
