@@ -10,6 +10,7 @@ from bnexp.probes import (  # noqa: F401
     landscape,
     layer_inputs,
     saturation,
+    scale,
     sharpness,
     shift,
 )

@@ -10,8 +10,9 @@ from bnexp.probes import PROBES
 
 #: A heavy schedule: one probe looks after nearly every step; the other has only 47 held-out examples.
 ALL = [
-    "probes=[gradient_shift,gradients,landscape,layer_inputs,saturation,sharpness,shift]",
+    "probes=[gradient_shift,gradients,landscape,layer_inputs,saturation,scale,sharpness,shift]",
     "probes.layer_inputs.steps_between=1",
+    "probes.scale.steps_between=1",
     "probes.layer_inputs.eval_too=true",
     "probes.layer_inputs.values_per_unit=30",
     "probes.shift.sizes=[1,16]",

@@ -1,0 +1,215 @@
+"""B16. The paper: with BN one can be less careful about initialisation.
+
+In front of BN the scale of the weights changes nothing but the rate that they learn by, lr / ||w||^2: where they start too long
+they hardly move, and where they start too short the first step throws them out to a length at which they do.
+
+Legend: R nets, P scales, Q rates, E looks, V levels, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.runs import Runs
+from bnexp.claims.sphere import Nets, Training, digits, trained
+from bnexp.figures.arms import draw_series
+from bnexp.stats.rules import Difference
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Factors on He's initial weights of every hidden layer, and learning rates of all parameters by kind of net.
+OCTAVES = {"smoke": (-4, 0, 4), "quick": tuple(range(-8, 7, 2)), "full": tuple(range(-8, 7))}
+RATES = {"ReLU": (1 / 32, 1 / 8, 1 / 2), "sigmoid": (1 / 4, 1.0, 4.0)}
+DEPTHS = {"ReLU": 6, "sigmoid": 3}
+ARMS = {"without BN": False, "with BN": True}
+NUM_STEPS = {"smoke": 20, "quick": 200, "full": 1500}
+WIDTH = {"smoke": 8, "quick": 32, "full": 64}
+NUM_LOOKS, NUM_JUDGED = 16, 500
+#: Levels of the error on held-out digits; T is the geometric mean of the steps to them.
+LEVELS = {"smoke": (0.9, 0.8), "quick": (0.5, 0.4, 0.32, 0.25), "full": (0.4, 0.25, 0.16, 0.1)}
+#: A scale counts while T is at most so many times the least, and while a level is reached at all.
+WITHIN = 2.0
+
+
+def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
+    """log T of each kind of net, without and with BN, at each scale and rate. Shape ``[2, P, Q]`` each."""
+    data, found = digits(), {}
+    shape = (len(ARMS), len(OCTAVES[budget]), 3)
+    for kind, depth in DEPTHS.items():
+        trainings, factors = [], []
+        for norm in ARMS.values():
+            for octave in OCTAVES[budget]:
+                trainings += [Training(lr=lr, others=lr, norm=norm, sigmoid=kind == "sigmoid") for lr in RATES[kind]]
+                factors += [2.0**octave] * len(RATES[kind])
+        nets = Nets(trainings, seed, width=WIDTH[budget], depth=depth)
+        for weight, before in zip(nets.weights, nets.before, strict=True):
+            for place, factor in enumerate(factors):
+                weight[place] *= factor
+                before[place] *= factor
+        looks = np.unique(np.geomspace(5, NUM_STEPS[budget], NUM_LOOKS).astype(int))
+        errors = []
+        for step in trained(nets, data, seed, NUM_STEPS[budget]):
+            if step in looks:
+                right = (
+                    nets.logits(data.test_x[:NUM_JUDGED], data.x[:NUM_JUDGED]).argmax(-1)
+                    == data.test_labels[:NUM_JUDGED]
+                )
+                errors.append(1 - right.double().mean(1).numpy())
+        found[kind] = _log_steps(looks, np.array(errors), budget).reshape(shape).astype(np.float32)
+    return found
+
+
+def _log_steps(looks_E: np.ndarray, error_ER: np.ndarray, budget: str) -> np.ndarray:
+    """Mean over the levels of log T, T being the first of two consecutive looks below the level, else the last step. ``[R]``."""
+    logs = []
+    for level in LEVELS[budget]:
+        below = error_ER <= level
+        both = below & np.vstack([below[1:], below[-1:]])
+        first = np.where(both.any(0), both.argmax(0), len(looks_E) - 1)
+        logs.append(np.log(looks_E[first]))
+    return np.mean(logs, axis=0)
+
+
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+    """Octaves of the initial scale over which each arm learns within twice its best steps, with BN minus without."""
+    measured = [runs.measured(seed) for seed in runs.seeds()]
+    octaves = OCTAVES[runs.budget]
+    he = octaves.index(0)
+    samples: dict[str, Sample] = {}
+    numbers: dict[str, str] = {}
+    tracks: dict[str, dict[str, np.ndarray]] = {}
+    gates: dict[str, bool] = {}
+    for kind in DEPTHS:
+        log_SAPQ = np.array([one[kind] for one in measured], float)
+        best = log_SAPQ.mean(0)[:, he].argmin(-1)  # each arm's own rate, the best at He's scale
+        one_rate = np.stack([log_SAPQ[:, arm, :, best[arm]] for arm in range(len(ARMS))], axis=1)
+        retuned = np.stack(
+            [
+                np.take_along_axis(log_SAPQ[:, arm], log_SAPQ[:, arm].mean(0).argmin(-1)[None, :, None], 2)[..., 0]
+                for arm in range(2)
+            ],
+            axis=1,
+        )
+        for name, log_SAP in ((kind, one_rate), (f"{kind}, re-tuned", retuned)):
+            widths = _widths(log_SAP, octaves)
+            samples[name] = Sample.of(widths[:, 1], widths[:, 0])
+            by_arm = dict(zip(ARMS, widths.T, strict=True))
+            numbers |= {f"octaves, {name}, {arm}": words for arm, words in means_words(by_arm, unit="").items()}
+        numbers[f"rates at He's scale, {kind}"] = ", ".join(
+            f"{RATES[kind][best[arm]]:g} {name}" for arm, name in enumerate(ARMS)
+        )
+        tracks[kind] = {name: np.exp(one_rate[:, arm]) for arm, name in enumerate(ARMS)}
+        tracks[kind] |= {f"{name}, re-tuned": np.exp(retuned[:, arm]) for arm, name in enumerate(ARMS)}
+        gates[f"the {kind} nets learn at He's scale"] = bool(
+            (np.exp(one_rate[:, :, he]).mean(0) < 0.7 * NUM_STEPS[runs.budget]).all()
+        )
+    return Evidence(
+        samples=samples,
+        gates=gates,
+        numbers=numbers,
+        data={
+            "octaves": np.array(octaves),
+            "tracks": tracks,
+            "widths": {name: (float(np.mean(sample.base[0].values)), float(np.mean(sample.arm[0].values))) for name, sample in
+                       samples.items()},
+        },
+    )  # fmt: skip
+
+
+def _widths(log_SAP: np.ndarray, octaves: tuple[int, ...]) -> np.ndarray:
+    """Over how many octaves an arm is within ``WITHIN`` of its best, log T being straight between the scales. Shape ``[S,
+    A]``."""
+    fine = np.linspace(octaves[0], octaves[-1], 1401)
+    between = np.apply_along_axis(lambda log_P: np.interp(fine, octaves, log_P), -1, log_SAP)
+    counts = between <= log_SAP.min(-1, keepdims=True) + np.log(WITHIN)
+    return counts.mean(-1) * float(octaves[-1] - octaves[0])
+
+
+def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+    """The widths on both nets at one rate, and re-tuned."""
+    primary, again = verdicts["ReLU"], verdicts["ReLU, re-tuned"]
+    assert primary.effect is not None
+    assert again.effect is not None
+    widths = evidence.data["widths"]
+
+    def pair(name: str) -> str:
+        return f"{widths[name][1]:.1f} octaves of the initial scale with BN and {widths[name][0]:.1f} without"
+
+    return (
+        f"At one learning rate, each its own, a ReLU net of six layers learns within twice its fewest steps over {pair('ReLU')}, "
+        + ending(
+            primary,
+            "so BN widens it by two octaves or more",
+            too_small="a difference of less than the two octaves that would matter",
+            reversed_="so BN narrows it",
+            open_="which leaves open whether BN widens it by two octaves",
+        )
+        + f" (three sigmoid layers: {pair('sigmoid')}; six ReLU layers with the rate chosen anew at each scale: "
+        f"{pair('ReLU, re-tuned')})."
+    )
+
+
+def draw(evidence: Evidence, figure: Figure) -> None:
+    """Steps to the levels by initial scale: solid at one rate, pale with the rate chosen anew at each scale; median over seeds,
+    band from the fastest to the slowest.
+    """
+    figure.set_size_inches(8.6, 3.9)
+    panels = figure.subplots(1, len(DEPTHS), sharey=True)
+    titles = {"ReLU": "six ReLU layers", "sigmoid": "three sigmoid layers"}
+    for axes, (kind, tracks) in zip(panels, evidence.data["tracks"].items(), strict=True):
+        order = ("with BN", "without BN", "with BN, re-tuned", "without BN, re-tuned")
+        draw_series(2.0 ** evidence.data["octaves"], {name: tracks[name] for name in order}, axes, xlabel="", ylabel="")
+        axes.get_legend().remove()
+        axes.set_xscale("log", base=2)
+        axes.set(yscale="log", xlabel="initial scale, in units of He et al. 2015", title=titles[kind])
+    panels[0].set_ylabel("training steps to the levels")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+
+
+_RULE = Difference(null=0, smallest=2)
+
+CLAIM = register(
+    Claim(
+        id="initial_scale",
+        section="B16",
+        statement="Batch normalisation lets one be less careful about the scale of the initial weights.",
+        source="Ioffe & Szegedy 2015, abstract and section 3.3",
+        disputed_by="",
+        formula="octaves of a factor on He's initial weights, 2^-8 to 2^6 (quick: every second octave, straight lines between), "
+        "at which T is at most twice the arm's least, with BN minus without; T = geometric mean of the steps to four levels of "
+        "error on 500 held-out digits (quick .5 to .25, full .4 to .1), the horizon where one is not reached; at the rate of "
+        "three that is best at He's scale, each arm its own",
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+        endpoints={
+            "ReLU": Endpoint("difference of the widths, six ReLU layers, one rate", _RULE, unit="octaves"),
+            "sigmoid": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
+            "ReLU, re-tuned": Endpoint(
+                "the same with the best of three rates at each scale, six ReLU layers", _RULE, unit="octaves"
+            ),
+            "sigmoid, re-tuned": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
+        },
+        gates=tuple(f"the {kind} nets learn at He's scale" for kind in DEPTHS),
+        caveats=(
+            "Each arm's least steps are its own: a wide arm may be slow everywhere, which the figure shows.",
+            "With BN the scale acts through the effective rate lr / ||w||^2, so that BN is not free of initialisation; one "
+            "factor for all hidden layers is the mildest test, scales that differ by layer and means other than 0 are harder "
+            "ones.",
+        ),
+        overturn="Another net or longer training, or initial weights whose scale differs by layer",
+        deviations=(
+            "docs/claims.md, B16's final accuracy is not judged; small nets (32 units, at full 64) on digits of 14x14 pixels, "
+            "plain SGD in batches of 32, float64; the output layer keeps its scale.",
+        ),
+        analyse=analyse,
+        draw=draw,
+        say=say,
+    )
+)
