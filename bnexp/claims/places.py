@@ -47,17 +47,21 @@ class Place:
             probes: of the reported runs; tuning runs have none.
             also: further overrides of all runs.
         """
-        reported = (f"probes={probes}",)
         return Grid(
-            overrides=(*self.overrides, *also, *reported),
+            overrides=(*self.overrides, *also, f"probes={probes}"),
             arms=arms,
             tuning=Tuning(
                 key="optimizer.lr", values=self.rates, by=by or self.speed, same_as=same_as,
-                overrides={} if probes == "none" else dict.fromkeys(self.budgets, ("probes=none",)),
+                overrides={budget: ("probes=none", *self._stop(budget, by)) for budget in self.budgets},
             ),
             budgets=self.budgets,
             needs=self.needs,
         )  # fmt: skip
+
+    def _stop(self, budget: str, by: Quantity | None) -> tuple[str, ...]:
+        """A run that chooses a rate by its speed may end once it has been to the hardest level."""
+        hardest = self.speed.levels[budget].hardest
+        return () if by or budget == "smoke" else (f"train.stop_at_accuracy={1 - hardest:g}",)
 
 
 _SMOKE = ("train.steps=40", "train.eval_every=20", "train.log_every=20")
@@ -70,7 +74,7 @@ SIGMOID = Place(
         "quick": ("dataset=mnist_5k", "train.steps=1000", "train.eval_every=100", "train.log_every=50"),
         "full": ("dataset=mnist", "train.steps=5000", "train.eval_every=250", "train.log_every=50"),
     },
-    rates=(0.25, 0.5, 1.0, 2.0, 4.0),
+    rates=(0.25, 1.0, 4.0),
     speed=Speed({"smoke": Levels(0.9, 0.5, 40), "quick": Levels(0.4, 0.08, 1000), "full": Levels(0.3, 0.04, 5000)}),
 )
 
@@ -81,23 +85,23 @@ RELU = Place(
     ),
     budgets={
         "smoke": ("dataset=mnist_5k", *_SMOKE),
-        "quick": ("dataset=mnist_5k", "train.steps=500", "train.eval_every=50", "train.log_every=50"),
+        "quick": ("dataset=mnist_5k", "train.steps=300", "train.eval_every=50", "train.log_every=50"),
         "full": ("dataset=mnist", "train.steps=3000", "train.eval_every=150", "train.log_every=50"),
     },
-    rates=(0.03125, 0.0625, 0.125, 0.25, 0.5),
-    speed=Speed({"smoke": Levels(0.9, 0.5, 40), "quick": Levels(0.4, 0.08, 500), "full": Levels(0.2, 0.03, 3000)}),
+    rates=(0.03125, 0.125, 0.5, 2.0),
+    speed=Speed({"smoke": Levels(0.9, 0.5, 40), "quick": Levels(0.4, 0.08, 300), "full": Levels(0.2, 0.03, 3000)}),
 )  # fmt: skip
 
 CNN = Place(
     words="a small convolutional net on colour photographs",
-    overrides=("dataset=cifar10_part", "model=cnn", "optimizer.momentum=0", "train.batch_size=64"),
+    overrides=("dataset=cifar10_part", "model=cnn", "optimizer.momentum=0", "train.batch_size=32"),
     budgets={
         "smoke": ("train.steps=10", "train.eval_every=5"),
-        "quick": ("train.steps=300", "train.eval_every=50", "train.log_every=50"),
+        "quick": ("train.steps=300", "train.eval_every=50", "train.log_every=50", "dataset.validation_examples=400"),
         "full": ("dataset.first=21000", "train.steps=2000", "train.eval_every=200", "train.log_every=50"),
     },
-    rates=(0.03125, 0.125, 0.5, 2.0),
-    speed=Speed({"smoke": Levels(0.95, 0.85, 10), "quick": Levels(0.8, 0.62, 300), "full": Levels(0.7, 0.45, 2000)}),
+    rates=(0.015625, 0.0625, 0.25, 1.0),
+    speed=Speed({"smoke": Levels(0.95, 0.85, 10), "quick": Levels(0.85, 0.74, 300), "full": Levels(0.7, 0.45, 2000)}),
     needs="cifar10_part",
 )  # fmt: skip
 
