@@ -45,7 +45,6 @@ class View:
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
-        rate: ``rate(step)`` is the learning rate of the update that follows ``step`` updates.
     """
 
     model: nn.Module
@@ -59,7 +58,6 @@ class View:
     batch_size: int
     seed: int
     steps: int
-    rate: Callable[[int], float]
 
 
 @dataclass(frozen=True, kw_only=True)
