@@ -41,6 +41,7 @@ class View:
         training_batch: ``training_batch(stream)`` draws the examples of one update, as the network sees them in training, and
             their classes, by a stream that is the probe's own and moves with no run: ``[A, C, H, W]`` float32 and ``[A]`` int64.
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
+        order: which examples share a training batch (``train.order``).
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
     """
@@ -53,6 +54,7 @@ class View:
     prepare: Callable[[Tensor], Tensor]
     training_batch: Callable[[str], tuple[Tensor, Tensor]]
     batch_size: int
+    order: str
     seed: int
     steps: int
 

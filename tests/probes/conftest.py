@@ -41,7 +41,7 @@ def probe() -> Callable[..., tuple[LayerInputs, View]]:
             model=experiment.model, inputs=experiment.prepare(experiment.validation.images), labels=experiment.validation.labels,
             validation=experiment.validation, test=experiment.test, prepare=experiment.prepare,
             training_batch=lambda _: experiment.training_batch(torch.arange(config.train.batch_size), experiment.augmentation),
-            batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
+            batch_size=config.train.batch_size, order="shuffled", seed=config.seed, steps=config.train.steps,
         )  # fmt: skip
         return LayerInputs(view, **{**OPTIONS, **options}), view
 
