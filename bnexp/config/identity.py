@@ -29,6 +29,8 @@ LATER: Mapping[str, Any] = {
     "train.epochs": None,
     "train.stop_at_target": False,
     "train.keep": "none",
+    "train.only": "all",
+    "train.order": "shuffled",
     "probes.layer_inputs.early": 0.5,
 }
 

@@ -25,6 +25,8 @@ PLACEMENTS = ("before", "after")
 SCHEDULES = ("constant", "step", "exponential", "cosine")
 KEEP = ("none", "last", "best")
 RETRY = ("none", "failed")
+ONLY = ("all", "norm", "output", "random")
+ORDERS = ("shuffled", "fixed", "one_class", "two_classes")
 
 #: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
 COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force", "retry", "max_failures")
@@ -219,7 +221,8 @@ class TrainConfig(Section):
     ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands
     for the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
     statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
-    the last step, or those of the evaluation with the best validation accuracy.
+    the last step, or those of the evaluation with the best validation accuracy. ``only`` says which parameters train
+    (``engine/restrict.py``), ``order`` which examples share a batch (``data/batches.py``).
     """
 
     group = "train"
@@ -235,6 +238,8 @@ class TrainConfig(Section):
     epochs: float | None = _by(checks.real, None, above=0, example=2)
     stop_at_target: bool = _by(checks.flag, False)
     keep: str = _by(checks.choice, "none", options=KEEP)
+    only: str = _by(checks.choice, "all", options=ONLY)
+    order: str = _by(checks.choice, "shuffled", options=ORDERS)
 
     @property
     def pass_size(self) -> int:

@@ -19,6 +19,7 @@ from bnexp.data.dataset import Part, load_splits
 from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
 from bnexp.engine.kernels import quick_to_import
+from bnexp.engine.restrict import restrict
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
@@ -125,10 +126,14 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
         config = replace(config, train=replace(config.train, batch_size=len(data.train)))
     _check_evaluation(config, data)
     noise, augmentation = (torch_stream(config.seed, name, device.type) for name in ("noise", "augment"))
-    batches = Batches(len(data.train), config.train.batch_size, torch_stream(config.seed, "order"), device)
+    batches = Batches(
+        len(data.train), config.train.batch_size, torch_stream(config.seed, "order"), device,
+        order=config.train.order, labels=data.train.labels,
+    )  # fmt: skip
     model = _model(config, data, noise)
     layout = memory_format(model)
     model = model.to(memory_format=layout).to(device)
+    restrict(model, config)
     prepare = data.prepare.to(device, layout)
     config = set_precision(config, model, device)
     threads = use_threads(config.threads, model)
@@ -239,8 +244,10 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
     validation, device = data.validation, data.train.labels.device
 
     def training_batch(stream: str) -> tuple[Tensor, Tensor]:
-        order = torch.randperm(len(data.train), generator=torch_stream(config.seed, stream))
-        chosen = batches.order if config.train.batch_size == len(order) else order[: config.train.batch_size].to(device)
+        own = torch_stream(config.seed, stream)
+        size, order = config.train.batch_size, config.train.order
+        drawn = Batches(len(data.train), size, own, device, order=order, labels=data.train.labels)
+        chosen = batches.epoch()[0] if size == len(data.train) else drawn.next()
         generator = torch_stream(config.seed, f"{stream}/augment", device.type)
         images = augment(data.train.images.index_select(0, chosen), config.dataset, generator)
         return prepare(images), data.train.labels.index_select(0, chosen)
@@ -255,5 +262,5 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
         validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
-        rate=rate, batch_size=config.train.pass_size, seed=config.seed, steps=config.train.steps,
+        rate=rate, batch_size=config.train.pass_size, order=config.train.order, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

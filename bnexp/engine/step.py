@@ -104,6 +104,8 @@ def reason_for_eager(config: ExperimentConfig) -> str | None:
     """Why a run's step cannot be one graph, nor one of several side by side; None if it can."""
     if NORMS[config.norm.name].uses_noise:
         return f"norm={config.norm.name} draws from a generator of its own, which a graph cannot hold"
+    if config.train.only == "random":
+        return "train.only=random holds weights by a hook on their gradients, which a graph does not run"
     return None
 
 

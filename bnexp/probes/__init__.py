@@ -13,4 +13,5 @@ from bnexp.probes import (  # noqa: F401
     scale,
     sharpness,
     shift,
+    statistics,
 )

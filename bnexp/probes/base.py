@@ -43,6 +43,7 @@ class View:
             where a batch is the whole training set, that set in the order of training, whatever the stream.
         rate: ``rate(step)`` is the learning rate of the update that follows ``step`` updates; after the last one, that of the last.
         batch_size: the training batch size B; A is a multiple of it where a batch goes in micro-batches.
+        order: which examples share a training batch (``train.order``).
         seed: the run's seed, for streams of the probe's own (``probe/...``).
         steps: the run's number of steps.
     """
@@ -56,6 +57,7 @@ class View:
     training_batch: Callable[[str], tuple[Tensor, Tensor]]
     rate: Callable[[int], float]
     batch_size: int
+    order: str
     seed: int
     steps: int
 

@@ -41,7 +41,8 @@ def probe() -> Callable[..., tuple[LayerInputs, View]]:
             model=experiment.model, inputs=experiment.prepare(experiment.validation.images), labels=experiment.validation.labels,
             validation=experiment.validation, test=experiment.test, prepare=experiment.prepare,
             training_batch=lambda _: experiment.training_batch(torch.arange(config.train.batch_size), experiment.augmentation),
-            rate=lambda _: config.optimizer.lr, batch_size=config.train.batch_size, seed=config.seed, steps=config.train.steps,
+            rate=lambda _: config.optimizer.lr, batch_size=config.train.batch_size, order="shuffled", seed=config.seed,
+            steps=config.train.steps,
         )  # fmt: skip
         return LayerInputs(view, **{**OPTIONS, **options}), view
 
