@@ -1,4 +1,4 @@
-"""Claims about residual nets and transformers (G2): a verdict for each world, a sentence that says no more, a figure."""
+"""Claims about residual nets and transformers (G2, O2.7): a verdict for each world, a sentence that says no more, a figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims import skip_init
+from bnexp.claims import dyt, skip_init
 from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
 from bnexp.figures.style import SETTINGS
@@ -118,3 +118,31 @@ def test_each_arm_is_what_its_label_says_and_has_its_rate():
     assert tuned.arms["Fixup"].endswith("branch_scale=fixup")
     assert all("branch_scale" not in words for words in plain.arms.values())
     assert set(skip_init.CLAIM.endpoints) == {f"{arm}, {depth} blocks" for arm in ("SkipInit", "Fixup") for depth in (64, 16)}
+
+
+# O2.7: DyT
+
+CNN = {("DyT", 2): 93.0, "DyT, alpha 2": 95.0, "BN": 96.0}
+
+
+@pytest.mark.parametrize(
+    ("tanh", "sd", "outcome", "words"),
+    [
+        (92.1, 0.2, "SUPPORTED", "the same within 0.5 points"),
+        (90.0, 0.2, "CONTRADICTED", "a difference beyond 0.5 points"),
+        (92.0, 2.0, "INCONCLUSIVE", "which leaves open whether"),
+    ],
+)
+def test_dyt_does_as_well_as_layer_norm_or_not_or_nobody_knows(tanh, sd, outcome, words):
+    verdicts, sentence = told(dyt, Made(dyt.CLAIM, {("DyT", 0): tanh, "layer norm": 92.0, **CNN}, sd=sd))
+    assert verdicts["transformer"].outcome == outcome
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("cnn", "outcome", "words"), [(93.0, "SUPPORTED", "points more than DyT"), (98.0, "CONTRADICTED", "points less than DyT")]
+)
+def test_dyt_is_behind_bn_in_a_convolutional_net_or_it_is_not(cnn, outcome, words):
+    verdicts, sentence = told(dyt, Made(dyt.CLAIM, {**CNN, ("DyT", 0): 92.0, "layer norm": 92.0, ("DyT", 2): cnn}))
+    assert verdicts["convolutional net"].outcome == outcome
+    assert words in sentence
