@@ -7,6 +7,7 @@ from bnexp.models import mlp as mlp
 from bnexp.models import resmlp as resmlp
 from bnexp.models import resnet as resnet
 from bnexp.models import vgg as vgg
+from bnexp.models import vit as vit
 from bnexp.models.factory import MODELS, build_model, register
 
 __all__ = ["MODELS", "build_model", "register"]

@@ -2,6 +2,7 @@
 
 from bnexp.norms import batch as batch
 from bnexp.norms import detached as detached
+from bnexp.norms import dyt as dyt
 from bnexp.norms import ghost as ghost
 from bnexp.norms import group as group
 from bnexp.norms import instance as instance

@@ -154,11 +154,12 @@ def test_a_cumulative_average_steps_as_it_does_alone(make):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("model", ["linear", "resmlp", "cnn"])
+@pytest.mark.parametrize("model", ["linear", "resmlp", "cnn", "vit"])
 def test_other_models_step_as_they_do_alone(small, model):
     words = [word for word in small if not (model == "linear" and word.startswith("model."))]
     norm = "norm=none" if model == "linear" else "norm=batch"
-    step_both_ways(lambda *more: compose([*words, *more]), f"model={model}", norm, "probes=none")
+    patch = ("model.patch=3",) if model == "vit" else ()
+    step_both_ways(lambda *more: compose([*words, *more]), f"model={model}", *patch, norm, "probes=none")
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

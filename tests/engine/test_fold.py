@@ -85,6 +85,14 @@ def test_a_layer_whose_output_also_goes_round_a_block_keeps_its_norm(trained_net
     assert largest_difference(built.model, folded, [x]) < 1e-4
 
 
+def test_norms_of_a_vit_stay_because_they_stand_behind_sums(trained_net):
+    built, x = trained_net("model=vit", "model.patch=3")
+    folded, report = fold(built.model, x[:8])
+    assert [one.layer for one in report] == [None] * num_norms(built.model)
+    assert all("behind a nonlinearity or a sum" in one.reason for one in report)
+    assert largest_difference(built.model, folded, [x]) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -105,7 +105,7 @@ def test_every_optimizer_gives_the_same(optimizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["linear", "resmlp", "cnn"])
+@pytest.mark.parametrize("model", ["linear", "resmlp", "cnn", "vit"])
 def test_other_models_give_the_same(model):
     small = () if model == "linear" else ("model.width=12",)
     overrides = (*(word for word in SMALL if "width" not in word), f"model={model}", *small, "optimizer.lr=0.01")

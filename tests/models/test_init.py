@@ -20,6 +20,7 @@ SMALL = {
     "vgg": {"depth": 11, "width": 2},
     "resnet": {"depth": 8, "width": 4},
     "inception": {"width": 4},
+    "vit": {"depth": 1, "width": 8, "heads": 2, "patch": 8},
 }
 LINEAR = (400, 300)  # inputs, outputs
 CONV = (32, 64, 3)  # inputs, outputs, kernel
@@ -117,6 +118,17 @@ def test_weight_norm_of_a_layer_with_one_input_is_fingerprinted_by_what_was_draw
     for model in (plain, weight):
         initialize(model, "he", 1.0, seed=0)
     assert layer_hashes(weight) == layer_hashes(plain)
+
+
+def test_fixup_starts_from_zero_in_the_last_layers_and_from_scaled_weights_in_the_first(build):
+    plain, fixup = (build("resmlp", "none", depth=4, width=8, branch_scale=scale) for scale in (None, "fixup"))
+    for block in ("block1", "block4"):
+        torch.testing.assert_close(
+            fixup.get_submodule(block).linear1.weight, plain.get_submodule(block).linear1.weight / 2, rtol=1e-6, atol=0
+        )
+        assert not fixup.get_submodule(block).linear2.weight.any()
+    assert not fixup.output.weight.any()
+    assert torch.equal(fixup.stem.weight, plain.stem.weight)
 
 
 def test_biases_start_at_zero_and_norm_parameters_are_left_alone():

@@ -25,10 +25,14 @@ TINY = {
     "vgg": ({"depth": 11, "width": 4}, (2, 32, 32)),
     "resnet": ({"depth": 8, "width": 8}, (2, 8, 8)),
     "inception": ({"width": 8}, (2, 16, 16)),
+    "vit": ({"depth": 1, "width": 8, "heads": 2, "patch": 2}, (2, 4, 4)),
 }
 BATCH = 40  # two ghosts of norm=ghost
 # Instance normalisation needs space; the linear model has no place for any norm.
-REFUSED = {("mlp", "instance"), ("resmlp", "instance"), *(("linear", norm) for norm in NORMS if norm != "none")}
+REFUSED = {
+    *((model, "instance") for model in ("mlp", "resmlp", "vit")),
+    *(("linear", norm) for norm in NORMS if norm != "none"),
+}
 #: Every norm in a small net of each kind, on either side of the nonlinearity; in the deep ones one norm of each kind.
 DEEP = ("vgg", "resnet", "inception")
 CASES = [

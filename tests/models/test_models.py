@@ -16,6 +16,8 @@ from bnexp.config.checks import option_names
 from bnexp.errors import UserError
 from bnexp.models import MODELS, build_model
 from bnexp.models.blocks import NormAct
+from bnexp.models.vit import TokenNorm
+from bnexp.norms import NORMS, NormFactory
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 SMALL = {
@@ -25,7 +27,10 @@ SMALL = {
     "vgg": {"depth": 11, "width": 2},
     "resnet": {"depth": 8, "width": 4},
     "inception": {"width": 4},
+    "vit": {"depth": 2, "width": 8, "heads": 2, "patch": 4},
 }
+#: Models in which every hidden layer feeds a norm.
+FEEDING = sorted(set(SMALL) - {"vit"})
 CONVOLUTIONAL = ("cnn", "vgg", "resnet", "inception")
 
 
@@ -143,7 +148,7 @@ def test_layers_and_sites_have_readable_names(build):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", FEEDING)
 def test_every_layer_but_the_last_has_a_site_and_the_last_is_a_plain_linear_output(build, name):
     model = build(name, **SMALL[name])
     *hidden, last = layers(model).items()
@@ -153,7 +158,7 @@ def test_every_layer_but_the_last_has_a_site_and_the_last_is_a_plain_linear_outp
     assert last[1].bias is not None
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", FEEDING)
 @pytest.mark.parametrize(
     ("norm", "placement", "kept"),
     [
@@ -168,7 +173,7 @@ def test_hidden_biases_are_dropped_iff_the_norm_centres_and_stands_before(build,
     assert {layer.bias is not None for layer in hidden} == {kept}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", FEEDING)
 def test_a_dropped_bias_would_have_had_no_effect(build, name):
     """In resmlp the biases of stem and linear2 enter the sum, which is read by norms alone: they too may go."""
     model = build(name, norm="not_centering", **SMALL[name])
@@ -257,6 +262,85 @@ def test_at_the_start_the_square_doubles_per_block_without_a_norm_and_grows_by_o
         x_NC = block(x_NC)
         mean_squares.append(x_NC.square().mean().item())
     np.testing.assert_allclose(mean_squares, growth, rtol=0.2)
+
+
+def test_a_fixup_net_starts_as_nothing_and_every_part_of_it_learns(build):
+    model = build("resmlp", norm="none", depth=3, width=8, branch_scale="fixup")
+    x, labels = images((3, 32, 32)), torch.arange(4)
+    assert not model(x).any()
+    x_NC = images((8,))
+    assert torch.equal(model.block2(x_NC), x_NC)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):  # first the output's weights leave 0, then linear2's, then the gradient reaches all before them
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+    assert all(parameter.grad.any() for parameter in model.parameters())
+
+
+def test_a_fixup_block_is_the_formula_of_its_source(build):
+    block, x_NC = build("resmlp", norm="none", depth=2, width=8, branch_scale="fixup").block1, images((8,))
+    with torch.no_grad():
+        for number, bias in enumerate((block.bias1, block.bias2, block.bias3, block.bias4), start=1):
+            bias.bias.fill_(0.1 * number)
+        block.multiplier.fill_(2)
+        block.linear2.weight.copy_(block.linear1.weight.T)
+    w_CC = block.linear1.weight
+    hidden_NC = ((x_NC + 0.1).relu() + 0.2) @ w_CC.T
+    expected = x_NC + 2 * ((hidden_NC + 0.3).relu() + 0.4) @ w_CC
+    torch.testing.assert_close(block(x_NC), expected)
+
+
+# Transformer
+
+
+def test_a_vit_cuts_patches_row_by_row_and_sees_their_places(build):
+    model = build("vit", (1, 28, 28), norm="none", depth=1, width=8, heads=2, patch=7).eval()
+    picture = torch.arange(784.0).reshape(1, 1, 28, 28)
+    patches = model.patches(picture)
+    assert patches.shape == (1, 16, 49)
+    torch.testing.assert_close(patches[0, 5], picture[0, 0, 7:14, 7:14].flatten())
+    x = images((1, 28, 28))
+    moved = x.roll(7, 3)
+    torch.testing.assert_close(model(x), model(moved), rtol=1e-4, atol=1e-5)  # places start at 0, the mean has no order
+    with torch.no_grad():
+        model.embed.places.copy_(images((16, 8), 1)[0])
+    assert (model(x) - model(moved)).abs().max() > 1e-3
+
+
+def test_the_attention_of_a_vit_is_the_formula_written_out(build):
+    block, x_NTD = build("vit", norm="none", depth=1, width=8, heads=2, patch=8).block1, images((16, 8))
+    q, k, v = block.attend(x_NTD).split(8, -1)
+    heads = []
+    for part in (slice(0, 4), slice(4, 8)):
+        weights = (q[..., part] @ k[..., part].mT / 4**0.5).softmax(-1)
+        heads.append(weights @ v[..., part])
+    attended = x_NTD + block.project(torch.cat(heads, -1))
+    expected = attended + block.linear2(nn.functional.gelu(block.linear1(attended)))
+    torch.testing.assert_close(block(x_NTD), expected)
+
+
+@pytest.mark.parametrize("norm", ["layer", "rms", "reference"])
+def test_a_norm_of_a_vit_sees_each_token_as_an_example(norm):
+    momentum = {"momentum": 0.1} if norm == "reference" else {}
+    factory = NormFactory(NORMS[norm], {"affine": "none", "eps": 1e-5, **momentum}, "before")
+    tokens, x_NTD = TokenNorm(factory, num_tokens=64, width=8), 3 + images((64, 8))
+    axes = (0, 1) if norm == "reference" else 2
+    centre = 0 if norm == "rms" else x_NTD.mean(axes, keepdim=True)
+    spread = (x_NTD - centre).square().mean(axes, keepdim=True)
+    torch.testing.assert_close(tokens(x_NTD), (x_NTD - centre) * (spread + 1e-5).rsqrt(), rtol=1e-4, atol=1e-4)
+
+
+def test_what_writes_into_the_sum_of_a_vit_has_a_bias_unless_every_norm_would_remove_it(build):
+    model = build("vit", norm="not_centering", **SMALL["vit"])
+    dropped = {name for name, layer in layers(build("vit", **SMALL["vit"])).items() if layer.bias is None}
+    assert dropped == {"embed.linear", *(f"block{n}.{name}" for n in (1, 2) for name in ("project", "linear2"))}
+    x = images((3, 32, 32), 16)
+    before = model(x)
+    with torch.no_grad():
+        for name in dropped:
+            model.get_submodule(name).bias.copy_(images((8,), 1)[0])
+    torch.testing.assert_close(model(x), before, rtol=1e-3, atol=1e-3)
 
 
 # Ways to run it
@@ -390,6 +474,31 @@ def test_a_yaml_holds_exactly_the_options_of_its_builder_and_says_what_each_mean
             (3, 32, 32),
             {"branch_scale": float("inf")},
             "model.branch_scale must be a number\n  got: inf\n  try: model.branch_scale=0",
+        ),
+        (
+            "resmlp",
+            (3, 32, 32),
+            {"branch_scale": "fixpu"},
+            "model.branch_scale must be one of fixup\n  got: 'fixpu'\n  try: model.branch_scale=fixup",
+        ),
+        (
+            "resmlp",
+            (3, 32, 32),
+            {"branch_scale": "fixup"},
+            "Fixup is there to do without a norm\n  got: model.branch_scale=fixup with a norm\n  try: norm=none",
+        ),
+        (
+            "vit",
+            (3, 32, 32),
+            {"patch": 7},
+            "model=vit cuts images into patches of 7x7 pixels, and these are not made of whole ones\n"
+            "  got: 32x32 pixels\n  try: model.patch=8 (whole patches: [1, 2, 4, 8, 16, 32])",
+        ),
+        (
+            "vit",
+            (1, 28, 28),
+            {"heads": 3},
+            "model.heads must divide model.width (32)\n  got: 3\n  try: model.heads=4 (divisors: [1, 2, 4, 8, 16, 32])",
         ),
     ],
 )

@@ -19,7 +19,9 @@ from bnexp.norms.population import has_running_statistics
 SHAPES = {0: (8, 6), 2: (8, 6, 3, 2)}
 RUNNING = {"batch", "reference", "ghost", "renorm", "noisy", "mean_only", "scale_only", "detached", "lp"}
 #: Norms that look at one example at a time, or at none.
-PER_EXAMPLE = {"none", "layer", "group", "instance", "rms", "weight"}
+PER_EXAMPLE = {"none", "layer", "group", "instance", "rms", "weight", "dyt"}
+#: Norms with parameters beside gamma and beta.
+OTHERS = {"dyt": {"alpha"}}
 ALL_NORMS = [(name, dims) for name in NORMS for dims in SHAPES if (name, dims) != ("instance", 0)]
 WITH_AFFINE = [(name, dims) for name, dims in ALL_NORMS if name not in ("none", "weight")]
 
@@ -101,9 +103,9 @@ def test_affine_gives_exactly_the_parameters_it_names_and_they_learn(build, samp
         norm(sample(SHAPES[dims]).requires_grad_()).pow(3).sum().backward()
         expected = {"full": {"weight", "bias"}, "scale": {"weight"}, "shift": {"bias"}, "none": set()}[affine]
         parameters = dict(norm.named_parameters())
-        assert set(parameters) == expected
-        for parameter in parameters.values():
-            assert parameter.shape == (6,)
+        assert set(parameters) == expected | OTHERS.get(name, set())
+        for key, parameter in parameters.items():
+            assert parameter.shape == ((6,) if key in expected else ())
             assert (parameter.grad != 0).all()
 
 

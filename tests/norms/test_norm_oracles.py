@@ -56,6 +56,26 @@ def test_rms_is_torchs_rms_norm(build, sample):
     close(build("rms", dims=2)(x), functional.rms_norm(x, (6, 3, 2), eps=1e-5))
 
 
+@both_dims
+def test_dyt_is_a_tanh_of_one_slope_between_a_gain_and_a_shift_of_each_feature(build, sample, dims):
+    norm, x = build("dyt", dims=dims, alpha=0.75), sample(SHAPES[dims])
+    with torch.no_grad():
+        norm.weight.copy_(torch.arange(1, 7))
+        norm.bias.copy_(torch.arange(6))
+    gamma, beta = (np.arange(start, start + 6).reshape(1, 6, *[1] * dims) for start in (1, 0))
+    np.testing.assert_allclose(norm(x).detach(), gamma * np.tanh(0.75 * x.numpy()) + beta, rtol=1e-10)
+    norm(x).sum().backward()
+    slope = (gamma * x.numpy() / np.cosh(0.75 * x.numpy()) ** 2).sum()
+    np.testing.assert_allclose(norm.alpha.grad, slope, rtol=1e-10)
+
+
+def test_dyt_starts_from_the_slope_and_parameters_of_its_source(build):
+    norm = build("dyt")
+    assert norm.alpha.item() == 0.5
+    assert norm.weight.eq(1).all()
+    assert not norm.bias.any()
+
+
 def test_weight_wraps_the_layer_so_that_length_and_direction_are_its_parameters(sample):
     layer = nn.Linear(6, 4).double()
     x = sample((8, 6))
