@@ -20,7 +20,7 @@ Read = Callable[[RunRecord], float]
 
 
 def contrast(runs: Runs, arm: Arm, base: Arm, read: Read = test_points) -> Sample:
-    """``arm`` against ``base``, paired by seed, each at the tuned values that count; test accuracy in points unless said otherwise."""
+    """``arm`` against ``base``, paired by seed, each at the tuned values that count; by default of test accuracy in points."""
     return Sample((_side(runs, arm, read),), (_side(runs, base, read),))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bnexp.cli.settings import Parser
-from bnexp.config.paths import first_comment, group_files
+from bnexp.config.checks import option_names
+from bnexp.config.paths import defaults, first_comment, group_files
 from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
 from bnexp.data.image_folder import list_pictures
@@ -115,8 +116,9 @@ def _list(data_dir: Path, as_json: bool) -> int:
     rows = [_entry(name, data_dir, first_comment(files[name]) if name in files else "") for name in SOURCES]
     table = [["dataset", "here", "on disk", "to get it", "what"]]
     for row in rows:
+        first = f"bnexp data fetch {SOURCES[row.name].of}, " if SOURCES[row.name].of else ""
         cost = {
-            None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{row.download_mb} MB over the network"
+            None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{first}{row.download_mb} MB over the network"
         }[row.here]  # fmt: skip
         table.append([row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", cost, row.what])
     _print(data_dir, rows, as_json, table)
@@ -131,19 +133,30 @@ def _print(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition], as_json:
 
 
 def _entry(name: str, data_dir: Path, what: str) -> Entry:
-    cache, official = cache_file(data_dir, name), OFFICIAL.get(name)
+    caches, spec = parsed_copies(name, data_dir), SOURCES[name]
+    official, origin = OFFICIAL.get(name), OFFICIAL.get(spec.of or name)
     forms = [[data_dir / file.path for file in form] for form in official.forms] if official else []
-    places = [file for file in [cache, *itertools.chain(*forms)] if file.is_file()]
-    found = SOURCES[name].here
-    here = found(data_dir) if found else not official or cache in places or any(set(form) <= set(places) for form in forms)
-    if SOURCES[name].fingerprint:
+    places = [*caches, *(file for file in itertools.chain(*forms) if file.is_file())]
+    here: bool | None = not official or bool(caches) or any(set(form) <= set(places) for form in forms)
+    if spec.here:
+        here = spec.here(data_dir)
+    if spec.fingerprint:
         here = None
-    return Entry(name, here, sum(file.stat().st_size for file in places), official.download_mb if official else 0, what)
+    return Entry(name, here, sum(file.stat().st_size for file in places), origin.download_mb if origin else 0, what)
+
+
+def parsed_copies(name: str, data_dir: Path) -> list[Path]:
+    """The kept copies of a data set's arrays: one, or of a part of another set one for each size."""
+    one = cache_file(data_dir, name)
+    several = sorted(one.parent.glob(f"{one.stem}_[0-9]*{one.suffix}")) if SOURCES[name].of else []
+    return [file for file in (one, *several) if file.is_file()]
 
 
 def _fetch(data_dir: Path, names: Sequence[str]) -> int:
     for name in _known(names):
-        source = SOURCES[name].load(data_dir)
+        load = SOURCES[name].load
+        options = {key: defaults("dataset", name)[key] for key in option_names(load)}
+        source = load(data_dir, **options)
         print(f"{name}: {len(source.train):,} training and {len(source.test):,} test images, verified, in {data_dir}")
     return DONE
 
@@ -164,14 +177,17 @@ def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
 
 def condition_of(name: str, data_dir: Path) -> Condition:
     """The state of a data set's files; ``detail`` of damaged ones is their names as a shell takes them."""
-    cache = cache_file(data_dir, name)
-    try:
-        parsed = bool(cache.is_file() and read_cache(cache))
-    except UserError:
-        return Condition(name, "damaged", shlex.quote(str(cache)))
+    parsed, spec = parsed_copies(name, data_dir), SOURCES[name]
+    for cache in parsed:
+        try:
+            read_cache(cache)
+        except UserError:
+            return Condition(name, "damaged", shlex.quote(str(cache)))
+    if spec.here and not spec.here(data_dir):
+        return Condition(name, "absent", f"bnexp data fetch {spec.of or name}")
     if name not in OFFICIAL:
-        words = "parsed copy matches its checksum" if parsed else "embedded: nothing to verify before its first use"
-        return Condition(name, "good", words)
+        unparsed = f"made of {spec.of}'s files and verified then" if spec.of else "embedded: nothing to verify before its first use"
+        return Condition(name, "good", "parsed copy matches its checksum" if parsed else unparsed)
     holding = inspect(data_dir, OFFICIAL[name])
     if holding.damaged:
         return Condition(name, "damaged", shlex.join(str(data_dir / file.path) for file in holding.damaged))

@@ -76,7 +76,7 @@ def _meant(runs_dir: Path, runs: Sequence[str], filters: Sequence[str]) -> list[
         )  # fmt: skip
     rows = read_rows(runs_dir)
     if filters:
-        return [row for row in chosen(rows, conditions(filters, rows)) if not row.damage] if rows else []
+        return [row for row in chosen(rows, conditions(filters, rows)) if not row.damage]
     by_name = {row.name: row for row in rows}
     found = {}
     for word in runs:

@@ -34,10 +34,8 @@ def list_runs(words: Sequence[str], runs_dir: Path, sort: str | None, as_json: b
     for row in rows:
         if row.damage:
             print(f"{runs_dir / row.name}: {row.damage}", file=sys.stderr)
-    wanted = conditions(words, rows) if rows else []
-    found = chosen(rows, wanted)
-    if sort and rows:
-        found = ordered(found, sort) if found else found
+    wanted = conditions(words, rows)
+    found = chosen(ordered(rows, sort) if sort else rows, wanted)
     if as_json:
         differs = differing_settings({row.name: row.settings for row in found})
         print(json.dumps([_json(row, differs[row.name]) for row in found]))

@@ -12,7 +12,7 @@ from bnexp.data.official import OFFICIAL
 from bnexp.data.source import SOURCES, Part, Source, array_checksum, register
 from bnexp.errors import UserError
 
-#: The arrays in it are those of the official files: ``x_train`` and ``x_test`` ``[N, 32, 32, 3]``, ``y_train`` and ``y_test`` ``[N]``.
+#: Its arrays are those of the official files: ``x_train`` and ``x_test`` ``[N, 32, 32, 3]``, ``y_train`` and ``y_test`` ``[N]``.
 FILE = "cifar10.npz"
 NUM_TEST = 1000
 
@@ -27,7 +27,7 @@ def available(data_dir: Path) -> bool:
     return any(file.is_file() for file in kept) or any(all((data_dir / one.path).is_file() for one in form) for form in forms)
 
 
-@register("cifar10_part", here=available)
+@register("cifar10_part", here=available, of="cifar10")
 def load(data_dir: Path, *, first: int) -> Source:
     """The first pictures of CIFAR-10's training set, to train and validate on, and the first 1,000 of its test set, in their order.
 

@@ -105,23 +105,25 @@ class SourceSpec:
         fingerprint: the same parameters; a hash of the user's own files, without torch, so that a changed file makes
             a new run. None for a source whose contents are fixed by official checksums.
         here: ``here(data_dir)``: whether ``load`` needs no network; None where it never does, or where that is the user's to know.
+        of: the data set whose official files it is made of, where these are not its own.
     """
 
     load: Callable[..., Source]
     fingerprint: Callable[..., str] | None = None
     here: Callable[[Path], bool] | None = None
+    of: str = ""
 
 
 SOURCES: Registry[SourceSpec] = Registry("dataset")
 
 
 def register(
-    name: str, *, fingerprint: Callable[..., str] | None = None, here: Callable[[Path], bool] | None = None
+    name: str, *, fingerprint: Callable[..., str] | None = None, here: Callable[[Path], bool] | None = None, of: str = ""
 ) -> Callable[[Callable[..., Source]], Callable[..., Source]]:
     """Register a load function as ``dataset=name``."""
 
     def add(load: Callable[..., Source]) -> Callable[..., Source]:
-        SOURCES.add(name, SourceSpec(load=load, fingerprint=fingerprint, here=here))
+        SOURCES.add(name, SourceSpec(load=load, fingerprint=fingerprint, here=here, of=of))
         return load
 
     return add

@@ -196,7 +196,11 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
         UserError: a list cannot be read.
     """
     if is_archive(folder):
-        return _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
+        cells = _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
+        for row in (row for claims in cells.values() for rows in claims.values() for row in rows):
+            if row.get("command", "") is None:
+                row["command"] = archived_lines(folder)[row["run_id"]]["header"]["command"]
+        return cells
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for file in sorted((folder / paths.CLAIMS).glob("*/*.json")):
         content = _json(file)
@@ -238,7 +242,8 @@ def write_archive(
     _write(out / RUNS, lambda file: file.write_text(text, encoding="utf-8"))
     _write(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
     if cells:
-        _write(out / CLAIMS, lambda file: file.write_text(_claims_text(cells), encoding="utf-8"))
+        commands = {record.folder.name: record.header.get("command", "") for record in ordered}
+        _write(out / CLAIMS, lambda file: file.write_text(_claims_text(cells, commands), encoding="utf-8"))
     else:
         (out / CLAIMS).unlink(missing_ok=True)
 
@@ -305,13 +310,18 @@ def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str,
                             np.lib.format.write_array(stream, array if keep is None else rounded(array), allow_pickle=False)
 
 
-def _claims_text(cells: Cells) -> str:
-    """JSON with a line for each run of a claim, so that a difference shows which."""
+def _claims_text(cells: Cells, commands: Mapping[str, str]) -> str:
+    """JSON with a line for each run of a claim, so that a difference shows which; without commands that the runs' headers have."""
+
+    def shorter(row: Mapping[str, Any]) -> dict[str, Any]:
+        known = "command" in row and row["command"] == commands.get(row.get("run_id", ""))
+        return {**row, "command": None} if known else dict(row)
+
     budgets = []
     for budget, claims in sorted(cells.items()):
         lists = []
         for claim, rows in sorted(claims.items()):
-            lines = ",\n".join(json.dumps(dict(row)) for row in rows)
+            lines = ",\n".join(json.dumps(shorter(row)) for row in rows)
             lists.append(f"{json.dumps(claim)}: [\n{lines}\n]")
         budgets.append(f"{json.dumps(budget)}: {{\n" + ",\n".join(lists) + "\n}")
     return "{\n" + ",\n".join(budgets) + "\n}\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bnexp.config.meant import KEYS
-from bnexp.config.paths import option_owners
+from bnexp.config.paths import groups, option_owners
 from bnexp.errors import UserError, nearest
 from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
@@ -74,13 +74,17 @@ def conditions(words: Sequence[str], rows: Sequence[Row]) -> list[Condition]:
 def known_key(typed: str, rows: Sequence[Row], todo: str = "{}") -> str:
     """The key that is meant by a word: as typed, without ``.name``, or by another name for it.
 
+    Where there are no runs, ``steps_to.`` any target is a key.
+
     Raises:
         UserError: no run and no config has it; ``todo`` has a place for the nearest one.
     """
     here = {key for row in rows for key in (*row.settings, *row.measured)}
-    groups = {key.removesuffix(".name") for key in here}
-    known = {*here, *groups, *MEASURED, *LEFT_OUT, *option_owners()}
+    known = {*here, *(key.removesuffix(".name") for key in here), *MEASURED, *LEFT_OUT, *option_owners()}
+    known |= set() if rows else {*groups()} - {"experiment", "debug"}
     plain = typed.removesuffix(".name")
+    if not rows and re.fullmatch(r"steps_to\.0?\.\d+", typed):
+        return typed
     for one in (plain, typed, KEYS.get(typed.lower(), "")):
         if one in known:
             return one

@@ -11,6 +11,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bnexp.config.schema import ExperimentConfig
+from bnexp.data import SOURCES
 from bnexp.data.cache import cache_file, resolve_data_dir
 from bnexp.data.official import OFFICIAL, inspect
 from bnexp.errors import UserError
@@ -77,8 +78,10 @@ def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: boo
 
 def missing_data(config: ExperimentConfig) -> list[str]:
     """Data sets that a config needs, its own or one its own is made of, and that would have to be downloaded first."""
-    data_dir = resolve_data_dir(config.data_dir)
-    needed = [name for name in (config.dataset.name, *config.dataset.options.values()) if name in tuple(OFFICIAL)]
+    data_dir, name, spec = resolve_data_dir(config.data_dir), config.dataset.name, SOURCES[config.dataset.name]
+    if spec.of:
+        return [] if spec.here and spec.here(data_dir) else [spec.of]
+    needed = [name for name in (name, *config.dataset.options.values()) if name in tuple(OFFICIAL)]
     parsed = {name for name in needed if cache_file(data_dir, name).is_file()}
     return [name for name in needed if name not in parsed and inspect(data_dir, OFFICIAL[name]).form is None]
 

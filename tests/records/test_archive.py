@@ -85,6 +85,18 @@ def test_claims_lists_are_the_same_from_both_kinds_of_folder(runs, archive):
     assert read_cells(runs) == read_cells(archive) == CELLS
 
 
+def test_the_command_of_a_cell_is_stated_once_with_the_run(tmp_path):
+    commands = {"a": "bnexp train seed=0", "b": "bnexp train seed=1"}
+    for name, command in commands.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        RunWriter.begin(tmp_path / "runs" / name, {"run_id": name, "command": command}).end({"status": "finished"})
+    cells = {"quick": {"speed": [{"run_id": "a", "command": commands["a"]}, {"run_id": "b", "command": "another"},
+                                 {"run_id": "gone", "command": "bnexp train"}]}}  # fmt: skip
+    write_archive(tmp_path / "out", find_runs(tmp_path / "runs"), cells)
+    assert (tmp_path / "out" / CLAIMS).read_text().count("null") == 1
+    assert read_cells(tmp_path / "out") == cells
+
+
 @pytest.mark.parametrize(("asked", "found"), [("a", "a"), ("c", "c.2"), ("absent", "absent")])
 def test_a_run_is_found_by_its_id_whichever_attempt_is_complete(runs, archive, asked, found):
     for folder in (runs, archive):

@@ -34,9 +34,10 @@ def test_epochs_of_a_part_of_the_data_need_no_data(monkeypatch):
     assert settle([config], dry=True)[0].train.steps == 20
 
 
-def test_a_dry_run_downloads_nothing(tmp_path):
-    config = compose(["train.epochs=2", "dataset=mnist", f"data_dir={tmp_path}"])
-    with pytest.raises(UserError, match="a dry run downloads nothing"):
+@pytest.mark.parametrize(("dataset", "fetched"), [("mnist", "mnist"), ("cifar10_part", "cifar10")])
+def test_a_dry_run_downloads_nothing(tmp_path, dataset, fetched):
+    config = compose(["train.epochs=2", f"dataset={dataset}", f"data_dir={tmp_path}"])
+    with pytest.raises(UserError, match=rf"(?s)a dry run downloads nothing.*try: bnexp data fetch {fetched},"):
         settle([config], dry=True)
 
 
