@@ -15,6 +15,7 @@ from bnexp.claims.contrast import ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.arms import draw_series
+from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -144,9 +145,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
-        f"At their first weights {WORDS[RESIDUAL]} lose more than {LIMIT:g} times as much after one step as before it from "
-        f"learning rates of about {without:.1g} without BN and {with_bn:.1g} with it{between}, {last}"
-        + (f" ({WORDS[PLAIN]}: {other.estimate:+.1f} powers of ten with BN)." if other else ".")
+        f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "
+        f"from about {number_words(without)} on without BN and from {number_words(with_bn)} on with it{between}, {last}"
+        + (f" ({WORDS[PLAIN]}: {other.estimate:.1f} powers of ten)." if other else ".")
     )
 
 
