@@ -56,7 +56,7 @@ def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple
             experiment = build(composed)
             draws = range(NUM_STEPS)
             batches = [experiment.training_batch(experiment.batches.next(), experiment.augmentation) for _ in draws]
-            ratios_R = _first_ratios(experiment.model, *batches[0])
+            ratios_R = first_ratios(experiment.model, *batches[0])
             first = limit_of(ratios_R)
             stands = (place for place in range(first, 0, -1) if _worst(experiment.model, batches, RATES[place - 1]) <= LIMIT)
             found[f"{net}/{arm}/ratio"] = ratios_R[None].astype(np.float32)
@@ -71,7 +71,7 @@ def limit_of(ratios_R: np.ndarray) -> int:
     return int(beyond[0]) if len(beyond) else len(ratios_R) - 1
 
 
-def _first_ratios(model: nn.Module, x: Tensor, answers: Tensor) -> np.ndarray:
+def first_ratios(model: nn.Module, x: Tensor, answers: Tensor) -> np.ndarray:
     """Loss of a batch after one step of plain SGD on it over that before, at every rate, in train mode. Shape ``[R]``."""
     import torch
     from torch.func import functional_call
