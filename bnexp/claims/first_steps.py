@@ -15,6 +15,7 @@ from bnexp.claims.contrast import ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.arms import draw_series
+from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -55,7 +56,7 @@ def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple
             experiment = build(composed)
             draws = range(NUM_STEPS)
             batches = [experiment.training_batch(experiment.batches.next(), experiment.augmentation) for _ in draws]
-            ratios_R = _first_ratios(experiment.model, *batches[0])
+            ratios_R = first_ratios(experiment.model, *batches[0])
             first = limit_of(ratios_R)
             stands = (place for place in range(first, 0, -1) if _worst(experiment.model, batches, RATES[place - 1]) <= LIMIT)
             found[f"{net}/{arm}/ratio"] = ratios_R[None].astype(np.float32)
@@ -70,7 +71,7 @@ def limit_of(ratios_R: np.ndarray) -> int:
     return int(beyond[0]) if len(beyond) else len(ratios_R) - 1
 
 
-def _first_ratios(model: nn.Module, x: Tensor, answers: Tensor) -> np.ndarray:
+def first_ratios(model: nn.Module, x: Tensor, answers: Tensor) -> np.ndarray:
     """Loss of a batch after one step of plain SGD on it over that before, at every rate, in train mode. Shape ``[R]``."""
     import torch
     from torch.func import functional_call
@@ -144,9 +145,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
-        f"At their first weights {WORDS[RESIDUAL]} lose more than {LIMIT:g} times as much after one step as before it from "
-        f"learning rates of about {without:.1g} without BN and {with_bn:.1g} with it{between}, {last}"
-        + (f" ({WORDS[PLAIN]}: {other.estimate:+.1f} powers of ten with BN)." if other else ".")
+        f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "
+        f"from about {number_words(without)} on without BN and from {number_words(with_bn)} on with it{between}, {last}"
+        + (f" ({WORDS[PLAIN]}: {other.estimate:.1f} powers of ten)." if other else ".")
     )
 
 

@@ -23,6 +23,7 @@ from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -44,7 +45,7 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     return {"error": np.concatenate(errors), **shares}
 
 
-def _errors(rng: np.random.Generator, draw: object) -> np.ndarray:
+def _errors(rng: np.random.Generator, draw: torch.Generator) -> np.ndarray:
     """Both sides of the theorem for every unit of one random BN in front of a random net with cross-entropy, ``[U]``.
 
     L is the loss as a function of z, what enters the net behind BN, L^ the same loss as a function of y, what enters BN; |.|^2 is
@@ -56,7 +57,7 @@ def _errors(rng: np.random.Generator, draw: object) -> np.ndarray:
     m, units, hidden, classes = (int(rng.integers(low, high)) for low, high in ((3, 80), (1, 12), (2, 12), (2, 10)))
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=draw, dtype=torch.float64)  # type: ignore[arg-type]
+        return torch.randn(*shape, generator=draw, dtype=torch.float64)
 
     norm = float64_norm("batch", units, 0, affine="full", eps=1e-30)
     y_mU = (normal(m, units) * 10 ** float(rng.uniform(-2, 2)) + 3 * normal(units)).requires_grad_()
@@ -144,14 +145,14 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     sample = evidence.samples[EQUAL]
     holds = "is an equality" if verdict.outcome == "SUPPORTED" else "is no equality"
     shares = [
-        f"{100 * effect.estimate:.0f} % of the squared gradient behind BN in {PLACES[net].words}"
+        f"{100 * effect.estimate:.0f} % in {PLACES[net].words}"
         for net in NETS
         if (effect := verdicts[_of(net)].effect)
     ]
     return (
         f"The bound on the gradient in front of one BN {holds}: the largest error in {sample.num_seeds:,} units of random nets "
-        f"is {number_words(largest(sample))}; the two terms that BN takes away are {' and '.join(shares)} (a random direction: "
-        f"{100 * 2 / BATCH_SIZE:.0f} %)."
+        f"is {number_words(largest(sample))}; the two terms that BN takes away are, of the squared gradient behind it, "
+        f"{' and '.join(shares)}; in a random direction they would be {100 * 2 / BATCH_SIZE:.0f} %."
     )
 
 

@@ -1,4 +1,4 @@
-"""Claims C2, C3, C5 and D2: what they measure against slow twins, and made-up records that reach the verdicts they should."""
+"""Claims C2, C3, C5, D2 and D3: what they measure against slow twins, and made-up records that reach the verdicts they should."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bnexp.claims import CLAIMS
 from bnexp.claims import first_steps as d2
 from bnexp.claims import gradient_shift as c2
 from bnexp.claims import gradient_shift_linear as linear
+from bnexp.claims import moments_explode as d3
 from bnexp.claims import projection_bound as c5
 from bnexp.claims import smoother_landscape as c3
 from bnexp.claims.base import BUDGETS
@@ -290,7 +291,7 @@ def test_the_first_steps_are_those_of_a_copy_that_is_really_moved():
     words = ("model=mlp", "model.depth=4", "model.width=16", "norm=batch", "probes=none", "threads=1", "train.batch_size=20")
     experiment = build(compose(["dataset=mnist_5k", *words]))
     batches = [experiment.training_batch(experiment.batches.next(), experiment.augmentation) for _ in range(2)]
-    ratios = d2._first_ratios(experiment.model, *batches[0])
+    ratios = d2.first_ratios(experiment.model, *batches[0])
     place = int(np.argmin(abs(d2.RATES - 1)))
     net = copy.deepcopy(experiment.model).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=float(d2.RATES[place]))
@@ -333,3 +334,36 @@ def test_d2_counts_powers_of_ten(decades, outcome, words):
     assert {verdict.outcome for verdict in verdicts.values()} == {outcome}
     assert words in d2.say(evidence, verdicts)
     assert len(drawn(d2.CLAIM, evidence).axes) == 2
+
+
+# Moments over depth, D3
+
+
+def test_moments_and_their_growth_with_depth_are_those_of_values_that_grow_by_a_known_factor():
+    draw = torch.Generator().manual_seed(0)
+    first = torch.randn(500, 40, generator=draw, dtype=torch.float64) + 2
+    sds, means = d3._log_moments([first * 10 ** (0.3 * place) for place in range(5)])
+    assert sds[0] == pytest.approx(0, abs=0.02)
+    assert means[0] == pytest.approx(np.log10(2), abs=0.02)
+    assert d3.slopes(np.array([sds, means])) == pytest.approx([0.3, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("plain", "with_bn", "outcomes"),
+    [(0.3, 0.01, {"SUPPORTED"}), (0.02, 0.01, {"CONTRADICTED", "SUPPORTED"}), (0.1, 0.3, {"CONTRADICTED"})],
+)
+def test_d3_compares_growth_with_depth(plain, with_bn, outcomes):
+    rng, measured = np.random.default_rng(0), []
+    for _ in range(8):
+        found = {}
+        for arm, slope in ((d2.CONTROL, plain), (d2.SUBJECT, with_bn)):
+            for key in (f"{net}/{arm}/{when}/{moment}" for net in d2.NETS for when in ("before", "after") for moment in d3.MOMENTS):
+                found[key] = (slope * ("/after/" in key) * np.arange(20) + rng.normal(0, 0.02, 20))[None]
+        measured.append(found)
+    evidence = d3.analyse(Measured(*measured), rng)
+    verdicts = judge(d3.CLAIM, evidence)
+    assert {verdict.outcome for verdict in verdicts.values()} == outcomes
+    word = verdicts["residual, sd: growth without BN against with it"].word
+    ends = {"as claimed": "faster without BN by more", "too small": "does not grow faster", "reversed": "grows faster with BN"}
+    assert ends[word] in d3.say(evidence, verdicts)
+    assert len(drawn(d3.CLAIM, evidence).axes) == 2
