@@ -16,7 +16,6 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
 from bnexp.claims.least_squares import Normalised, Problems, plain_excess, problems
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.arms import draw_series
-from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Exact
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -97,7 +96,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "with BN": f"{_share(with_bn <= ARRIVED)} of {len(with_bn):,} cases converge",
             "without": f"{_share(plain[above])} above the limit, {_share(plain[~above])} below it",
             "steps with BN, least and most by rate": " to ".join(
-                number_words(float(value)) for value in (_by_rate(every, "steps 1", np.median)[[_best(every), -1]])
+                _steps_words(float(value)) for value in (_by_rate(every, "steps 1", np.median)[[_best(every), -1]])
             ),
         },
         data={
@@ -138,7 +137,18 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     return (
         f"On least squares, gradient descent with BN converges in {with_bn} of the cases at learning rates over twelve decades, "
         f"and without it in {plain} of those above 2 / (largest eigenvalue); but not equally fast: at condition 100 with BN the "
-        f"median goes from {number_words(float(middle.min()))} steps to {number_words(float(middle.max()))}."
+        f"median goes from {_steps_words(middle.min())} steps to {_steps_words(middle.max())}."
+    )
+
+
+def _steps_words(steps: float) -> str:
+    """Steps to two digits or so, e.g. ``360`` or ``280 million``."""
+    return (
+        f"{steps:,.0f}"
+        if steps < 1e5
+        else f"{steps / 1e6:,.2g} million"
+        if steps < 1e8
+        else f"{round(steps / 1e6, -1):,.0f} million"
     )
 
 

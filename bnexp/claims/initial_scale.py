@@ -30,13 +30,13 @@ OCTAVES = {"smoke": (-4, 0, 4), "quick": tuple(range(-8, 7, 2)), "full": tuple(r
 RATES = {"ReLU": (1 / 32, 1 / 8, 1 / 2), "sigmoid": (1 / 4, 1.0, 4.0)}
 DEPTHS = {"ReLU": 6, "sigmoid": 3}
 ARMS = {"without BN": False, "with BN": True}
-NUM_STEPS = {"smoke": 20, "quick": 200, "full": 1500}
+NUM_STEPS = {"smoke": 20, "quick": 300, "full": 1500}
 WIDTH = {"smoke": 8, "quick": 32, "full": 64}
-NUM_LOOKS, NUM_JUDGED = 16, 500
+NUM_LOOKS, NUM_JUDGED = 14, 500
 #: Levels of the error on held-out digits; T is the geometric mean of the steps to them.
-LEVELS = {"smoke": (0.9, 0.8), "quick": (0.5, 0.4, 0.32, 0.25), "full": (0.4, 0.25, 0.16, 0.1)}
-#: A scale counts while T is at most so many times the least, and while a level is reached at all.
-WITHIN = 2.0
+LEVELS = {"smoke": (0.9, 0.8), "quick": (0.6, 0.45, 0.35, 0.25), "full": (0.4, 0.25, 0.16, 0.1)}
+#: A scale counts while T is at most so many times the least, and less than this share of the horizon, else nothing was learned.
+WITHIN, LEARNED = 2.0, 0.95
 
 
 def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
@@ -58,10 +58,7 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
         errors = []
         for step in trained(nets, data, seed, NUM_STEPS[budget]):
             if step in looks:
-                right = (
-                    nets.logits(data.test_x[:NUM_JUDGED], data.x[:NUM_JUDGED]).argmax(-1)
-                    == data.test_labels[:NUM_JUDGED]
-                )
+                right = nets.logits(data.test_x[:NUM_JUDGED]).argmax(-1) == data.test_labels[:NUM_JUDGED]
                 errors.append(1 - right.double().mean(1).numpy())
         found[kind] = _log_steps(looks, np.array(errors), budget).reshape(shape).astype(np.float32)
     return found
@@ -99,7 +96,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             axis=1,
         )
         for name, log_SAP in ((kind, one_rate), (f"{kind}, re-tuned", retuned)):
-            widths = _widths(log_SAP, octaves)
+            widths = _widths(log_SAP, octaves, NUM_STEPS[runs.budget])
             samples[name] = Sample.of(widths[:, 1], widths[:, 0])
             by_arm = dict(zip(ARMS, widths.T, strict=True))
             numbers |= {f"octaves, {name}, {arm}": words for arm, words in means_words(by_arm, unit="").items()}
@@ -124,12 +121,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def _widths(log_SAP: np.ndarray, octaves: tuple[int, ...]) -> np.ndarray:
+def _widths(log_SAP: np.ndarray, octaves: tuple[int, ...], horizon: int) -> np.ndarray:
     """Over how many octaves an arm is within ``WITHIN`` of its best, log T being straight between the scales. Shape ``[S,
     A]``."""
     fine = np.linspace(octaves[0], octaves[-1], 1401)
     between = np.apply_along_axis(lambda log_P: np.interp(fine, octaves, log_P), -1, log_SAP)
-    counts = between <= log_SAP.min(-1, keepdims=True) + np.log(WITHIN)
+    counts = between <= np.minimum(log_SAP.min(-1, keepdims=True) + np.log(WITHIN), np.log(LEARNED * horizon))
     return counts.mean(-1) * float(octaves[-1] - octaves[0])
 
 
@@ -184,9 +181,9 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, abstract and section 3.3",
         disputed_by="",
         formula="octaves of a factor on He's initial weights, 2^-8 to 2^6 (quick: every second octave, straight lines between), "
-        "at which T is at most twice the arm's least, with BN minus without; T = geometric mean of the steps to four levels of "
-        "error on 500 held-out digits (quick .5 to .25, full .4 to .1), the horizon where one is not reached; at the rate of "
-        "three that is best at He's scale, each arm its own",
+        "at which T is at most twice the arm's least, and less than 95 % of the horizon, with BN minus without; T = geometric "
+        "mean of the steps to four levels of error on 500 held-out digits (quick .6 to .25 within 300 steps, full .4 to .1 "
+        "within 1,500), the horizon where one is not reached; at the rate of three that is best at He's scale, each arm its own",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
         endpoints={
             "ReLU": Endpoint("difference of the widths, six ReLU layers, one rate", _RULE, unit="octaves"),
@@ -206,7 +203,11 @@ CLAIM = register(
         overturn="Another net or longer training, or initial weights whose scale differs by layer",
         deviations=(
             "docs/claims.md, B16's final accuracy is not judged; small nets (32 units, at full 64) on digits of 14x14 pixels, "
-            "plain SGD in batches of 32, float64; the output layer keeps its scale.",
+            "plain SGD in batches of 32, float64; the output layer keeps its scale. Digits are judged as one batch of 500.",
+            "Changed after a first look at seeds 0 to 5 (200 steps, levels .5 to .25): a net without BN that learned at no "
+            "scale had counted as wide as the whole list, so that T now has to be less than 95 % of the horizon, and there are "
+            "300 steps. The ReLU net's verdict was INCONCLUSIVE then (-0.1 octaves [-5.7, 2.7]), the sigmoid net's SUPPORTED "
+            "(3.5 [2.4, 4.4]).",
         ),
         analyse=analyse,
         draw=draw,

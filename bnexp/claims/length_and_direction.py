@@ -139,9 +139,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     grows = verdicts[GROWS].effect
     assert grows is not None
     return (
-        f"On least squares with 20 inputs at condition 100 the loss falls {primary.effect.in_words()} times as fast per step "
-        "where only the direction of the weights is learned by descent, as with BN, as with plain gradient descent, each at its "
-        f"own best rate (condition 1,000: {wide.in_words()}; with weights that grow, as BN's do: {grows.in_words()}), "
+        "On least squares with 20 inputs at condition 100, descent on the direction of the weights alone, as BN makes it, "
+        f"lowers the loss {primary.effect.in_words()} times as fast per step as plain gradient descent, each at its own best "
+        f"rate (condition 1,000: {wide.in_words()}; with weights that grow, as BN's do: {grows.in_words()}), "
         + ending(
             primary,
             "the factor of 2 or more that would matter",
@@ -189,9 +189,7 @@ CLAIM = register(
             "condition 10": Endpoint("the same at condition 10", _RULE),
             "condition 1,000": Endpoint("the same at condition 1,000", _RULE),
             GROWS: Endpoint("the same at condition 100 with weights that grow as those in front of BN do", _RULE),
-            LINE: Endpoint(
-                "1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=0.01, min_cases=100)
-            ),
+            LINE: Endpoint("1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=0.01, min_cases=100)),
         },
         gates=(INSIDE,),
         caveats=(

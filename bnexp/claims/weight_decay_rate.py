@@ -109,13 +109,16 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         "In front of BN, weights trained with weight decay settle at a length that goes like (learning rate / decay) to the "
         f"power {length.effect.in_words()}, "
         + ending(length, "as theory's 1/4 says within 0.05", too_small="which is not theory's 1/4")
-        + "; without weight decay but put back to that length after every step, they read "
-        f"{fixed.effect.in_words()} points more test digits, "
-        + ending(fixed, "which is the same within 0.3 points", too_small="which is not the same", open_="which leaves open "
-            "whether "
-                 "that is the same within 0.3 points")
-        + f"; without either they read {points[NEITHER]:.1f} % instead of {points[L2]:.1f} %."
-    )  # fmt: skip
+        + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
+            f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.effect.in_words()} points), "
+        + ending(
+            fixed,
+            "the same within 0.3 points",
+            too_small="which is not the same within 0.3 points",
+            open_="which leaves open whether that is the same within 0.3 points",
+        )
+        + f", and nets with neither {points[NEITHER]:.1f} %."
+    )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -189,7 +189,7 @@ def wide(with_bn: float, without: float):
     def of(seed: int) -> dict[str, np.ndarray]:
         wobble = np.random.default_rng(seed).normal(0, 0.02)
         log = np.stack([np.log(20) + np.log(2) * np.abs(octaves) / (half * (1 + wobble)) for half in (without, with_bn)])
-        return {kind: np.minimum(log, np.log(200))[:, :, None] * np.ones(3) for kind in initial_scale.DEPTHS}
+        return {kind: np.minimum(log, np.log(300))[:, :, None] * np.ones(3) for kind in initial_scale.DEPTHS}
 
     return world(of=of)
 
@@ -197,6 +197,13 @@ def wide(with_bn: float, without: float):
 def test_the_width_is_that_of_what_is_within_twice_the_best():
     evidence = initial_scale.CLAIM.analyse(wide(3.0, 2.0), np.random.default_rng(0))
     np.testing.assert_allclose(evidence.data["widths"]["ReLU"], (4.0, 6.0), rtol=0.05)
+
+
+def test_a_net_that_learns_at_no_scale_has_no_width():
+    runs = wide(3.0, 2.0)
+    never = {kind: np.where(np.arange(2)[:, None, None] == 0, np.log(300), log) for kind, log in runs.measured(0).items()}
+    found = initial_scale.CLAIM.analyse(world(of=lambda _: never), np.random.default_rng(0)).data["widths"]["ReLU"]
+    assert found == (0, pytest.approx(6, rel=0.1))
 
 
 def test_two_octaves_more_support_and_less_contradict():
