@@ -119,7 +119,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Squared gradient against the layers it went back through, relative to where it began; theory dashed."""
     figure.set_size_inches(8.6, 4.4)
-    back = np.arange(DEPTH + 1)
+    back = np.arange(DEPTH)  # down to what the first layer gives; the input is of another size
     shown = (
         ("ReLU, 64 examples", "ReLU without BN, 64 examples", "tanh, 64 examples", "sigmoid, 64 examples"),
         tuple(name for name, arm in ARMS.items() if arm.activation == "linear"),
@@ -127,10 +127,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     for axes, names in zip(figure.subplots(1, 2), shown, strict=True):
         series = {}
         for name in names:
-            squares_SL = np.asarray(evidence.data["squares"][name])[:, ::-1]
+            squares_SL = np.asarray(evidence.data["squares"][name])[:, :0:-1]
             series[name] = squares_SL / squares_SL[:, :1]
         factors = [factor for name in names if (factor := ARMS[name].theory) and factor != 1]
-        theory = {f"theory {factor:.3f} a layer": factor**back for factor in factors}
+        words = f"theory: {', '.join(f'{factor:.3f}' for factor in factors)}"
+        theory = {words if factor == factors[0] else f"_{factor}": factor**back for factor in factors}  # one line of the legend
         draw_series(
             back, series, axes, theory=theory, xlabel="layers that the gradient went back through",
             ylabel="squared gradient norm / that at the last layer",

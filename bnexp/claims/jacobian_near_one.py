@@ -178,8 +178,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                       markevery=3, label=f"{labels[name]}: mean square {square:.2f}")  # fmt: skip
         axes.axvline(1, color="#555555", linewidth=1, linestyle=(0, (4, 2)))
         axes.set(xscale="log", ylabel="singular values, %")
-        axes.set_title(words)
-        axes.legend(fontsize=7.5, loc="upper left")
+        axes.set_title(f"{words} (half of the values are 0, not shown)" if activation == "relu" else words)
+        axes.legend(fontsize=7.5, loc="upper left", frameon=True, edgecolor="none", framealpha=1)
         axes.set_ylim(0, 1.45 * axes.get_ylim()[1])
     for axes in figure.axes[2:]:
         axes.set_xlabel("singular value (dashed: 1)")

@@ -181,16 +181,17 @@ CLAIM = register(
             f"{NARROW}, difference": Endpoint(f"{_WHAT}; {NARROW}, orthogonal minus Gaussian weights", Equivalence(margin=SAME)),
         },
         caveats=(
-            "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller batch "
-            "orthogonal weights are no cure (the right half of the figure).",
+            "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller "
+            "batch orthogonal weights are no cure (the right half of the figure).",
         ),
         deviations=(
             "The source's BN does not centre; here it does, as everywhere.",
-            "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that window "
-            "held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself is varied, "
-            "and what counts as none is fixed at .005.",
-            "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The batch's smallest "
-            "principal directions were then found to be still growing there, so the nets were made deeper, 600 to 1,000 layers.",
+            "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that "
+            "window held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself "
+            "is varied, and what counts as none is fixed at .005.",
+            "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The "
+            "batch's smallest principal directions were then found to be still growing there, so the nets were made deeper, "
+            "600 to 1,000 layers.",
         ),
         overturn="Another depth or width: SHAPES, DEPTHS and FROM in bnexp/claims/orthogonal_linear.py",
         analyse=analyse,

@@ -25,6 +25,7 @@ from bnexp.claims.random_nets import (
 )
 from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -133,7 +134,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
         ylabel="distance of the centred batch\nfrom an orthogonal one",
     )  # fmt: skip
-    axes.set_yscale("log")
+    plain_log_axis(axes, (0.02, 0.9))
+    axes.set_xticks(range(0, DEPTH + 1, 5))
 
 
 _WHAT = f"factor a layer by which the distance from an orthogonal batch changes, layers {FIRST} to {LAST}"

@@ -15,6 +15,7 @@ from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, gram, soft_rank, states
 from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Scaling
 from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
@@ -130,7 +131,10 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         xlabel="units a layer = examples a batch", ylabel=f"soft rank, layers {LAYERS[-LATE]} to {DEPTH}",
     )  # fmt: skip
     for axes in (left, right):
-        axes.set(xscale="log", yscale="log")
+        axes.set_xscale("log")
+        plain_log_axis(axes, (1, 15))
+    left.set_xticks([1, 2, 11, 33, 101], ["1", "2", "11", "33", "101"])
+    left.minorticks_off()
     right.set_xticks(widths, [str(width) for width in widths])
     right.minorticks_off()
 
