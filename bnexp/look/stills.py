@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Layers on a still at most: more would be too small to read.
 MOST_ROWS = 4
 
+#: Dots an inch of the PNG.
+DPI = 160
+
 #: Ridges of a still.
 NUM_RIDGES = 8
 
@@ -31,19 +34,20 @@ NUM_RIDGES = 8
 def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
     """Write ``look.svg``, ``look.png`` and ``look.pdf``; returns the files."""
     from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out.mkdir(parents=True, exist_ok=True)
     with rc_context(SETTINGS):
         figure = draw(scene, point)
-        files = [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
-        for file in files:
-            date = "CreationDate" if file.suffix == ".pdf" else "Date"
-            metadata = {"Software": None} if file.suffix == ".png" else {date: None}
-            figure.savefig(file, dpi=160, metadata=metadata)
-            figure.set_layout_engine(
-                "none"
-            )  # what the first of them found holds for all, and finding it takes as long as drawing
-    return files
+        figure.set_dpi(DPI)
+        # Figure.savefig draws everything twice, and looks for the layout each time; what the first format found holds for all.
+        FigureCanvasAgg(figure).print_png(out / "look.png", metadata={"Software": None})
+        figure.set_layout_engine("none")
+        FigureCanvasSVG(figure).print_svg(out / "look.svg", metadata={"Date": None})
+        FigureCanvasPdf(figure).print_pdf(out / "look.pdf", metadata={"CreationDate": None})
+    return [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
 
 
 def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] | None = None) -> Figure:
