@@ -14,6 +14,7 @@ from bnexp.claims.runs import Runs
 from bnexp.errors import UserError
 from bnexp.report.beside import Elsewhere, elsewhere, overruled
 from bnexp.report.front import PAPER, SURFACE, answers
+from bnexp.report.measured import measured_words
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
 from bnexp.report.tuning import DRAWS, TuningView, tuning_views
@@ -159,7 +160,7 @@ def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
     for index, (name, endpoint) in enumerate(claim.endpoints.items()):
         verdict = judged.verdicts.get(name)
         sample = evidence.samples.get(name) if evidence else None
-        drawn = endpoint_pictures(endpoint, sample, verdict) if sample else []
+        drawn = endpoint_pictures(endpoint, sample, verdict, measured_words(claim.id, name, endpoint)) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
         endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name]))

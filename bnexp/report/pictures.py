@@ -217,8 +217,8 @@ def _draw_together(parts: Sequence[Part], evidence: Mapping[str, Evidence], figu
         part.draw(evidence[part.claim], panel)
 
 
-def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None) -> list[Picture]:
-    """The interval against what decides, and every seed."""
+def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None, measured: str) -> list[Picture]:
+    """The interval against what decides, and every seed; ``measured`` says what both sides are, with the unit."""
     marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
     if effect is not None:
@@ -234,7 +234,7 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
                 lambda figure: draw_interval(effect, marks, figure.subplots()).set_xlabel(words), caption, label, (4.2, 1.9)
             )
         )
-    pictures.append(_seeds_picture(endpoint, sample))
+    pictures.append(_seeds_picture(endpoint, sample, measured))
     return pictures
 
 
@@ -248,7 +248,7 @@ def effect_in_words(endpoint: Endpoint, sample: Sample, *, log: bool) -> str:
     return f"share {endpoint.unit}" if endpoint.unit.startswith("of ") else f"{kind} in {endpoint.unit}"
 
 
-def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
+def _seeds_picture(endpoint: Endpoint, sample: Sample, measured: str) -> Picture:
     marks = endpoint.rule.marks()
     if endpoint.rule.per_case:
         errors = sample.arm[0].values[0]
@@ -266,9 +266,8 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
         f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
         f"is the {'ratio' if marks.log else 'difference'} of the two."
     )
-    words = f"measured ({endpoint.unit})" if endpoint.unit else "measured"
     return picture(
-        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=words),
+        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=measured),
         caption,
         size=(3.8, 3.0),
     )
