@@ -45,7 +45,7 @@ MEASURED: Mapping[str, Mapping[str, str]] = {
 
 
 def measured_words(claim: str, name: str, endpoint: Endpoint) -> str:
-    """What stands at the axis of both sides, in at most ``MOST_LINES`` lines.
+    """What stands at the axis of both sides, in at most ``MOST_LINES`` lines and one of the unit.
 
     Args:
         claim: its id.
@@ -55,5 +55,5 @@ def measured_words(claim: str, name: str, endpoint: Endpoint) -> str:
     known = next((words for part, words in MEASURED.get(claim, {}).items() if part in name), "")
     if known:
         return fill(known, LINE)
-    unit = f" ({endpoint.unit})" if endpoint.unit else ""
+    unit = f"\n({endpoint.unit})" if endpoint.unit else ""
     return fill(endpoint.estimand, LINE, max_lines=MOST_LINES, placeholder=" ...") + unit

@@ -30,8 +30,8 @@ def test_of_another_claim_the_estimand_stands_there():
     endpoint = Endpoint("points lost to colour " * 20, Difference(null=0, smallest=1), unit="points")
     said = measured_words("mine", "first", endpoint)
     assert said.startswith("points lost to colour")
-    assert said.endswith("... (points)")
-    assert len(said.splitlines()) == 3
+    assert said.endswith("...\n(points)")
+    assert len(said.splitlines()) == 4
 
 
 def test_every_claim_that_has_words_is_there_and_uses_them_all():
