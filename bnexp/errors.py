@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
+
+
+def program() -> str:
+    """How the user calls bnexp: the checkout's script names itself here."""
+    return os.environ.get("BNEXP_PROGRAM", "bnexp")
+
+
+def as_called(text: str) -> str:
+    """Advice with the commands in it as the user calls them: ``bnexp look`` as ``./scripts/bnexp look`` where that was typed.
+
+    Example:
+        >>> as_called("bnexp look --open")
+        'bnexp look --open'
+    """
+    return re.sub(r"(?<![\w/.-])bnexp(?= [a-z-])", lambda _: program(), text)
 
 
 class UserError(Exception):
@@ -13,7 +29,7 @@ class UserError(Exception):
     Args:
         what: what is wrong, as a sentence without its full stop.
         got: the offending value, as the user would recognise it; left out when there is none.
-        todo: what to type or do instead.
+        todo: what to type or do instead, with commands as ``bnexp ...`` (:func:`as_called` makes them the user's).
 
     Example:
         >>> print(UserError("seed must be a whole number of at least 0", got=-1, todo="seed=0"))
@@ -23,6 +39,7 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, *, got: object = None, todo: str) -> None:
+        todo = as_called(todo)
         self.what, self.got, self.todo = what, got, todo
         lines = [what]
         if got is not None:

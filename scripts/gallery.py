@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.compare import Question, compare
+from bnexp.compare.advice import advice
 from bnexp.compare.arms import Arm
 from bnexp.compare.measures import reached, value
 from bnexp.compare.table import Block
@@ -191,6 +192,23 @@ def over_rates(block: Block) -> Figure:
     return figure
 
 
+def over_batch_sizes(block: Block) -> Figure:
+    """Test accuracy of every run against its batch size, with the means."""
+    figure, (ax,) = sheet()
+    arms = sorted(block.arms, key=lambda arm: arm.settings["train.batch_size"])
+    sizes = [arm.settings["train.batch_size"] for arm in arms]
+    for size, arm in zip(sizes, arms, strict=True):
+        points = [value(run, block.measures["test"]) for run in arm.runs.values()]
+        ax.plot([size] * len(points), points, "o", color=COLORS["batch"], markersize=4)
+    ax.plot(sizes, [mean_test(block, arm) for arm in arms], color=COLORS["batch"], label="mean of the seeds")
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="batch size, at equal examples", ylabel="test accuracy, %")
+    ax.legend(loc="lower right")
+    return figure
+
+
 def dots(block: Block) -> Figure:
     """Test accuracy of many arms, best at the top."""
     arms = sorted(block.arms, key=lambda arm: mean_test(block, arm))
@@ -327,6 +345,7 @@ ENTRIES = {
     14: Entry(curves),
     15: Entry(curves, "train.steps=500"),
     16: Entry(gradients_and_saturation, SHORT, more=gradients_sentence),
+    17: Entry(over_batch_sizes, more=lambda block: " ".join(advice(block))),
 }
 
 #: What is not run here, by README's number, and why.

@@ -22,7 +22,7 @@ from bnexp.data import SOURCES, resolve_data_dir
 from bnexp.data.cache import cache_file, read_cache
 from bnexp.data.image_folder import list_pictures
 from bnexp.data.official import OFFICIAL, copy_in, find_official, inspect, look_alikes
-from bnexp.errors import UserError, unknown_name
+from bnexp.errors import UserError, program, unknown_name
 from bnexp.rng import numpy_stream
 from bnexp.text import columns
 
@@ -116,7 +116,7 @@ def _list(data_dir: Path, as_json: bool) -> int:
     rows = [_entry(name, data_dir, first_comment(files[name]) if name in files else "") for name in SOURCES]
     table = [["dataset", "here", "on disk", "to get it", "what"]]
     for row in rows:
-        first = f"bnexp data fetch {SOURCES[row.name].of}, " if SOURCES[row.name].of else ""
+        first = f"{program()} data fetch {SOURCES[row.name].of}, " if SOURCES[row.name].of else ""
         cost = {
             None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{first}{row.download_mb} MB over the network"
         }[row.here]  # fmt: skip
@@ -184,7 +184,7 @@ def condition_of(name: str, data_dir: Path) -> Condition:
         except UserError:
             return Condition(name, "damaged", shlex.quote(str(cache)))
     if spec.here and not spec.here(data_dir):
-        return Condition(name, "absent", f"bnexp data fetch {spec.of or name}")
+        return Condition(name, "absent", f"{program()} data fetch {spec.of or name}")
     if name not in OFFICIAL:
         unparsed = f"made of {spec.of}'s files and verified then" if spec.of else "embedded: nothing to verify before its first use"
         return Condition(name, "good", "parsed copy matches its checksum" if parsed else unparsed)
@@ -197,7 +197,7 @@ def condition_of(name: str, data_dir: Path) -> Condition:
         return Condition(name, "good", "parsed copy matches its checksum; the original files are not here")
     if len(holding.missing) < len(OFFICIAL[name].forms[0]):
         return Condition(name, "incomplete", f"missing {', '.join(file.name for file in holding.missing)}")
-    return Condition(name, "absent", f"bnexp data fetch {name}")
+    return Condition(name, "absent", f"{program()} data fetch {name}")
 
 
 def _import(data_dir: Path, path: Path, name: str | None) -> int:
@@ -252,7 +252,7 @@ def _split(path: Path) -> int:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     print(f"{len(classes)} classes, a fifth of each drawn for testing; use it with")
-    print(f"  bnexp train dataset=image_folder dataset.path={shlex.quote(str(target))}")
+    print(f"  {program()} train dataset=image_folder dataset.path={shlex.quote(str(target))}")
     return DONE
 
 

@@ -40,7 +40,7 @@ def list_runs(words: Sequence[str], runs_dir: Path, sort: str | None, as_json: b
         differs = differing_settings({row.name: row.settings for row in found})
         print(json.dumps([_json(row, differs[row.name]) for row in found]))
     elif not rows:
-        print(f"no runs in {runs_dir}; make one: bnexp train")
+        print(f"no runs in {runs_dir}; make one: {program()} train")
     elif not found:
         print(_none(rows, wanted))
     else:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from bnexp.config.identity import completed
+from bnexp.errors import program
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
 from bnexp.text import columns
-
-
-def program() -> str:
-    """How the user calls bnexp: the checkout's script names itself here."""
-    return os.environ.get("BNEXP_PROGRAM", "bnexp")
 
 
 def run_report(record: RunRecord) -> str:

@@ -42,6 +42,7 @@ def write_page(scene: Scene, out: Path, point: str) -> Path:
         out: the folder.
         point: where the layers are looked at when the page opens.
     """
+    from bokeh.document import Document
     from bokeh.embed import components
     from bokeh.resources import Resources
     from jinja2 import Environment, FileSystemLoader
@@ -53,6 +54,10 @@ def write_page(scene: Scene, out: Path, point: str) -> Path:
         for column in range(num_columns):
             figures[f"tracks_{row}_{column}"] = _tracks(f"tracks_{row}_{column}", last)
             figures[f"ridges_{row}_{column}"] = _ridges(f"ridges_{row}_{column}")
+    document = Document()
+    with document.models.freeze():  # else every figure makes it look through all of those before
+        for one in figures.values():
+            document.add_root(one)
     script, divs = components(figures)
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     data = page_data(scene, num_columns, point)
@@ -106,7 +111,7 @@ def _kept_units(scene: Scene) -> dict[str, list[int]]:
     for layer in scene.layers:
         number = _num_units(scene, layer)
         first = tracks(number)
-        spread = np.linspace(0, number - 1, min(number, max(most, 1))).round().astype(int).tolist()
+        spread = np.linspace(0, number - 1, max(most - len(first), 0)).round().astype(int).tolist()
         kept[layer] = sorted({*first, *spread}) if number > most else list(range(number))
     return kept
 

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Layers on a still at most: more would be too small to read.
+#: Rows of layers on a still at most: more would be too small to read.
 MOST_ROWS = 4
+
+#: Arms on a still at most: ``MOST_COLUMNS`` beside each other, the others below these with half as many layers.
+MOST_ARMS = 8
+
+#: Dots an inch of the PNG.
+DPI = 160
 
 #: Ridges of a still.
 NUM_RIDGES = 8
@@ -31,19 +37,20 @@ NUM_RIDGES = 8
 def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
     """Write ``look.svg``, ``look.png`` and ``look.pdf``; returns the files."""
     from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out.mkdir(parents=True, exist_ok=True)
     with rc_context(SETTINGS):
         figure = draw(scene, point)
-        files = [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
-        for file in files:
-            date = "CreationDate" if file.suffix == ".pdf" else "Date"
-            metadata = {"Software": None} if file.suffix == ".png" else {date: None}
-            figure.savefig(file, dpi=160, metadata=metadata)
-            figure.set_layout_engine(
-                "none"
-            )  # what the first of them found holds for all, and finding it takes as long as drawing
-    return files
+        figure.set_dpi(DPI)
+        # Figure.savefig draws everything twice, and looks for the layout each time; what the first format found holds for all.
+        FigureCanvasAgg(figure).print_png(out / "look.png", metadata={"Software": None})
+        figure.set_layout_engine("none")
+        FigureCanvasSVG(figure).print_svg(out / "look.svg", metadata={"Date": None})
+        FigureCanvasPdf(figure).print_pdf(out / "look.pdf", metadata={"CreationDate": None})
+    return [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
 
 
 def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] | None = None) -> Figure:
@@ -54,24 +61,30 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
         point: where the layers are looked at.
         step: only what was seen up to this step; None for everything.
         rows: the layers by their number in ``scene.layers``; by default at most ``MOST_ROWS``, evenly spaced.
+
+    The arms are the first ``MOST_ARMS``, of a frame the first ``MOST_COLUMNS``; those that are left out are named.
     """
     from matplotlib.figure import Figure
 
+    columns = scene.columns[: MOST_ARMS if step is None else MOST_COLUMNS]
+    num_blocks = -(-len(columns) // MOST_COLUMNS)
     if rows is None:
-        number = min(len(scene.layers), MOST_ROWS)
+        number = min(len(scene.layers), MOST_ROWS // num_blocks)
         rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
-    shown = [scene.runs[index] for index in scene.columns[:MOST_COLUMNS]]
-    colour = [colours(scene.runs)[index][0] for index in scene.columns[:MOST_COLUMNS]]
-    figure = Figure(figsize=(4.6 * max(len(shown), 1.4), (2.15 if step is None else 1.85) * len(rows) + 1.5))
+    shown = [scene.runs[index] for index in columns]
+    colour = [colours(scene.runs)[index][0] for index in columns]
+    width, height = -(-len(shown) // num_blocks), num_blocks * len(rows)
+    figure = Figure(figsize=(4.6 * max(width, 1.4), (2.15 if step is None else 1.85) * height + 1.5))
     grid = figure.add_gridspec(
-        len(rows) + 1, 2 * len(shown), width_ratios=[3, 2] * len(shown), height_ratios=[1.0] * len(rows) + [0.62]
+        height + 1, 2 * width, width_ratios=[3, 2] * width, height_ratios=[1.0] * height + [0.62]
     )
     last = max(int(run.steps[-1]) for run in shown)
     for place, row in enumerate(rows):
         layer = scene.layers[row]
-        for column, (run, ink) in enumerate(zip(shown, colour, strict=True)):
+        for number, (run, ink) in enumerate(zip(shown, colour, strict=True)):
+            block, column = divmod(number, width)
             seen = run.places[layer, point]
-            left, right = (figure.add_subplot(grid[place, 2 * column + side]) for side in (0, 1))
+            left, right = (figure.add_subplot(grid[block * len(rows) + place, 2 * column + side]) for side in (0, 1))
             name = f"layer {row + 1}" if layer == f"hidden{row + 1}" else f"layer {layer}"
             _draw_tracks(left, run, seen, ink, last if step is None else step)
             left.set(ylim=scene.limits[layer, point])
@@ -80,7 +93,7 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
             _step_axis(left, last, words=place == len(rows) - 1)
             if step is None:
                 left.set_xlabel(fill(seen.tracks_sentence, 58), fontsize=6.5, loc="left")
-    bottom = figure.add_subplot(grid[len(rows), :])
+    bottom = figure.add_subplot(grid[height, :])
     for run, ink in zip(shown, colour, strict=True):
         values = np.array(run.accuracy.values, float)
         bottom.plot(
@@ -96,8 +109,11 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
     bottom.yaxis.set_major_formatter("{x:.0%}")
     bottom.set_title(f"accuracy after {step:,} steps" if step is not None else "accuracy")
     bottom.set_xlabel("training steps")
-    bottom.legend(loc="upper left")
-    figure.suptitle(f"What enters each layer ({POINTS[point]}): {scene.sentence}", fontsize=9, x=0.01, ha="left")
+    bottom.legend(loc="upper left", ncols=num_blocks)
+    title = f"What enters each layer ({POINTS[point]}): {scene.sentence}"
+    if left_out := [scene.runs[index].label for index in scene.columns[len(columns) :]]:
+        title += f"\n{len(columns)} of {len(scene.columns)} arms; left out: {', '.join(left_out)}"
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure
 
 

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from bnexp.figures.style import COLORS
 from bnexp.look.tracks import Seen
 
-#: Okabe & Ito's palette less the colours of the two main arms: on white, and on black where those are too dark.
-_OTHERS = (("#009E73", "#2FC79B"), ("#CC79A7", "#E39BC3"), ("#8A6D00", "#F0E442"), ("#56B4E9", "#A5D8F5"))
+#: Okabe & Ito's palette less the colours of the two main arms, and two greys: on white, and on black where those are too dark.
+_OTHERS = (
+    ("#009E73", "#2FC79B"), ("#CC79A7", "#E39BC3"), ("#8A6D00", "#F0E442"), ("#56B4E9", "#A5D8F5"),
+    ("#E69F00", "#FFC857"), ("#333333", "#E0E0E0"), ("#7f7f7f", "#9f9f9f"),
+)  # fmt: skip
 _ON_BLACK = {"none": "#F58A42", "batch": "#56B4E9"}
 
 

@@ -22,6 +22,9 @@ POINTS = {"pre_norm": "before the norm", "post_norm": "after the norm", "next_in
 #: Looks, layers and units (as tracks) that are drawn at most, and bins of a distribution.
 MOST_LOOKS, MOST_LAYERS, NUM_TRACKS, NUM_BINS = 40, 6, 10, 80
 
+#: A unit whose width is so many times smaller than what it is compared with has none to speak of.
+NO_WIDTH = 1000
+
 #: The accuracies that the sentence about speed may speak of; the highest that all runs reach counts.
 TARGETS = (0.97, 0.95, 0.9, 0.8, 0.7, 0.5)
 
@@ -264,6 +267,13 @@ def _tracks_sentence(quantiles_TUQ: np.ndarray, steps_T: np.ndarray, arm_words: 
     ratio = float(np.median(band_TU[-1, alive_U] / band_TU[0, alive_U]))
     moved_U = np.abs(quantiles_TUQ[-1, alive_U, 1] - quantiles_TUQ[0, alive_U, 1]) / band_TU[0, alive_U]
     moved = float(np.median(moved_U))
+    if ratio < 1 / NO_WIDTH or max(ratio, moved) > NO_WIDTH:
+        first, last = (float(np.median(band_U[alive_U])) for band_U in (band_TU[0], band_TU[-1]))
+        when = steps_T[-1] if ratio < 1 / NO_WIDTH else steps_T[0]
+        return (
+            f"{start} is nearly constant at step {when:,}: its width is {first:.2g} at step {steps_T[0]:,} and {last:.2g} at step "
+            f"{steps_T[-1]:,}."
+        )
     return f"{start} {_width_words(ratio)} and moved by {moved:.{2 if moved < 10 else 3}g} widths."
 
 

@@ -15,6 +15,7 @@ from bnexp.report.argument import argument, sources_picture, the_answer
 from bnexp.report.beside import Elsewhere, elsewhere, filled, overruled
 from bnexp.report.front import PAPER, SURFACE, answers
 from bnexp.report.markdown import markdown_table
+from bnexp.report.measured import measured_words
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
 from bnexp.report.tuning import DRAWS, TuningView, tuning_views
@@ -160,7 +161,8 @@ def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
     for index, (name, endpoint) in enumerate(claim.endpoints.items()):
         verdict = judged.verdicts.get(name)
         sample = evidence.samples.get(name) if evidence else None
-        drawn = endpoint_pictures(endpoint, sample, verdict, primary=index == 0) if sample else []
+        measured = measured_words(claim.id, name, endpoint) if index == 0 else ""
+        drawn = endpoint_pictures(endpoint, sample, verdict, measured) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
         endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name]))

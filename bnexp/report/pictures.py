@@ -217,8 +217,8 @@ def _draw_together(parts: Sequence[Part], evidence: Mapping[str, Evidence], figu
         part.draw(evidence[part.claim], panel)
 
 
-def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None, *, primary: bool) -> list[Picture]:
-    """The interval against what decides, and every seed: of a primary endpoint both sides of it, of others its effect."""
+def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | None, measured: str = "") -> list[Picture]:
+    """The interval against what decides, and every seed: both sides where ``measured`` says what they are, else its effect."""
     marks, effect = endpoint.rule.marks(), verdict.effect if verdict else None
     pictures = []
     if effect is not None:
@@ -230,7 +230,7 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
         label = f"Effect {effect.in_words()}"
         words = effect_in_words(endpoint, sample, log=marks.log)
         seeds_S: Sequence[float] = ()
-        if not primary:
+        if not measured:
             caption = f"{caption[:-1]}, a ring a {endpoint.rule.drawn}."
             effects_S = sample.effects("ratio" if marks.log and sample.base else "difference")
             seeds_S = np.exp(effects_S).tolist() if marks.log and sample.base else effects_S.tolist()
@@ -239,8 +239,8 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
             draw_interval(effect, marks, figure.subplots(), seeds_S).set_xlabel(words)
 
         pictures.append(picture(draw, caption, label, (4.2, 1.9)))
-    if primary or effect is None:
-        pictures.append(_seeds_picture(endpoint, sample))
+    if measured or effect is None:
+        pictures.append(_seeds_picture(endpoint, sample, measured))
     return pictures
 
 
@@ -254,7 +254,7 @@ def effect_in_words(endpoint: Endpoint, sample: Sample, *, log: bool) -> str:
     return f"share {endpoint.unit}" if endpoint.unit.startswith("of ") else f"{kind} in {endpoint.unit}"
 
 
-def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
+def _seeds_picture(endpoint: Endpoint, sample: Sample, measured: str) -> Picture:
     marks = endpoint.rule.marks()
     if endpoint.rule.per_case:
         errors = sample.arm[0].values[0]
@@ -272,9 +272,8 @@ def _seeds_picture(endpoint: Endpoint, sample: Sample) -> Picture:
         f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
         f"is the {'ratio' if marks.log else 'difference'} of the two."
     )
-    words = f"measured ({endpoint.unit})" if endpoint.unit else "measured"
     return picture(
-        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=words),
+        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=measured),
         caption,
         size=(3.8, 3.0),
     )

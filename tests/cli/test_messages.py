@@ -28,7 +28,7 @@ REFUSED = [
     (
         "dataset=mnist5k",
         "there is no dataset named 'mnist5k'\n  got: dataset=mnist5k\n  try: dataset=mnist_5k (known: cifar10, cifar100, "
-        "coloured_digits, fashion_mnist, image_folder, kmnist, mnist, mnist_5k, npz, svhn)",
+        "cifar10_part, coloured_digits, fashion_mnist, image_folder, kmnist, mnist, mnist_5k, npz, svhn)",
     ),
     (
         "optimizer=adamm",
@@ -237,3 +237,16 @@ def test_a_command_that_makes_no_sense_is_told_the_one_that_does(bnexp, tmp_path
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == f"error: {message}\n"
     assert files_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["look", "runs_dir=absent"], ["eval"], ["rerun"], ["rerun", "absent"], ["list", "runs"], ["compare", "absent"], ["lok"]],
+)
+def test_advice_names_the_program_as_it_was_called(bnexp, monkeypatch, words):
+    monkeypatch.setenv("BNEXP_PROGRAM", "./scripts/bnexp")
+    answer = bnexp(*words)
+    advice = [line for line in (answer.err + answer.out).splitlines() if "try: " in line or "make one: " in line]
+    assert len(advice) == 1
+    assert "./scripts/bnexp " in advice[0]
+    assert not re.search(r"(?<!/)\bbnexp [a-z]", advice[0])

@@ -14,7 +14,7 @@ from PIL import Image
 from bnexp.look import page
 from bnexp.look.animation import write_gif
 from bnexp.look.page import page_data, write_page
-from bnexp.look.stills import write_stills
+from bnexp.look.stills import draw, write_stills
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(scene, tmp_path):
@@ -52,6 +52,16 @@ def test_stills_are_written_in_three_formats(scene, tmp_path):
     assert image.shape[0] > 300
     assert image.std() > 10  # something is drawn
     assert files[2].read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("num_arms", "panels", "words"), [(2, 2, ""), (6, 6, ""), (9, 8, "8 of 9 arms; left out: ")])
+def test_a_still_shows_eight_arms_and_names_those_it_leaves_out(scene, num_arms, panels, words):
+    figure = draw(replace(scene, layers=scene.layers[-1:], columns=([0, 2] * 5)[:num_arms]), "post_norm")
+    assert len(figure.axes) == 2 * panels + 1
+    rows = {round(ax.get_position().y0, 3) for ax in figure.axes[:-1]}
+    assert len(rows) == (1 if panels <= 4 else 2)
+    said = figure.get_suptitle().splitlines()
+    assert said[1:] == ([words + scene.runs[0].label] if words else [])
 
 
 @pytest.mark.slow

@@ -26,7 +26,10 @@ def quantiles(*looks):
         ((0.0, 1.02), "kept its width and moved by 0 widths."),
         ((-0.5, 0.25), "narrowed to 0.25 of its width and moved by 0.5 widths."),
         ((20.0, 35.2), "widened 35 times and moved by 20 widths."),
-        ((0.0, 0.0), "all but collapsed and moved by 0 widths."),
+        ((0.0, 0.01), "all but collapsed and moved by 0 widths."),
+        ((0.0, 0.0), "is nearly constant at step 10: its width is 1 at step 0 and 0 at step 10."),
+        ((1.48e5, 1.0), "is nearly constant at step 0: its width is 1 at step 0 and 1 at step 10."),
+        ((0.5, 2e6), "is nearly constant at step 0: its width is 1 at step 0 and 2e+06 at step 10."),
     ],
 )
 def test_a_sentence_says_how_much_wider_the_median_unit_became_and_how_far_it_moved(last, words):
