@@ -118,10 +118,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(3.4 * len(drawn) + 0.6, 3.6)
     for axes, (place, found) in zip(figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0], drawn.items(), strict=True):
         series = {label: rows for label, rows in found.items() if label != "steps"}
-        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="", theory={})
+        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="")
         axes.get_legend().remove()
         axes.axhline(1, color="#555555", linestyle=":", linewidth=1)
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(-0.2, 1.3 * found["steps"][-1])
         axes.set_title(PLACES[place].words)
     figure.axes[0].set_ylabel("cosine of a layer's gradient before and\nafter the layers before it step")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

@@ -106,7 +106,7 @@ def made_up(tmp_path) -> Callable[..., Judged]:
     [
         pytest.param(0.9, "SUPPORTED", "as claimed", "gradients BN reduces internal covariate shift there", marks=pytest.mark.slow),
         pytest.param(0.51, "CONTRADICTED", "too small", "does not reduce internal covariate", marks=pytest.mark.slow),
-        (0.3, "CONTRADICTED", "reversed", "BN increases internal covariate shift there; relative to its length it changes 2.0 times less"),
+        (0.3, "CONTRADICTED", "reversed", "BN increases internal covariate shift there; relative to its length it changes 2."),
     ],
 )
 def test_c2_is_judged_by_the_cosine_and_says_so(made_up, with_bn, outcome, word, words):
