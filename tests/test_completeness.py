@@ -27,13 +27,13 @@ NAMED = [*sorted(CONFIGS.glob("experiment/*.yaml")), *sorted(CONFIGS.glob("debug
 WITH_NAME = ("norm", "model", "dataset", "optimizer", "schedule")
 
 #: Choices of ``probes`` that are no probe.
-PROBE_PRESETS = {"none", "light", "full", "fixed_looks"}
+PROBE_PRESETS = {"none", "light", "full", "fixed_looks", "causes", "causes_sparse"}
 
 #: Modules of a component's folder that hold no component.
 SHARED_MODULES = {
     "norm": {"__init__", "base", "factory", "population"},
     "model": {"__init__", "blocks", "factory", "image_size", "init"},
-    "probes": {"__init__", "base"},
+    "probes": {"__init__", "base", "one_batch"},
 }
 
 

@@ -15,7 +15,6 @@ from bnexp.claims.contrast import ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import Runs, all_measured
 from bnexp.figures.arms import draw_series
-from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -101,7 +100,7 @@ def _worst(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], rate: flo
         gradients = torch.autograd.grad(before, list(net.parameters()))
         with torch.no_grad():
             for weight, gradient in zip(net.parameters(), gradients, strict=True):
-                weight -= rate * gradient
+                weight.sub_(gradient, alpha=float(rate))
             ratio = float(F.cross_entropy(net(x), answers).double() / before.double())
         worst = max(worst, ratio if np.isfinite(ratio) else np.inf)
         if worst > LIMIT:
@@ -123,8 +122,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         },
         gates={"every limit lies inside the rates that were tried": inside},
         numbers={
-            f"{WORDS[net]}, {what}": f"rates up to about {middle[f'{net}/{CONTROL}/{what}']:.1g} without and "
-            f"{middle[f'{net}/{SUBJECT}/{what}']:.1g} with BN (median over seeds)"
+            f"{WORDS[net]}, {what}": f"rates up to about {middle[f'{net}/{CONTROL}/{what}']:.2g} without and "
+            f"{middle[f'{net}/{SUBJECT}/{what}']:.2g} with BN (median over seeds)"
             for net in NETS
             for what in (FIRST, TEN)
         },
@@ -146,7 +145,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
         f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "
-        f"from about {number_words(without)} on without BN and from {number_words(with_bn)} on with it{between}, {last}"
+        f"from about {without:.2g} on without BN and from {with_bn:.2g} on with it{between}, {last}"
         + (f" ({WORDS[PLAIN]}: {other.estimate:.1f} powers of ten)." if other else ".")
     )
 

@@ -15,7 +15,7 @@ from bnexp.claims.contrast import by_seed, contrast, ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES
 from bnexp.claims.runs import Runs
-from bnexp.claims.words import rates_words
+from bnexp.claims.words import rates_words, times_words
 from bnexp.figures.arms import draw_series
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
@@ -95,17 +95,20 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         for place in COMPARED
         if place != "sigmoid" and (found := evidence.data["cosines"].get(f"{place}, {OWN}"))
     ]
+    change = verdicts[f"sigmoid, {OWN}: {CHANGE}"].effect
+    moved = times_words(change, "less", "more", same="neither clearly less nor more") if change else "by an unknown amount"
     last = ending(
         verdict,
-        "so by this definition BN reduces internal covariate shift there",
-        too_small=f"so by this definition BN does not reduce internal covariate shift there by {SMALLEST_COSINE:g}, which would "
-        "matter",
-        reversed_="so by this definition BN increases internal covariate shift there",
+        "so by the direction of gradients BN reduces internal covariate shift there",
+        too_small=f"so by the direction of gradients BN does not reduce internal covariate shift there by {SMALLEST_COSINE:g}, "
+        "which would matter",
+        reversed_="so by the direction of gradients BN increases internal covariate shift there",
+        open_="which leaves open whether BN reduces internal covariate shift in this sense",
     )
     return (
         "Where the layers before it make their step, the gradient of a layer keeps its direction to a mean cosine of "
         f"{with_bn:.2f} with BN and {without:.2f} without in {PLACES['sigmoid'].words}, each at its own best learning rates, "
-        f"{last} ({'; '.join(others)})."
+        f"{last}; relative to its length it changes {moved} with BN (cosines elsewhere: {'; '.join(others)})."
     )
 
 
@@ -115,10 +118,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(3.4 * len(drawn) + 0.6, 3.6)
     for axes, (place, found) in zip(figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0], drawn.items(), strict=True):
         series = {label: rows for label, rows in found.items() if label != "steps"}
-        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="", theory={})
+        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="")
         axes.get_legend().remove()
         axes.axhline(1, color="#555555", linestyle=":", linewidth=1)
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(-0.2, 1.3 * found["steps"][-1])
         axes.set_title(PLACES[place].words)
     figure.axes[0].set_ylabel("cosine of a layer's gradient before and\nafter the layers before it step")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

@@ -58,7 +58,7 @@ def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple
             before, weights = list(seen), list(model.parameters())
             with torch.no_grad():
                 for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-                    weight -= rate * gradient
+                    weight.sub_(gradient, alpha=float(rate))
                 seen.clear()
                 model(x)
             for when, values in (("before", before), ("after", seen)):

@@ -144,11 +144,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         return f"It is open whether both sides are equal: {verdict.reason[0].lower()}{verdict.reason[1:]}"
     sample = evidence.samples[EQUAL]
     holds = "is an equality" if verdict.outcome == "SUPPORTED" else "is no equality"
-    shares = [
-        f"{100 * effect.estimate:.0f} % in {PLACES[net].words}"
-        for net in NETS
-        if (effect := verdicts[_of(net)].effect)
-    ]
+    effects = {net: verdicts[_of(net)].effect for net in NETS}
+    shares = [f"{100 * effect.estimate:.0f} % in {PLACES[net].words}" for net, effect in effects.items() if effect]
     return (
         f"The bound on the gradient in front of one BN {holds}: the largest error in {sample.num_seeds:,} units of random nets "
         f"is {number_words(largest(sample))}; the two terms that BN takes away are, of the squared gradient behind it, "
