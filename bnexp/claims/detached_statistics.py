@@ -250,9 +250,9 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, section 2 (initial experiments, not shown)",
         disputed_by="",
         formula="log2 of the largest rate (octaves from 1/8 to 64) up to which no rate blows up, BN less both statistics hidden "
-        "from the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as long. "
-        "Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length at "
-        "rate 1",
+        "from the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as "
+        "long. Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length "
+        "at rate 1",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
         endpoints={
             f"{net}: {name}": endpoint

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnexp.claims import detached_statistics, edge_of_stability, growing_bias
+from bnexp.claims import detached_statistics, edge_of_stability, growing_bias, spherical_sharpness
 from bnexp.claims.judge import judge
 
 
@@ -151,3 +151,46 @@ def test_a_length_that_is_kept_stays_and_one_that_is_not_grows():
     lengths = {arm: module._train(0, module.SIGMOID, arm, 20)["length"][3] for arm in (module.KEPT, module.BOTH)}
     assert lengths[module.KEPT] == pytest.approx(1, rel=1e-5)
     assert lengths[module.BOTH] > 1.05
+
+
+def falling(with_decay, without, *, edge=2.0):
+    """Eight seeds; arm to its spherical sharpness at the looks, give or take 2 %."""
+    rng, module = np.random.default_rng(2), spherical_sharpness
+    return [
+        {
+            f"{arm}/{what}": values
+            for arm, track in zip(module.DECAY, (with_decay, without), strict=True)
+            for what, values in {
+                "steps": np.linspace(0, 1500, module.LOOKS),
+                "spherical": track * rng.normal(1, 0.02, module.LOOKS),
+                "one sphere": 2 * track * rng.normal(1, 0.02, module.LOOKS),
+                "edge": np.full(module.LOOKS, edge),
+                "loss": np.full(module.LOOKS, 0.1),
+            }.items()
+        }
+        for _ in range(8)
+    ]
+
+
+def test_a_sharpness_that_falls_supports_and_one_that_stays_does_not():
+    flat, fall = np.full(11, 200.0), np.geomspace(400, 50, 11)
+    outcomes, sentence = verdicts(spherical_sharpness.CLAIM, falling(fall, flat))
+    assert outcomes == ["SUPPORTED"] * 4
+    assert "as claimed;" in sentence
+    outcomes, sentence = verdicts(spherical_sharpness.CLAIM, falling(flat, flat))
+    assert outcomes[:2] == ["CONTRADICTED"] * 2
+    assert "less than the halving" in sentence
+    assert "rises" in verdicts(spherical_sharpness.CLAIM, falling(fall[::-1], flat))[1]
+    assert set(verdicts(spherical_sharpness.CLAIM, falling(fall, flat, edge=0.5))[0]) == {"INCONCLUSIVE"}
+
+
+def test_the_loss_is_that_of_directions_alone():
+    """Raw sharpness times |w|^2 is at least that of directions, and about twice it for two layers of one length."""
+    found = spherical_sharpness.measure(0, "smoke")
+    for arm in spherical_sharpness.DECAY:
+        single, product = found[f"{arm}/one sphere"], found[f"{arm}/spherical"]
+        assert (single > product).all()
+        assert (single < 2.5 * product).all()
+    shrinks, keeps = (found[f"{arm}/length"] for arm in spherical_sharpness.DECAY)
+    assert shrinks[-1] < keeps[-1]
+    assert (np.diff(keeps) > 0).all()
