@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from bnexp.claims import edge_of_stability, growing_bias
+from bnexp.claims import detached_statistics, edge_of_stability, growing_bias, spherical_sharpness
 from bnexp.claims.judge import judge
 
 
@@ -100,3 +101,96 @@ def test_one_case_that_differs_is_enough(name, value, outcomes):
     assert verdicts(growing_bias.CLAIM, [found])[0] == ["SUPPORTED"] * 4
     found[name][7] = value
     assert verdicts(growing_bias.CLAIM, [found])[0] == outcomes
+
+
+def blown(stable, learns):
+    """Eight seeds; arm to the number of rates up to which nothing blows up, and up to which all learn."""
+    module, measured = detached_statistics, []
+    for seed in range(8):
+        one = {}
+        for net in module.NETS:
+            for arm in module.ARMS:
+                place = np.arange(len(module.RATES))
+                fine = place < (stable[0] if arm == module.FULL else stable[1]) - (seed == 3)
+                one[f"{net}/{arm}/blown"] = np.where(fine, np.inf, 7.0)
+                one[f"{net}/{arm}/learnt"] = place < (learns[0] if arm == module.FULL else learns[1]) - (seed == 5)
+                one |= {f"{net}/{arm}/{what}": np.full(len(place), 1.5 + 0.01 * seed) for what in ("length", "loss", "bias")}
+        measured.append(one)
+    return measured
+
+
+def test_rates_that_blow_up_and_rates_that_learn_are_told_apart():
+    outcomes, sentence = verdicts(detached_statistics.CLAIM, blown((8, 5), (6, 6)))
+    assert outcomes == ["SUPPORTED", "CONTRADICTED", "CONTRADICTED"] * 2
+    assert "blow up sooner" in sentence
+    outcomes, sentence = verdicts(detached_statistics.CLAIM, blown((8, 8), (6, 3)))
+    assert outcomes == ["CONTRADICTED", "SUPPORTED", "CONTRADICTED"] * 2
+    assert "does not make it blow up" in sentence
+    assert set(verdicts(detached_statistics.CLAIM, blown((99, 8), (6, 3)))[0]) == {"INCONCLUSIVE"}
+
+
+def test_rates_side_by_side_are_the_runs_one_by_one(monkeypatch):
+    """The first axis is no more than that: a rate alone does what it does among the others, and BN is torch's own."""
+    module = detached_statistics
+    together = module._train(0, module.RELU, module.FULL, 6)
+    monkeypatch.setattr(module, "RATES", module.RATES[3:4])
+    alone = module._train(0, module.RELU, module.FULL, 6)
+    assert alone["loss"][0] == pytest.approx(together["loss"][3], rel=1e-4)
+    parameters, forward = module._network(0, module.RELU, module.FULL)
+    x, labels = next(module._batches(0, 1))
+    h = x
+    for layer in range(module.DEPTH):
+        h = h @ parameters[f"weight{layer}"][0]
+        h = torch.relu(torch.nn.functional.batch_norm(h, None, None, training=True))
+    expected = torch.nn.functional.cross_entropy(h @ parameters[f"weight{module.DEPTH}"][0], labels)
+    assert float(forward(x, labels)[0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_a_length_that_is_kept_stays_and_one_that_is_not_grows():
+    module = detached_statistics
+    lengths = {arm: module._train(0, module.SIGMOID, arm, 20)["length"][3] for arm in (module.KEPT, module.BOTH)}
+    assert lengths[module.KEPT] == pytest.approx(1, rel=1e-5)
+    assert lengths[module.BOTH] > 1.05
+
+
+def falling(with_decay, without, *, edge=2.0):
+    """Eight seeds; arm to its spherical sharpness at the looks, give or take 2 %."""
+    rng, module = np.random.default_rng(2), spherical_sharpness
+    return [
+        {
+            f"{arm}/{what}": values
+            for arm, track in zip(module.DECAY, (with_decay, without), strict=True)
+            for what, values in {
+                "steps": np.linspace(0, 1500, module.LOOKS),
+                "spherical": track * rng.normal(1, 0.02, module.LOOKS),
+                "one sphere": 2 * track * rng.normal(1, 0.02, module.LOOKS),
+                "edge": np.full(module.LOOKS, edge),
+                "loss": np.full(module.LOOKS, 0.1),
+            }.items()
+        }
+        for _ in range(8)
+    ]
+
+
+def test_a_sharpness_that_falls_supports_and_one_that_stays_does_not():
+    flat, fall = np.full(11, 200.0), np.geomspace(400, 50, 11)
+    outcomes, sentence = verdicts(spherical_sharpness.CLAIM, falling(fall, flat))
+    assert outcomes == ["SUPPORTED"] * 4
+    assert "as claimed;" in sentence
+    outcomes, sentence = verdicts(spherical_sharpness.CLAIM, falling(flat, flat))
+    assert outcomes[:2] == ["CONTRADICTED"] * 2
+    assert "less than the halving" in sentence
+    assert "rises" in verdicts(spherical_sharpness.CLAIM, falling(fall[::-1], flat))[1]
+    assert set(verdicts(spherical_sharpness.CLAIM, falling(fall, flat, edge=0.5))[0]) == {"INCONCLUSIVE"}
+
+
+def test_the_loss_is_that_of_directions_alone():
+    """Raw sharpness times |w|^2 is at least that of directions, and about twice it for two layers of one length."""
+    found = spherical_sharpness.measure(0, "smoke")
+    for arm in spherical_sharpness.DECAY:
+        single, product = found[f"{arm}/one sphere"], found[f"{arm}/spherical"]
+        assert (single > product).all()
+        assert (single < 2.5 * product).all()
+    shrinks, keeps = (found[f"{arm}/length"] for arm in spherical_sharpness.DECAY)
+    assert shrinks[-1] < keeps[-1]
+    assert (np.diff(keeps) > 0).all()
