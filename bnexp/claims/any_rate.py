@@ -102,7 +102,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         data={
             "share": (float((with_bn <= ARRIVED).mean()), float(plain[above].mean())),
             "steps": {
-                f"condition {condition:g}": {
+                f"condition {condition:,.0f}": {
                     name: np.array([every[f"steps {name}"][(every["rate"] == rate) & (every["condition"] == condition)]
                                     for rate in RATES]).T
                     for name in ("1", "plain")

@@ -18,6 +18,7 @@ from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.runs import Runs
 from bnexp.claims.sphere import Nets, Training, digits, trained
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict
@@ -155,8 +156,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Steps to the levels by initial scale: solid at one rate, pale with the rate chosen anew at each scale; median over seeds,
-    band from the fastest to the slowest.
+    """Steps to the levels by initial scale: at one rate, and with the rate chosen anew at each scale (re-tuned); median over
+    seeds, band from the fastest to the slowest. What lies at the top was not reached within the steps that there were.
     """
     figure.set_size_inches(8.6, 3.9)
     panels = figure.subplots(1, len(DEPTHS), sharey=True)
@@ -166,7 +167,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         draw_series(2.0 ** evidence.data["octaves"], {name: tracks[name] for name in order}, axes, xlabel="", ylabel="")
         axes.get_legend().remove()
         axes.set_xscale("log", base=2)
-        axes.set(yscale="log", xlabel="initial scale, in units of He et al. 2015", title=titles[kind])
+        plain_log_axis(axes, [float(end) for values in tracks.values() for end in (values.min(), values.max())])
+        axes.set(xlabel="initial scale, in units of He et al. 2015", title=titles[kind])
     panels[0].set_ylabel("training steps to the levels")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 

@@ -38,11 +38,13 @@ class Problems:
         return Problems(self.h[rows], self.u[rows], self.w[rows])
 
 
-def problems(seed: int, condition: float, count: int, num_inputs: int) -> Problems:
-    """Random ones: eigenvalues log-uniform between 1 and 1 / condition with both ends among them, Gaussian directions."""
+def problems(seed: int, condition: float, count: int, num_inputs: int, gap: float = 1.0) -> Problems:
+    """Random ones: eigenvalues log-uniform between 1 and 1 / condition with both ends among them, Gaussian
+    directions; with a ``gap`` all but the first are at most 1 / gap."""
     rng = numpy_stream(seed, f"claims/least_squares/{condition:g}")
-    inner = rng.uniform(size=(count, num_inputs - 2))
-    h = condition ** -np.concatenate([np.zeros((count, 1)), inner, np.ones((count, 1))], axis=1)
+    first, inner, last = np.zeros((count, 1)), rng.uniform(size=(count, num_inputs - 2)), np.ones((count, 1))
+    below = (condition / gap) ** -np.concatenate([inner, last], axis=1) / gap
+    h = np.concatenate([1 - first, below], axis=1)
     u, w = rng.standard_normal((2, count, num_inputs))
     return Problems(h, u, w / np.linalg.norm(w, axis=1, keepdims=True))
 

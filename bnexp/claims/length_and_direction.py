@@ -35,9 +35,21 @@ RATES = 2.0 ** np.arange(-5, 2, 0.125)
 FROM, TO = 1e-5, 1e-10
 #: Steps that BN may take, for each unit of the condition, and how often it is looked at on the way.
 MOST, LOOKS = 10, 500
-LINE, GROWS, INSIDE = "a straight line", "weights that grow", "the best rate lies inside the list"
-#: Whether the weights are put back to length 1 after every step; else they grow, as those in front of BN do.
-KINDS = {"fixed": True, "grows": False}
+STRAIGHT = 0.01
+LINE, GROWS, OUTLIER = "a straight line", "weights that grow", "one large eigenvalue"
+INSIDE = "the best rate lies inside the list"
+#: Condition, how far the first eigenvalue is above the second, and whether the weights are put back to length 1 after every step;
+#: else they grow, as those in front of BN do.
+CASES = {
+    "fixed 100": (100, 1.0, True),
+    "fixed 10": (10, 1.0, True),
+    "fixed 1000": (1000, 1.0, True),
+    "grows 100": (100, 1.0, False),
+    "outlier 100": (100, 10.0, True),
+}
+SHOWN, LINED = "fixed 100", ("fixed 10", "fixed 100", "fixed 1000")
+#: What they are called.
+NAMES = dict(zip(("condition 100", "condition 10", "condition 1,000", GROWS, OUTLIER), CASES, strict=True))
 
 
 def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # noqa: ARG001 - the same at every budget
@@ -46,20 +58,17 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # noqa: ARG001
     """
     found: dict[str, np.ndarray] = {}
     row, rate = (grid.ravel() for grid in np.meshgrid(np.arange(NUM_PROBLEMS), RATES, indexing="ij"))
-    for condition in CONDITIONS:
-        these = problems(seed, condition, NUM_PROBLEMS, NUM_INPUTS)
-        steps_T = looks(condition)
-        for kind in KINDS if condition == MAIN else ("fixed",):
-            descent = Normalised(these.take(row), rate, np.ones(len(row)), fixed=KINDS[kind])
-            loss_TR = np.array([_after(descent, count) for count in np.diff(steps_T, prepend=0)])
-            speed, line = _rates(steps_T, loss_TR.T)
-            best = speed.reshape(NUM_PROBLEMS, -1).argmax(1) + len(RATES) * np.arange(NUM_PROBLEMS)
-            name = f"{kind} {condition}"
-            found |= {f"speed {name}": speed[best], f"rate {name}": rate[best], f"line {name}": line[best]}
-            if condition == MAIN:
-                found[f"loss {kind}"] = loss_TR[:, best[0]].astype(np.float32)
-    plain = plain_excess(problems(seed, MAIN, 1, NUM_INPUTS), np.full(1, 2 / (1 + 1 / MAIN)), looks(MAIN))
-    return found | {"loss plain": plain[0].astype(np.float32)}
+    for name, (condition, gap, fixed) in CASES.items():
+        these, steps_T = problems(seed, condition, NUM_PROBLEMS, NUM_INPUTS, gap), looks(condition)
+        descent = Normalised(these.take(row), rate, np.ones(len(row)), fixed=fixed)
+        loss_TR = np.array([_after(descent, count) for count in np.diff(steps_T, prepend=0)])
+        speed, line = _rates(steps_T, loss_TR.T)
+        best = speed.reshape(NUM_PROBLEMS, -1).argmax(1) + len(RATES) * np.arange(NUM_PROBLEMS)
+        found |= {f"speed {name}": speed[best], f"rate {name}": rate[best], f"line {name}": line[best]}
+        if name == SHOWN:
+            plain = plain_excess(these, np.full(NUM_PROBLEMS, 2 / (1 + 1 / condition)), steps_T)
+            found |= {"loss fixed": loss_TR[:, best[0]].astype(np.float32), "loss plain": plain[0].astype(np.float32)}
+    return found
 
 
 def looks(condition: int) -> np.ndarray:
@@ -95,20 +104,13 @@ def _rates(steps_T: np.ndarray, loss_RT: np.ndarray) -> tuple[np.ndarray, np.nda
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How many times more e-folds per step with BN than without; a seed's number is the geometric mean over its problems."""
     measured = [runs.measured(seed) for seed in runs.seeds()]
-    names = {
-        "condition 100": "fixed 100",
-        "condition 10": "fixed 10",
-        "condition 1,000": "fixed 1000",
-        GROWS: "grows 100",
-    }
     ratios = {
         name: np.array([np.exp(np.log(one[f"speed {which}"]).mean()) for one in measured])
-        / plain_speed(int(which.split()[1]))
-        for name, which in names.items()
+        / plain_speed(CASES[which][0])
+        for name, which in NAMES.items()
     }
-    fixed = [which for which in names.values() if which.startswith("fixed")]
     lines, best = (
-        np.concatenate([one[f"{what} {which}"] for one in measured for which in fixed]) for what in ("line", "rate")
+        np.concatenate([one[f"{what} {which}"] for one in measured for which in LINED]) for what in ("line", "rate")
     )
     every = np.concatenate([one["speed fixed 100"] for one in measured]) / plain_speed(MAIN)
     return Evidence(
@@ -116,12 +118,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         gates={INSIDE: bool((best > RATES[0]).all() and (best < RATES[-1]).all())},
         numbers={f"{name}: times as fast": f"{values.mean():.2f} ({values.min():.2f} to {values.max():.2f})" for name, values in
                  ratios.items()}
+        | {"straight lines": f"{int((lines <= STRAIGHT).sum())} of {len(lines)} have R^2 above {1 - STRAIGHT:g}"}
         | {"single problems at condition 100": f"{every.min():.2f} to {every.max():.2f} times as fast"}
         | {
             f"accelerated, condition {condition:,}": f"{_accelerated(condition):.1f} times as fast as gradient descent"
             for condition in CONDITIONS
         },
-        data={"ratios": ratios, "loss": {kind: measured[0][f"loss {kind}"] for kind in ("plain", *KINDS)}, "steps": looks(MAIN)},
+        data={"ratios": ratios, "loss": {kind: measured[0][f"loss {kind}"] for kind in ("plain", "fixed")}, "steps": looks(MAIN)},
     )  # fmt: skip
 
 
@@ -136,8 +139,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     primary, wide = verdicts["condition 100"], verdicts["condition 1,000"].effect
     assert primary.effect is not None
     assert wide is not None
-    grows = verdicts[GROWS].effect
+    grows, outlier = verdicts[GROWS].effect, verdicts[OUTLIER].effect
     assert grows is not None
+    assert outlier is not None
     return (
         "On least squares with 20 inputs at condition 100, descent on the direction of the weights alone, as BN makes it, "
         f"lowers the loss {primary.effect.in_words()} times as fast per step as plain gradient descent, each at its own best "
@@ -149,7 +153,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
             reversed_="so it is slower",
             open_="which leaves open whether it is the factor of 2 that would matter",
         )
-        + f"; accelerated gradient descent would be {_accelerated(MAIN):.0f} times as fast."
+        + f"; where one eigenvalue is ten times the next it is {outlier.in_words()} times as fast, and accelerated gradient "
+            f"descent is {_accelerated(MAIN):.0f} times."
     )
 
 
@@ -167,7 +172,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     draw_arms_by_seed(evidence.data["ratios"], right, xlabel="times as fast as gradient descent")
     for value, words in ((1, ""), (2, "what would matter")):
         right.axvline(value, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        right.annotate(words, (value, -0.55), xytext=(3, 0), textcoords="offset points", fontsize=8, color="#555555")
+        right.annotate(
+            words, (value, -0.55), xytext=(-3, 0), textcoords="offset points", ha="right", fontsize=8, color="#555555"
+        )
 
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")
@@ -189,19 +196,25 @@ CLAIM = register(
             "condition 10": Endpoint("the same at condition 10", _RULE),
             "condition 1,000": Endpoint("the same at condition 1,000", _RULE),
             GROWS: Endpoint("the same at condition 100 with weights that grow as those in front of BN do", _RULE),
-            LINE: Endpoint("1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=0.01, min_cases=100)),
+            OUTLIER: Endpoint("the same at condition 100 where the second eigenvalue is a tenth of the first", _RULE),
+            LINE: Endpoint(
+                "1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=STRAIGHT, min_cases=100)
+            ),
         },
         gates=(INSIDE,),
         caveats=(
             "How much BN gains depends on the eigenvalues: it drops the direction that it has found, so that a single large "
             "eigenvalue in that direction would make the gain as large as one likes, and evenly spread ones make it small.",
-            "Plain gradient descent converges linearly here as well; what is compared is how fast.",
+            "Plain gradient descent converges linearly here as well; what is compared is how fast. Straight lines are what is "
+            "left when the fast directions have died out, which at condition 1,000 they need not have within the losses that "
+            "are read.",
         ),
         overturn="Other eigenvalues or directions of the target",
         deviations=(
             "The weights are put back to length 1 after every step: as they grow, the rate becomes small for them, and gradient "
             "descent with BN was slower than without in some problems of seed 1000; with weights that grow it is an endpoint of "
             "its own.",
+            "The endpoint with one large eigenvalue was added after the others had been seen, and declared before it was run.",
             "Constant rates, the best for each problem, in the place of the paper's adaptive step; least squares alone, neither "
             "half-spaces nor the Hessian across layers.",
         ),

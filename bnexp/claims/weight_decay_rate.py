@@ -20,7 +20,7 @@ from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.runs import Runs
 from bnexp.claims.sphere import Digits, Nets, Training, digits, trained
 from bnexp.figures.arms import draw_arms_by_seed
-from bnexp.figures.style import SERIES
+from bnexp.figures.style import SERIES, plain_log_axis
 from bnexp.stats.rules import Equivalence, Scaling
 from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
@@ -110,7 +110,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         f"power {length.effect.in_words()}, "
         + ending(length, "as theory's 1/4 says within 0.05", too_small="which is not theory's 1/4")
         + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
-            f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.effect.in_words()} points), "
+        f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.effect.in_words()} points), "
         + ending(
             fixed,
             "the same within 0.3 points",
@@ -139,7 +139,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     grid = np.geomspace(ratio_R.min(), ratio_R.max(), 10)
     start = np.exp(np.log(length_SR).mean() - 0.25 * np.log(ratio_R).mean())
     left.plot(grid, start * grid**0.25, color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="theory: power 1/4")
-    left.set(xscale="log", yscale="log", xlabel="learning rate / weight decay", ylabel="settled length ||w||")
+    left.set(xscale="log", xlabel="learning rate / weight decay", ylabel="settled length ||w||")
+    plain_log_axis(left, length_SR.ravel().tolist())
+    places = np.unique(ratio_R.round(6))
+    left.set_xticks(places, [f"{place:g}" for place in places])
+    left.minorticks_off()
     left.legend(fontsize=8)
     draw_arms_by_seed(evidence.data["arms"], right, xlabel="test accuracy, %")
 

@@ -85,8 +85,8 @@ def angle(before: Tensor, after: Tensor) -> float:
     """Between two weights of one shape, as vectors, in radians; exact for small angles too. NaN where one of them is 0.
 
     Example:
-        >>> angle(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 2.0]))
-        0.7853981633974484
+        >>> round(angle(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 2.0])), 9)
+        0.785398163
     """
     u, v = (weight.double() / weight.double().norm() for weight in (before, after))
     return float(2 * torch.atan2((u - v).norm(), (u + v).norm()))

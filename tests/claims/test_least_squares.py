@@ -20,6 +20,12 @@ def test_problems_have_the_condition_that_was_asked_for():
     np.testing.assert_allclose((these.w**2).sum(1), 1)
 
 
+def test_a_gap_parts_the_first_eigenvalue_from_the_others():
+    h = problems(0, 100, 5, 7, gap=10).h
+    assert (np.sort(h)[:, -2] <= 0.1).all()
+    np.testing.assert_allclose((h.max(1), h.min(1)), ([1] * 5, [0.01] * 5))
+
+
 def test_a_step_is_that_of_the_loss_of_a_normalised_neuron():
     these = problems(1, 30, 3, 6)
     descent = Normalised(these, np.array([0.1, 1.0, 30.0]), np.array([0.1, 0.7, 1.0]))
@@ -132,11 +138,11 @@ def test_plain_descent_that_survives_a_large_rate_contradicts():
 def faster(by: float, line: float = 1e-4, grows: float = 1.0):
     def of(seed: int):
         wobble, found = np.random.default_rng(seed).normal(1, 0.02, 12), {}
-        for which in ("fixed 10", "fixed 100", "fixed 1000", "grows 100"):
+        for which in length_and_direction.CASES:
             plain = length_and_direction.plain_speed(int(which.split()[1]))
             found |= {f"speed {which}": (grows if "grows" in which else by) * plain * wobble}
             found |= {f"line {which}": np.full(12, line), f"rate {which}": np.full(12, 0.1)}
-        return found | {f"loss {kind}": np.ones(9) for kind in ("plain", "fixed", "grows")}
+        return found | {f"loss {kind}": np.ones(9) for kind in ("plain", "fixed")}
 
     return of
 
