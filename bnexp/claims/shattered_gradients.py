@@ -113,7 +113,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
     end = ending(
         primary,
         "as the source says (-1/2, within .1)",
-        too_small="a power, but not the source's -1/2",
+        too_small="which is not the source's -1/2",
         open_="which does not settle the source's -1/2",
     )
 

@@ -4,4 +4,4 @@ from bnexp.probes.base import PROBES, Observation, Probe, View, register
 
 __all__ = ["PROBES", "Observation", "Probe", "View", "register"]
 
-from bnexp.probes import gradients, layer_inputs, saturation, shift  # noqa: F401
+from bnexp.probes import depth, gradients, jacobian, layer_inputs, saturation, shift  # noqa: F401

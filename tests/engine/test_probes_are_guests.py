@@ -10,7 +10,7 @@ from bnexp.probes import PROBES
 
 #: A heavy schedule: one probe looks after nearly every step; the other has only 47 held-out examples.
 ALL = [
-    "probes=[gradients,layer_inputs,saturation,shift]",
+    "probes=[depth,gradients,jacobian,layer_inputs,saturation,shift]",
     "probes.layer_inputs.steps_between=1",
     "probes.layer_inputs.eval_too=true",
     "probes.layer_inputs.values_per_unit=30",
