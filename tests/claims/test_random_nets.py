@@ -13,6 +13,7 @@ from bnexp.claims import (
     CLAIMS,
     gradient_explosion,
     jacobian_near_one,
+    more_gaussian,
     orthogonality_gap,
     partition_boundaries,
     rank_collapse,
@@ -33,6 +34,7 @@ NAMES = (
     "residual_branch",
     "partition_boundaries",
     "shattered_gradients",
+    "more_gaussian",
 )
 
 
@@ -158,6 +160,17 @@ def test_likeness_is_that_of_gradients_taken_one_by_one(skips):
     pairs = g @ g.T
     expected = (pairs.sum() - pairs.trace()) / 30 / (pairs.trace() / 6)
     assert shattered_gradients.likeness(x, weights, readout, skips=skips, norm=True)[2] == pytest.approx(float(expected))
+
+
+def test_distance_from_a_gaussian_of_a_gaussian_a_coin_and_a_constant():
+    x = np.random.default_rng(0).normal(3, 2, size=(20_000, 3))
+    x[:, 1] = np.where(x[:, 1] > 3, 1, -1)
+    x[:, 2] = 5.0
+    found = more_gaussian.from_gaussian(x)
+    assert found[0] < 0.02
+    quantile, density = 0.8413447, 0.2419707  # W1 = 2 int_0^inf |x - 1| phi = 2 (2 phi(1) - phi(0) + 2 Phi(1) - 3/2)
+    assert found[1] == pytest.approx(2 * (2 * density - 0.3989423 + 2 * quantile - 1.5), abs=0.02)
+    assert np.isnan(found[2])
 
 
 # --- every claim: its measurement, whole
@@ -311,3 +324,18 @@ def test_shattered_gradients(power, outcome):
     assert {verdicts[name].outcome for name in shattered_gradients.BASES} == {"SUPPORTED"}
     assert verdicts["residual: BN / none"].outcome == "SUPPORTED"
     assert verdicts["plain: none / BN"].outcome == "CONTRADICTED"
+
+
+@pytest.mark.parametrize(("times", "word"), [(3.0, "as claimed"), (1.2, "too small"), (0.5, "reversed")])
+def test_more_gaussian(times, word):
+    def arrays(noise):
+        depth = more_gaussian.DEPTH
+        return {
+            f"{name}, {what}": (0.05 * times if what == "u" else 0.05) * np.exp(0.01 * noise(depth))
+            for name in more_gaussian.ARMS
+            for what in "zu"
+        }
+
+    primary, verdicts, sentence = told("more_gaussian", arrays)
+    assert {verdict.word for verdict in verdicts.values()} == {primary.word} == {word}
+    assert ("so that Wu is the more Gaussian" in sentence) == (word == "as claimed")
