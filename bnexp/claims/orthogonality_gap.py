@@ -134,7 +134,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
         ylabel="distance of the centred batch\nfrom an orthogonal one",
     )  # fmt: skip
-    plain_log_axis(axes, (0.02, 0.9))
+    plain_log_axis(axes, (0.04, 0.9))
     axes.set_xticks(range(0, DEPTH + 1, 5))
 
 

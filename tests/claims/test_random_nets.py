@@ -13,9 +13,12 @@ from bnexp.claims import (
     CLAIMS,
     gradient_explosion,
     jacobian_near_one,
+    more_gaussian,
     orthogonality_gap,
+    partition_boundaries,
     rank_collapse,
     residual_branch,
+    shattered_gradients,
 )
 from bnexp.claims import orthogonal_linear as orthogonal
 from bnexp.claims import random_nets as nets
@@ -29,6 +32,9 @@ NAMES = (
     "orthogonality_gap",
     "jacobian_near_one",
     "residual_branch",
+    "partition_boundaries",
+    "shattered_gradients",
+    "more_gaussian",
 )
 
 
@@ -126,6 +132,45 @@ def test_the_branch_is_that_of_the_residual_model(make):
         expected = block(h) - h
     found = residual_branch.branch(h, block.linear1.weight.T, block.linear2.weight.T, norm=True)
     assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_boundaries_of_a_batch_on_a_line():
+    """Points 0, 1, 2, 3 on the first axis: a unit of weight 2 cuts them at 1.25, one of weight 1 at 9 does not."""
+    u = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]], dtype=torch.float64)
+    weights = torch.tensor([[2.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    cut, distance = partition_boundaries.boundaries(u, weights, torch.tensor([2.5, 9.0]))
+    assert cut == 0.5
+    assert distance == pytest.approx(0.75 / 1.25**0.5)  # of 1.25, 0.25, 0.75 and 1.75 the lower median; the spread is their sd
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_likeness_is_that_of_gradients_taken_one_by_one(skips):
+    x, weights, readout = nets.gaussian(0, "x", 6, 4), nets.gaussian_weights(0, "w", 2, 4), nets.gaussian(0, "r", 4)
+    mean1, sd1 = x.mean(0), x.std(0, correction=0)
+
+    def layer(h, weight, mean, sd):
+        return (h if skips else 0) + torch.relu((h - mean) / sd) @ weight
+
+    h1 = layer(x, weights[0], mean1, sd1)
+
+    def out(one):
+        return layer(layer(one, weights[0], mean1, sd1), weights[1], h1.mean(0), h1.std(0, correction=0)) @ readout
+
+    g = torch.stack([torch.func.grad(out)(one) for one in x])
+    pairs = g @ g.T
+    expected = (pairs.sum() - pairs.trace()) / 30 / (pairs.trace() / 6)
+    assert shattered_gradients.likeness(x, weights, readout, skips=skips, norm=True)[2] == pytest.approx(float(expected))
+
+
+def test_distance_from_a_gaussian_of_a_gaussian_a_coin_and_a_constant():
+    x = np.random.default_rng(0).normal(3, 2, size=(20_000, 3))
+    x[:, 1] = np.where(x[:, 1] > 3, 1, -1)
+    x[:, 2] = 5.0
+    found = more_gaussian.from_gaussian(x)
+    assert found[0] < 0.02
+    quantile, density = 0.8413447, 0.2419707  # W1 = 2 int_0^inf |x - 1| phi = 2 (2 phi(1) - phi(0) + 2 Phi(1) - 3/2)
+    assert found[1] == pytest.approx(2 * (2 * density - 0.3989423 + 2 * quantile - 1.5), abs=0.02)
+    assert np.isnan(found[2])
 
 
 # --- every claim: its measurement, whole
@@ -251,3 +296,46 @@ def test_residual_branch(power, outcome):
     primary, verdicts, _ = told("residual_branch", arrays)
     assert primary.outcome == outcome
     assert verdicts["without"].outcome == "SUPPORTED"
+
+
+@pytest.mark.parametrize(("without", "outcome"), [(0.8, "SUPPORTED"), (1.0, "CONTRADICTED")])
+def test_partition_boundaries(without, outcome):
+    def arrays(noise):
+        shape = (8, partition_boundaries.DEPTH)
+        cut = np.clip(without + 0.01 * noise(shape), 0, 1) if without < 1 else np.ones(shape)
+        wobble = np.exp(0.01 * noise(shape))
+        return {"BN, cut": np.ones(shape), "none, cut": cut, "BN, distance": wobble, "none, distance": wobble / without**2}
+
+    primary, verdicts, sentence = told("partition_boundaries", arrays)
+    assert primary.outcome == verdicts["distance"].outcome == outcome
+    assert verdicts["all with BN"].outcome == "SUPPORTED"
+    assert ("puts more boundaries" in sentence) == (outcome == "SUPPORTED")
+
+
+@pytest.mark.parametrize(("power", "outcome"), [(-0.5, "SUPPORTED"), (-0.73, "CONTRADICTED"), (0.0, "CONTRADICTED")])
+def test_shattered_gradients(power, outcome):
+    def arrays(noise):
+        layers = np.arange(shattered_gradients.DEPTH + 1)
+        alike = {"plain": 0.5**layers, "plain, BN": 0.5**layers, "residual": 0.75**layers, "residual, BN": (layers + 1.0) ** power}
+        return {name: one * np.exp(0.01 * noise(len(layers))) for name, one in alike.items()}
+
+    primary, verdicts, _ = told("shattered_gradients", arrays)
+    assert primary.outcome == outcome
+    assert {verdicts[name].outcome for name in shattered_gradients.BASES} == {"SUPPORTED"}
+    assert verdicts["residual: BN / none"].outcome == "SUPPORTED"
+    assert verdicts["plain: none / BN"].outcome == "CONTRADICTED"
+
+
+@pytest.mark.parametrize(("times", "word"), [(3.0, "as claimed"), (1.2, "too small"), (0.5, "reversed")])
+def test_more_gaussian(times, word):
+    def arrays(noise):
+        depth = more_gaussian.DEPTH
+        return {
+            f"{name}, {what}": (0.05 * times if what == "u" else 0.05) * np.exp(0.01 * noise(depth))
+            for name in more_gaussian.ARMS
+            for what in "zu"
+        }
+
+    primary, verdicts, sentence = told("more_gaussian", arrays)
+    assert {verdict.word for verdict in verdicts.values()} == {primary.word} == {word}
+    assert ("so that Wu is the more Gaussian" in sentence) == (word == "as claimed")

@@ -10,7 +10,7 @@ from bnexp.probes import PROBES
 
 #: A heavy schedule: one probe looks after nearly every step; the other has only 47 held-out examples.
 ALL = [
-    "probes=[gradient_shift,gradients,landscape,layer_inputs,saturation,scale,sharpness,shift,statistics]",
+    "probes=[depth,gradient_shift,gradients,jacobian,landscape,layer_inputs,saturation,scale,sharpness,shift,statistics]",
     "probes.layer_inputs.steps_between=1",
     "probes.scale.steps_between=1",
     "probes.layer_inputs.eval_too=true",
