@@ -17,7 +17,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.runs import Runs
-from bnexp.figures.style import COLORS, LINE_STYLES
+from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Equivalence, Scaling
 from bnexp.stats.sample import Sample
@@ -174,7 +174,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
             axes.fill_between(steps, np.nanmin(track, 0), np.nanmax(track, 0), color=COLORS[norm], alpha=0.15, linewidth=0)
             axes.plot(steps, np.nanmedian(track, 0), color=COLORS[norm], linestyle=LINE_STYLES[norm], label=arm, linewidth=1.6)
         axes.axhline(EDGE / rate, color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="2 / rate, the edge of stability")
-        axes.set(yscale="log", xlabel="steps of gradient descent", title=f"rate {rate:g}")
+        axes.set(xlabel="steps of gradient descent", title=f"rate {rate:g}")
+    plain_log_axis(panels[0], [1.0, 100.0])
+    panels[0].set_yticks([2, 4, 6, 10, 20, 40], ["2", "4", "6", "10", "20", "40"])
     panels[0].set_ylabel("sharpness (largest curvature of the loss)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 

@@ -167,13 +167,13 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     left.set_yticks(range(len(rows)), list(reversed(rows)))
     left.set(xscale="log", ylim=(-0.6, len(rows) - 0.4), xlim=(1e-17, 1e4))
     left.set_xlabel("change (of the lower two, the largest of all cases)")
-    left.set_title("Exact: the bias runs away, the loss stays")
     net, steps = np.asarray(evidence.data["net"]), np.asarray(evidence.data["steps"])
     series = {f"mean hidden, layer {layer + 1}": net[0, :, :, layer] for layer in range(net.shape[-1])}
     theory = {"a steady pull (exponent 1)": np.median(net[0, :, -1, -1]) * steps / steps[-1]}
     words = {"xlabel": "steps of training a sigmoid net", "ylabel": "mean |change of b| in a layer"}
     draw_series(steps, series, right, theory=theory, **words)
     right.set(xscale="log", yscale="log")
+    left.set_title("Exact: the bias runs away, the loss stays")
 
 
 CLAIM = register(

@@ -166,8 +166,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     return (
         "Past the edge of stability, in whole-batch gradient descent with BN and weight decay, the sharpness of the loss as a "
-        f"function of the weights' directions falls by a factor of {primary.effect.in_words()}, {found}; without weight decay it is "
-        f"{evidence.data['rise']:.2g} times its earlier value at the end."
+        f"function of the weights' directions falls by a factor of {primary.effect.in_words()}, {found}; without weight decay it "
+        f"is {evidence.data['rise']:.2g} times its earlier value at the end."
     )
 
 
