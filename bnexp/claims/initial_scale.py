@@ -186,7 +186,7 @@ CLAIM = register(
         "at which T is at most twice the arm's least, and less than 95 % of the horizon, with BN minus without; T = geometric "
         "mean of the steps to four levels of error on 500 held-out digits (quick .6 to .25 within 300 steps, full .4 to .1 "
         "within 1,500), the horizon where one is not reached; at the rate of three that is best at He's scale, each arm its own",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 6}),
         endpoints={
             "ReLU": Endpoint("difference of the widths, six ReLU layers, one rate", _RULE, unit="octaves"),
             "sigmoid": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
