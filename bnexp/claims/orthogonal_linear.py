@@ -52,8 +52,8 @@ NUM_READOUTS = 4
 
 
 def depths_of(shape: str, budget: str) -> tuple[int, ...]:
-    """The depths that are looked at, of which smoke has those up to 30."""
-    deepest = SHAPES[shape][2] if budget != "smoke" else 30
+    """The depths that are looked at, of which smoke has those up to 100."""
+    deepest = SHAPES[shape][2] if budget != "smoke" else 100
     return tuple(depth for depth in DEPTHS if depth <= deepest)
 
 
