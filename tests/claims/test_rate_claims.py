@@ -95,3 +95,39 @@ def test_how_much_larger_rates_may_be(tmp_path, limit, outcome, words):
     assert one.primary.outcome == one.verdicts["sigmoid: largest"].outcome == outcome
     assert words in one.sentence
     assert one.verdicts["convolutional: width"].word == "out of reach"
+
+
+@pytest.mark.parametrize(
+    ("gain", "best", "bn_best", "outcome", "words"),
+    [(0.0, 0.25, 0.25, "SUPPORTED", "which is no gain that matters"),
+     (4.0, 0.25, 0.25, "CONTRADICTED", "so it gains without any larger rate"),
+     (-4.0, 0.25, 0.25, "CONTRADICTED", "so at that rate it loses")],
+)  # fmt: skip
+def test_what_bn_gains_at_a_plain_rate(tmp_path, gain, best, bn_best, outcome, words):
+    one = judged("only_the_rate", tmp_path, world(4.0, gain, best, bn_best))
+    assert one.primary is not None
+    assert one.primary.outcome == outcome, one.primary.reason
+    assert words in one.sentence
+    assert one.verdicts["ReLU: gain of larger rates"].word == "too small"
+
+
+def test_what_a_larger_rate_adds(tmp_path):
+    one = judged("only_the_rate", tmp_path, world(4.0, 1.6, best=0.25, bn_best=1.0))  # two octaves off cost BN 1.6 points
+    assert one.primary is not None
+    assert one.primary.outcome == "SUPPORTED"
+    assert one.verdicts["ReLU: gain of larger rates"].outcome == "SUPPORTED"
+    assert "its own best rate adds 1.6" in one.sentence
+
+
+@pytest.mark.parametrize(
+    ("bn_best", "words"), [(0.25, "so that it is slower at an unchanged rate"), (1 / 16, "less than the 1.5 times")]
+)
+def test_rows_of_the_table(tmp_path, bn_best, words):
+    one = judged("table_fig3", tmp_path, world(64.0, 0.0, best=1 / 16, bn_best=bn_best))
+    same = one.verdicts["ReLU: same rate"]
+    assert same.effect is not None
+    assert same.effect.estimate == pytest.approx(1.0 if bn_best == 1 / 16 else 2**-1.4, rel=0.1)
+    fast = one.verdicts["ReLU: fast"].effect
+    assert fast is not None
+    assert fast.estimate == pytest.approx(2**-1.4 if bn_best == 1 / 16 else 2**1.4, rel=0.1)
+    assert words in one.sentence
