@@ -35,6 +35,11 @@ MOVES_AT = {"sigmoid": 1.0, "ReLU": 0.125}
 MOVE = "at one learning rate, and in every net and seed looked at, layer inputs move more with noisy BN than without BN"
 
 
+def _arms(place: str) -> dict[str, str]:
+    """The arms at a place: the strong dose in the sigmoid net alone."""
+    return {name: words for name, words in ARMS.items() if name != STRONG or place == "sigmoid"}
+
+
 def _moves_grid(place: str) -> Grid:
     """Three arms at one rate, which look at their layers."""
     one = PLACES[place]
@@ -62,8 +67,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         if not runs.arms(grid):
             out_of_reach |= dict.fromkeys((name for name in ENDPOINTS if name.startswith(f"{place}: ")), runs.absent(grid))
             continue
-        arms = {arm: Arm(arm, grid=grid) for arm in ARMS}
-        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS}
+        arms = {arm: Arm(arm, grid=grid) for arm in _arms(place)}
+        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS if arm in arms}
         comparisons[f"{place}: sooner"] = (against[NOISY], "", False)
         comparisons[f"{place}: as soon as BN"] = (Comparison(runs, one.speed, (arms[BN],), (arms[NOISY],)), "", False)
         samples[f"{place}: as accurate as BN"] = contrast(runs, arms[NOISY], arms[BN])
@@ -72,9 +77,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             for arm, pair in against.items()
         }
         numbers |= {f"{place}: times sooner, {label}": f"{ratio:.2f}" for label, ratio in ratios[one.words].items() if ratio}
-        numbers |= {f"{place}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in ARMS}
-        points = side_by_side(runs, {f"{place}: test accuracy, {arm}": arms[arm] for arm in ARMS})
-        numbers |= means_words(points, " %")
+        numbers |= {f"{place}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in arms}
+        numbers |= means_words(side_by_side(runs, {f"{place}: test accuracy, {arm}": found for arm, found in arms.items()}))
     timed, unreached = judged(comparisons)
     moves = {
         place: {arm: np.array([_moved(record) for record in runs.reported(arm, grid=grid)]) for arm in (NONE, BN, NOISY)}
@@ -161,7 +165,7 @@ CLAIM = register(
         formula="T_none / T_noisy on the paper's sigmoid net, geometric mean over ten levels of validation error that the plain "
         "net reaches; noise per unit and step a <- s a + m, m about U(-.5, .5), s about U(1, 1.25), after gamma and beta, in "
         "training",
-        grids=(*(one.grid(ARMS) for one in PLACES.values()), *map(_moves_grid, MOVES_AT)),
+        grids=(*(one.grid(_arms(place)) for place, one in PLACES.items()), *map(_moves_grid, MOVES_AT)),
         endpoints=ENDPOINTS,
         gates=(MOVE,),
         caveats=(
@@ -174,7 +178,8 @@ CLAIM = register(
         deviations=(
             "The source's net is VGG at one fixed rate; here small nets, each arm at its own best rates.",
             "The source also puts the noise into a net without BN, which then does not train; that arm is not built.",
-            "Noise is off in evaluation; the doses are 0 (BN), 1 and 4 times the source's.",
+            "Noise is off in evaluation; the doses are 0 (BN), 1 and, in the sigmoid net, 4 times the source's. With 4 times the noise "
+            "the ReLU net reached none of the levels at any of seven rates on tuning seeds, so that this arm was taken out there.",
             "Accuracy is compared at the rates that were chosen for speed.",
         ),
         analyse=analyse,
