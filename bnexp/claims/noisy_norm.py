@@ -178,8 +178,8 @@ CLAIM = register(
         deviations=(
             "The source's net is VGG at one fixed rate; here small nets, each arm at its own best rates.",
             "The source also puts the noise into a net without BN, which then does not train; that arm is not built.",
-            "Noise is off in evaluation; the doses are 0 (BN), 1 and, in the sigmoid net, 4 times the source's. With 4 times the noise "
-            "the ReLU net reached none of the levels at any of seven rates on tuning seeds, so that this arm was taken out there.",
+            "Noise is off in evaluation; the doses are 0 (BN), 1 and, in the sigmoid net, 4 times the source's. With 4 times the "
+            "noise the ReLU net reached none of the levels at any of seven rates on tuning seeds, so that this arm was taken out there.",
             "Accuracy is compared at the rates that were chosen for speed.",
         ),
         analyse=analyse,
