@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims import CLAIMS
+from bnexp.claims import CLAIMS, deep_sigmoid
 from bnexp.claims.base import BUDGETS
 from bnexp.claims.judge import Judged, judge_claim
 from bnexp.claims.noisy_norm import LOOKS, MOVE, NOISY, NONE
@@ -39,7 +39,7 @@ def write_run(folder: Path, speed: float, jump: float) -> None:
     (folder / "probes").mkdir(parents=True)
     np.savez(folder / "probes" / "layer_inputs.npz", **looks)
     (folder / "run.json").write_text("{}", encoding="utf-8")
-    (folder / "end.json").write_text(json.dumps({"status": "finished", "test": test}), encoding="utf-8")
+    (folder / "end.json").write_text(json.dumps({"status": "finished", "step": 1000, "test": test}), encoding="utf-8")
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
 
 
@@ -146,4 +146,29 @@ def test_other_norms_than_the_standard_deviation(tmp_path, l1, outcome, words):
     assert words in one.sentence
     assert one.verdicts["sigmoid: speed, l2"].outcome == "SUPPORTED"
     assert one.verdicts["sigmoid: speed, linf"].outcome == "CONTRADICTED"
+    ink(one)
+
+
+# B17
+
+
+@pytest.mark.parametrize(
+    ("careful", "outcome", "words"),
+    [
+        (2.0**-32, "SUPPORTED", "so BN trains what no first weights tried here do"),
+        (1.0, "CONTRADICTED", "so first weights can do what BN does there"),
+    ],
+)
+def test_deep_sigmoids_with_careful_first_weights_or_without(tmp_path, careful, outcome, words):
+    def speeds(cell: Cell) -> tuple[float, float]:
+        arm = cell.arm.rpartition(", rate ")[0]
+        luck = 1 + 0.02 * ((cell.seed * 7) % 5 - 2)
+        return luck * {deep_sigmoid.BN: 1.0, "no norm, Glorot x4": careful}.get(arm, 2.0**-32), 0.1
+
+    one = judged("deep_sigmoid", tmp_path, speeds)
+    assert one.primary is not None
+    assert one.primary.outcome == outcome, one.primary.reason
+    assert one.verdicts["usual first weights"].outcome == "SUPPORTED"
+    assert one.verdicts["trainable depth"].word == "out of reach"
+    assert words in one.sentence
     ink(one)
