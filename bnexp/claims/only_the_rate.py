@@ -1,0 +1,174 @@
+"""D1. Bjorck et al.: BN helps because it permits large learning rates; at the rate that a plain net tolerates it gains nothing.
+
+Legend: Q rates, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.sweeps import (
+    SIDES,
+    SWEEPS,
+    Swept,
+    all_grids,
+    all_swept,
+    at,
+    best_mean,
+    cross_fitted,
+    largest_for_all,
+    learns,
+    validation_points,
+)
+from bnexp.claims.words import points_more
+from bnexp.figures.arms import draw_arms_by_seed, draw_series
+from bnexp.stats.rules import Difference, Equivalence
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: What every net is asked; the first is primary in the ReLU net.
+QUESTIONS = ("gain at the largest plain rate", "gain of larger rates", "gain at the best plain rate", "sooner at that rate")
+
+
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+    """Test accuracy with BN minus without at the plain net's rates, and with BN at its own best rate minus at the plain net's."""
+    samples: dict[str, Sample] = {}
+    out_of_reach: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    data: dict[str, dict[str, Any]] = {}
+    for net, swept in all_swept(runs).items():
+        if swept.absent():
+            out_of_reach |= {f"{net}: {question}": swept.absent() for question in QUESTIONS}
+            continue
+        points, rates = {side: swept.read(side, test_points) for side in SIDES}, _rates(swept)
+        at_rate = {(side, rate): at(points[side], index_S) for side in SIDES for rate, index_S in rates.items()}
+        steps = {side: np.exp(at(swept.log_steps(side), rates["largest"])) for side in SIDES}
+        answers = (
+            Sample.of(at_rate["subject", "largest"], at_rate["control", "largest"]),
+            Sample.of(at_rate["subject", "own"], at_rate["subject", "largest"]),
+            Sample.of(at_rate["subject", "plain best"], at_rate["control", "plain best"]),
+            Sample.of(steps["subject"], steps["control"]),
+        )
+        samples |= {f"{net}: {question}": sample for question, sample in zip(QUESTIONS, answers, strict=True)}
+        shown = {
+            "without BN, own best rate": at_rate["control", "plain best"],
+            "without BN, largest rate": at_rate["control", "largest"],
+            "with BN, that same rate": at_rate["subject", "largest"],
+            "with BN, own best rate": at_rate["subject", "own"],
+        }
+        numbers |= means_words({f"{net}: test accuracy, {label}": values for label, values in shown.items()}) | {
+            f"{net}: {words}": " or ".join(f"{rate:g}" for rate in sorted(set(swept.rates[rates[name]])))
+            for name, words in (
+                ("largest", "largest rate at which every other seed learns without BN"),
+                ("plain best", "best rate without BN"), ("own", "best rate with BN"),
+            )
+        }  # fmt: skip
+        data[net] = {"words": swept.sweep.words, "arms": shown, "rates": swept.rates,
+                     "gain": (points["subject"] - points["control"]).T}  # fmt: skip
+    return Evidence(samples=samples, out_of_reach=out_of_reach, numbers=numbers, data=data)
+
+
+def _rates(swept: Swept) -> dict[str, np.ndarray]:
+    """For each seed the index of three rates, each chosen on the other seeds: on training loss and on validation accuracy alone."""
+    validation = {side: swept.read(side, validation_points) for side in SIDES}
+    return {
+        "largest": cross_fitted(largest_for_all, swept.read("control", learns)),
+        "plain best": cross_fitted(best_mean, validation["control"]),
+        "own": cross_fitted(best_mean, validation["subject"]),
+    }
+
+
+def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+    """The gain at the plain net's largest rate, and what larger rates add."""
+    gain, larger, best = (verdicts[f"ReLU: {question}"] for question in QUESTIONS[:3])
+    assert gain.effect is not None
+    assert larger.effect is not None
+    assert best.effect is not None
+    end = ending(
+        gain,
+        "which is no gain that matters",
+        too_small="so it gains without any larger rate" if gain.effect.estimate > 0 else "so at that rate it loses",
+        open_="which leaves open whether BN gains anything there",
+    )
+    adds = {
+        "SUPPORTED": f"its own best rate adds {larger.effect.in_words()} points to that",
+        "CONTRADICTED": f"its own best rate adds less than a point to that ({larger.effect.in_words()})",
+        "INCONCLUSIVE": f"what its own best rate adds is {larger.effect.in_words()} points, which is open",
+    }[larger.outcome]
+    return (
+        f"At the largest learning rate at which {evidence.data['ReLU']['words']} learns without BN, the net with BN reads "
+        f"{gain.effect.in_words()} points more of the test digits, {end} (at the plain net's best rate: "
+        f"{points_more(best.effect)}); {adds}."
+    )
+
+
+def draw(evidence: Evidence, figure: Figure) -> None:
+    """Above: test accuracy, one point a seed. Below: what BN gains at each rate, both nets at the same one; median over seeds and
+    band from the worst to the best.
+    """
+    count = len(evidence.data)
+    figure.set_size_inches(3.8 * count, 5.2)
+    panels = figure.subplots(2, count, squeeze=False, height_ratios=(1, 1.1))
+    for (above, below), one in zip(panels.T, evidence.data.values(), strict=True):
+        draw_arms_by_seed(one["arms"], above, xlabel="test accuracy, %")
+        above.set_title(one["words"], fontsize=8)
+        draw_series(one["rates"], {"with BN minus without": one["gain"]}, below, xlabel="learning rate of both nets",
+                    ylabel="gain in test accuracy, points")  # fmt: skip
+        below.axhline(0, color="#333333", linewidth=0.9)
+        below.set_xscale("log", base=2)
+        below.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:.0f}")
+    for above in panels[0, 1:]:
+        above.set_yticklabels([])
+
+
+_SAME = Equivalence(margin=1.0)
+_RULES = (
+    (_SAME, "points", "test accuracy, BN minus none, both at the largest rate at which all other seeds learn without BN"),
+    (Difference(null=0, smallest=1), "points", "with BN, test accuracy at its own best rate minus at that largest plain rate"),
+    (_SAME, "points", "test accuracy, BN minus none, both at the plain net's best rate"),
+    (Difference(null=1, smallest=1.2, scale="ratio"), "", "geometric-mean T_none / T_BN over the levels at the largest plain rate"),
+)
+
+CLAIM = register(
+    Claim(
+        id="only_the_rate",
+        section="D1",
+        statement="At the largest learning rate that a plain net tolerates batch normalisation gains no accuracy: larger rates are "
+        "the cause of its gain.",
+        source="Bjorck et al. 2018, 3: ResNet-110 on CIFAR-10, at 1e-4 81 % with BN and 82 % without; at .003 90.5 %, at .1 93 %",
+        disputed_by="Ioffe & Szegedy 2015, 4.2.2: at an unchanged rate BN needs 2.3 times fewer steps; Santurkar et al. 2018",
+        formula="test accuracy after the last step with BN minus without, eight ReLU layers, both at the largest rate at which the "
+        "runs of all other seeds learn without BN",
+        control="norm=none",
+        subject="norm=batch",
+        grids=all_grids(),
+        endpoints={
+            f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
+            for question, (rule, unit, estimand) in zip(QUESTIONS, _RULES, strict=True)
+            for net, sweep in SWEEPS.items()
+        },
+        caveats=(
+            "The largest rate is an edge: the plain net may do worse there than at its best rate, which has endpoints of its own.",
+            "Equal steps, not convergence; equal accuracy can hide a difference in speed, which is an endpoint of its own.",
+            "Small nets on small data, without momentum, weight decay and augmentation.",
+        ),
+        overturn="More steps, or another net: bnexp reproduce only_the_rate train.steps=2000",
+        deviations=(
+            "Rates are chosen for each seed on the seven other seeds, instead of on seeds of their own: every rate is run at every "
+            "seed, in runs shared with higher_rates.",
+            "The source's plain net is a residual one of 110 layers.",
+        ),
+        analyse=analyse,
+        draw=draw,
+        say=say,
+    )
+)
