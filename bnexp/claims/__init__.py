@@ -11,6 +11,7 @@ from bnexp.claims import (
     hidden_normalization,
     identity_restored,
     inference_algorithm_2,
+    init_metrics,
     input_normalization,
     layer_coupling,
     minibatch_noise,
@@ -20,6 +21,8 @@ from bnexp.claims import (
     speed_anywhere,
     squeezes_to_unit_interval,
     step_cost,
+    trainable_depth,
+    transformer_statistics,
     used_everywhere,
     weight_norm_growth,
 )
@@ -38,6 +41,7 @@ __all__ = [
     "hidden_normalization",
     "identity_restored",
     "inference_algorithm_2",
+    "init_metrics",
     "input_normalization",
     "layer_coupling",
     "minibatch_noise",
@@ -48,6 +52,8 @@ __all__ = [
     "speed_anywhere",
     "squeezes_to_unit_interval",
     "step_cost",
+    "trainable_depth",
+    "transformer_statistics",
     "used_everywhere",
     "weight_norm_growth",
 ]
