@@ -159,12 +159,12 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         reversed_="so it is the other way round",
         open_=f"which leaves open whether it is {SMALLEST:g} times as much",
     )
+    tokens, space = (tuple(f"{100 * found[net].mean():.1f} %" for found in (variance, mean)) for net in (VIT_BN, CNN))
     return (
-        f"From one batch of {BATCH_SIZE} digits to the next the variance of a feature moves by {100 * variance[VIT_BN].mean():.1f} % in "
-        f"a tiny vision transformer with BN and by {100 * variance[CNN].mean():.1f} % in a small convolutional net: "
-        f"{times(f'{VARIANCE}, {VIT_BN}')} times as much, {end}; its mean moves by {100 * mean[VIT_BN].mean():.1f} % and {100 * mean[CNN].mean():.1f} % of its sd "
-        f"({times(f'{MEAN}, {VIT_BN}')} times), and where both have as many places an image the variance moves "
-        f"{times(f'{VARIANCE}, as many places')} times as much."
+        f"From one batch of {BATCH_SIZE} digits to the next the variance of a feature moves by {tokens[0]} in a tiny vision "
+        f"transformer with BN and by {space[0]} in a small convolutional net: {times(f'{VARIANCE}, {VIT_BN}')} times as much, {end}; its mean "
+        f"moves by {tokens[1]} and {space[1]} of its sd ({times(f'{MEAN}, {VIT_BN}')} times), and where both have as many places an "
+        f"image the variance moves {times(f'{VARIANCE}, as many places')} times as much."
     )
 
 
