@@ -160,11 +160,13 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         open_=f"which leaves open whether it is {SMALLEST:g} times as much",
     )
     tokens, space = (tuple(f"{100 * found[net].mean():.1f} %" for found in (variance, mean)) for net in (VIT_BN, CNN))
+    names = (f"{VARIANCE}, {VIT_BN}", f"{MEAN}, {VIT_BN}", f"{VARIANCE}, as many places")
+    more, of_mean, at_places = (times(name) for name in names)
     return (
         f"From one batch of {BATCH_SIZE} digits to the next the variance of a feature moves by {tokens[0]} in a tiny vision "
-        f"transformer with BN and by {space[0]} in a small convolutional net: {times(f'{VARIANCE}, {VIT_BN}')} times as much, {end}; its mean "
-        f"moves by {tokens[1]} and {space[1]} of its sd ({times(f'{MEAN}, {VIT_BN}')} times), and where both have as many places an "
-        f"image the variance moves {times(f'{VARIANCE}, as many places')} times as much."
+        f"transformer with BN and by {space[0]} in a small convolutional net: {more} times as much, {end}; its mean moves by "
+        f"{tokens[1]} and {space[1]} of its sd ({of_mean} times), and where both have as many places an image the variance moves "
+        f"{at_places} times as much."
     )
 
 
