@@ -159,10 +159,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
     return (
         f"Over {len(evidence.data['steps'])} normalisers of a ReLU net of eight layers, how alike two examples are at its start "
-        "and how many "
-        f"steps it then needs have a rank correlation of {rho(SIMILARITY)}, {end}; the growth of gradients has "
-        f"{rho(GRADIENTS)} and that "
-        f"of activations {rho(ACTIVATIONS)}."
+        f"and how many steps it then needs have a rank correlation of {rho(SIMILARITY)}, {end}; the growth of gradients has "
+        f"{rho(GRADIENTS)} and that of activations {rho(ACTIVATIONS)}."
     )
 
 
@@ -191,14 +189,12 @@ CLAIM = register(
         section="L3, O2.10",
         statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
         source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding "
-        "gradients, over ten "
-        "normalisers; no rank correlation is given",
+        "gradients, over ten normalisers; no rank correlation is given",
         disputed_by="",
         formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = "
         "geometric mean "
         "over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best "
-        "of three "
-        "rates",
+        "of three rates",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
         endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
         caveats=(

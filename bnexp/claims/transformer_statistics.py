@@ -190,14 +190,12 @@ CLAIM = register(
         statement="Batch normalisation suits transformers badly because the statistics of a batch of token features fluctuate much "
         "more than those of convolutional features.",
         source="Shen et al. 2020 (PowerNorm), section 3 and Fig. 2: transformers on text against ResNet20 on CIFAR-10; "
-        "nobody gives a "
-        "number for pictures",
+        "nobody gives a number for pictures",
         disputed_by="Yao et al. 2021: vision transformers train with BN, once their hidden layers have it too",
         formula="of what enters each norm in a net frozen after 100 steps (quick; full 1,000): sd over batches of 32 of a "
         "feature's "
         "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean "
-        "over norms; "
-        "transformer over convolutional net, paired by seed",
+        "over norms; transformer over convolutional net, paired by seed",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
         endpoints={
             f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
@@ -210,8 +208,7 @@ CLAIM = register(
         },
         caveats=(
             "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, "
-            "are not "
-            "among them.",
+            "are not among them.",
             "How much statistics fluctuate is not yet how much BN loses by it.",
             "An image gives a feature 49 values in this transformer and 784, 196 or 49 in the convolutional net; the last endpoint "
             "compares norms with 49.",
