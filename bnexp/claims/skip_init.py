@@ -143,10 +143,14 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Test accuracy of every run by arm, at both depths."""
+    """Test accuracy of every run by arm, at both depths; nets with neither are far off the axis and told in words."""
     figure.set_size_inches(8.2, 3.2)
     for axes, depth in zip(figure.subplots(1, len(DEPTHS), sharey=True), reversed(DEPTHS), strict=True):
-        draw_arms_by_seed(evidence.data["accuracy"][depth], axes, xlabel="test accuracy, %")
+        found = dict(evidence.data["accuracy"][depth])
+        without = found.pop(PLAIN)
+        draw_arms_by_seed(found, axes, xlabel="test accuracy, %")
+        told = f"{without.mean():.0f} %" if without.any() else "all diverge"
+        axes.annotate(f"neither: {told}", (0.03, 0.05), xycoords="axes fraction", color="#555555")
         axes.set_title(f"{depth} residual blocks")
 
 
