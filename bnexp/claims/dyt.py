@@ -120,8 +120,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         f"{accuracy[TRANSFORMER][LAYER]}, each at a rate of its own: a difference of {effect} points, {end}; in a small "
         "convolutional "
         f"net BN reads {ahead} than DyT ({accuracy[CNN][BATCH]} against {accuracy[CNN][DYT]}), and {ahead_2} than DyT from "
-        "the steeper "
-        f"start alpha = 2 ({accuracy[CNN][DYT_2]})."
+        f"the steeper start alpha = 2 ({accuracy[CNN][DYT_2]})."
     )
 
 
@@ -141,12 +140,10 @@ CLAIM = register(
         statement="Dynamic tanh does as well as layer normalisation in a transformer, and less well than batch normalisation in a "
         "convolutional net.",
         source="Zhu et al. 2025 (Transformers without Normalization), sections 5 and 7: ViT-B on ImageNet 82.3 % with LN and "
-        "82.5 % "
-        "with DyT; worse than BN in ResNet-50 and VGG-19",
+        "82.5 % with DyT; worse than BN in ResNet-50 and VGG-19",
         disputed_by="",
         formula="test accuracy after the last step in points, paired by seed: DyT minus layer norm in the transformer, BN "
-        "minus DyT in "
-        "the convolutional net; each arm at a rate of its own (full: its best ones by validation accuracy)",
+        "minus DyT in the convolutional net; each arm at a rate of its own (full: its best ones by validation accuracy)",
         grids=tuple(grid for place in ARMS for grid in _grids(place)),
         endpoints={
             TRANSFORMER: Endpoint("mean difference, DyT minus layer norm", Equivalence(margin=MARGIN), unit="points"),
@@ -160,8 +157,7 @@ CLAIM = register(
         caveats=(
             "Digits, two blocks of 32 features and a few hundred steps: the source trains large transformers to convergence.",
             "DyT starts from alpha = 0.5 as in the source and is not tuned beyond the learning rate; a transformer without "
-            "any norm is "
-            "not among the arms.",
+            "any norm is not among the arms.",
         ),
         overturn="bnexp reproduce dyt dataset=fashion_mnist, more steps, or another alpha at the start",
         deviations=(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims import dyt, skip_init
+from bnexp.claims import CLAIMS, dyt, skip_init
 from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
 from bnexp.figures.style import SETTINGS
@@ -65,6 +65,10 @@ def told(module, runs):
     assert figure.axes
     assert not [text for text in (sentence, *evidence.numbers.values()) if "nan" in text or "inf" in text.split()]
     return verdicts, sentence
+
+
+def test_both_are_claims():
+    assert (CLAIMS["skip_init"], CLAIMS["dyt"]) == (skip_init.CLAIM, dyt.CLAIM)
 
 
 # G2: SkipInit

@@ -1,0 +1,214 @@
+"""L3, O2.10. Lubana et al.: what a normaliser does at initialisation predicts how soon nets with it learn.
+
+Legend: K normalisers, R learning rates, S seeds, N examples, C units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.contrast import ending
+from bnexp.claims.runs import Runs
+from bnexp.figures.style import SERIES
+from bnexp.stats.ranks import RankCorrelation, spearman
+from bnexp.stats.sample import Sample
+from bnexp.stats.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NORMS = {
+    "no norm": "norm=none",
+    "BN": "norm=batch",
+    "ghost BN, 8": "norm=ghost norm.ghost_size=8",
+    "L1 BN": "norm=lp",
+    "mean-only BN": "norm=mean_only",
+    "scale-only BN": "norm=scale_only",
+    "layer": "norm=layer",
+    "group, 4": "norm=group",
+    "group, 16": "norm=group norm.num_groups=16",
+    "RMS": "norm=rms",
+    "weight": "norm=weight",
+    "DyT": "norm=dyt",
+}
+_NET = ("model=mlp", "model.activation=relu", "model.depth=8", "model.width=32", "model.init=he", "model.init_scale=1")
+_TRAINING = ("optimizer.momentum=0", "train.batch_size=64", "probes=none", "device=cpu", "threads=1")
+RATES = (0.03, 0.1, 0.3)
+HORIZON = {"smoke": 2, "quick": 200, "full": 1000}
+DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
+#: Levels of training loss in nats, and over how many steps a loss is averaged before it is compared with them.
+LEVELS, AVERAGED = np.geomspace(2.0, 0.4, 10), 10
+EXAMPLES = 256
+
+SIMILARITY, GRADIENTS, ACTIVATIONS = "similarity of examples", "growth of gradients", "growth of activations"
+#: Metric to what it is, as an axis says it.
+METRICS = {
+    SIMILARITY: "mean cosine of two examples' last hidden activations",
+    GRADIENTS: "|ln growth| of the gradient's norm a layer",
+    ACTIVATIONS: "|ln growth| of the activations' size a layer",
+}
+
+
+def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
+    """Metrics of the net at its start, ``[K, 3]``, and the mean over levels of log steps to each, by rate ``[K, R]``."""
+    from bnexp.config.compose import compose
+    from bnexp.engine.build import build, load_data
+
+    shared = (*_NET, *_TRAINING, f"dataset={DATA[budget]}", f"seed={seed}")
+    data = load_data(compose(shared))
+    metrics, log_steps = [], []
+    for words in NORMS.values():
+        configs = [compose([*shared, *words.split(), f"optimizer.lr={rate}"]) for rate in RATES]
+        metrics.append(metrics_of(build(configs[0], data)))
+        log_steps.append([_log_steps(build(config, data), HORIZON[budget]) for config in configs])
+    return {"metrics": np.array(metrics), "log_steps": np.array(log_steps)}
+
+
+def metrics_of(experiment: Any) -> tuple[float, float, float]:
+    """Those of ``METRICS``, of one batch in train mode and float64."""
+    import torch
+    from torch.nn.functional import cross_entropy, normalize
+
+    from bnexp.models.blocks import NormAct
+
+    seen: list[Any] = []
+    sites = [module for module in experiment.model.modules() if isinstance(module, NormAct)]
+    hooks = [site.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for site in sites]
+    last: list[Any] = []
+    hooks.append(sites[-1].register_forward_hook(lambda _, __, output: last.append(output)))
+    net = experiment.model.double().train()
+    logits = net(experiment.prepare(experiment.train.images[:: len(experiment.train) // EXAMPLES][:EXAMPLES]).double())
+    labels = experiment.train.labels[:: len(experiment.train) // EXAMPLES][:EXAMPLES]
+    gradients = torch.autograd.grad(cross_entropy(logits, labels), seen)
+    for hook in hooks:
+        hook.remove()
+    layers = len(seen) - 1
+    direction_NC = normalize(last[0].detach(), dim=1)
+    count = len(direction_NC)
+    cosine = (direction_NC.sum(0).square().sum() - direction_NC.square().sum()) / (count * (count - 1))
+    growth = [abs(float((part[-1].norm() / part[0].norm()).log())) / layers for part in (gradients, [z.detach() for z in seen])]
+    return float(cosine), growth[0], growth[1]
+
+
+def _log_steps(experiment: Any, horizon: int) -> float:
+    """Mean over the levels of log T; T is the first step by which the last steps' mean loss is below the level, else the "
+    "horizon."""
+    from bnexp.engine.step import train_step
+
+    experiment.model.train()
+    losses: list[float] = []
+    while len(losses) < horizon:
+        batch = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
+        losses.append(float(train_step(experiment.model, experiment.optimizer, *batch)[0]))
+        if not np.isfinite(losses[-1]) or np.mean(losses[-AVERAGED:]) < LEVELS[-1]:
+            break
+    return mean_log_steps(np.array(losses), horizon)
+
+
+def mean_log_steps(losses: np.ndarray, horizon: int) -> float:
+    """The number that :data:`LEVELS` make of a run's losses, one a step; a run that ends early has arrived, or has diverged.
+
+    Example:
+        >>> round(float(np.exp(mean_log_steps(np.full(50, 3.0), 50))), 6)
+        50.0
+    """
+    smooth = np.array([losses[max(0, step + 1 - AVERAGED) : step + 1].mean() for step in range(len(losses))])
+    reached = [np.flatnonzero(smooth < level) for level in LEVELS]
+    return float(np.mean([np.log(found[0] + 1 if len(found) else horizon) for found in reached]))
+
+
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+    """Each normaliser is a case: its metrics, and its steps at the rate that is best for it, both means over seeds."""
+    measured = [runs.measured(seed) for seed in runs.seeds()]
+    metrics = dict(zip(METRICS, np.mean([one["metrics"] for one in measured], axis=0).T, strict=True))
+    log_steps_KR = np.mean([one["log_steps"] for one in measured], axis=0)
+    steps_K, best_K = np.exp(log_steps_KR.min(1)), log_steps_KR.argmin(1)
+    by_seed = [spearman(one["metrics"][:, 0], one["log_steps"][np.arange(len(best_K)), best_K]) for one in measured]
+    return Evidence(
+        samples={metric: Sample.of(values_K, steps_K) for metric, values_K in metrics.items()},
+        numbers={
+            **{
+                f"steps, {label}": f"{steps:.0f} at rate {RATES[best]:g}; "
+                + ", ".join(f"{metric} {values_K[place]:.3g}" for metric, values_K in metrics.items())
+                for place, (label, steps, best) in enumerate(zip(NORMS, steps_K, best_K, strict=True))
+            },
+            f"rho of {SIMILARITY} at each seed alone": ", ".join(f"{rho:.2f}" for rho in by_seed),
+        },
+        data={"metrics": metrics, "steps": steps_K, "labels": list(NORMS)},
+    )
+
+
+def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+    """The similarity of examples, then both growths."""
+    primary = verdicts[SIMILARITY]
+    end = ending(
+        primary,
+        "so it tells beforehand which learn sooner",
+        too_small="too little to tell beforehand which learn sooner",
+        reversed_="so those that keep examples apart learn later, not sooner",
+        open_="which leaves open whether it tells beforehand which learn sooner",
+    )
+
+    def rho(metric: str) -> str:
+        effect = verdicts[metric].effect
+        return effect.in_words() if effect else "unknown"
+
+    return (
+        f"Over {len(evidence.data['steps'])} normalisers of a ReLU net of eight layers, how alike two examples are at its start "
+        f"and how many steps it then needs have a rank correlation of {rho(SIMILARITY)}, {end}; the growth of gradients has "
+        f"{rho(GRADIENTS)} and that of activations {rho(ACTIVATIONS)}."
+    )
+
+
+def draw(evidence: Evidence, figure: Figure) -> None:
+    """Steps of each normaliser against each of its metrics at initialisation."""
+    figure.set_size_inches(9.2, 3.6)
+    panels = figure.subplots(1, len(METRICS), sharey=True)
+    for axes, (metric, values_K) in zip(panels, evidence.data["metrics"].items(), strict=True):
+        for place, (label, value, steps) in enumerate(
+            zip(evidence.data["labels"], values_K, evidence.data["steps"], strict=True)
+        ):
+            color, marker, _ = SERIES[place % len(SERIES)]
+            filled = "full" if place < len(SERIES) else "none"
+            axes.plot(value, steps, marker, color=color, fillstyle=filled, markersize=6, linewidth=0, label=label)
+        axes.set_xlabel(METRICS[metric].replace(" of ", " of\n", 1))
+        axes.set_title(metric)
+    panels[0].set_ylabel(f"steps to the levels of training loss\n{LEVELS[0]:g} to {LEVELS[-1]:g} nats, own best rate")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+
+
+_RULE = RankCorrelation(smallest=0.6, direction=1, drawn="normaliser")
+
+CLAIM = register(
+    Claim(
+        id="init_metrics",
+        section="L3, O2.10",
+        statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
+        source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding "
+        "gradients, over ten normalisers; no rank correlation is given",
+        disputed_by="",
+        formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = "
+        "geometric mean "
+        "over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best "
+        "of three rates",
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
+        endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
+        caveats=(
+            "A case is a normaliser: twelve of them, and several are relatives (four kinds of batch statistics, two of groups).",
+            "A correlation over normalisers does not say that the metric is the cause.",
+            "One kind of net, of eight narrow layers, for 200 steps at quick.",
+        ),
+        overturn="Other normalisers, another depth, or final accuracy in the place of speed",
+        deviations=(
+            "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
+            "Instance normalisation needs images and is not among the normalisers.",
+        ),
+        analyse=analyse,
+        draw=draw,
+        say=say,
+    )
+)
