@@ -2,6 +2,7 @@
 
 from bnexp.claims import (
     algorithm_1,
+    batch_leakage,
     conv_property,
     covariate_shift,
     fig1_accuracy,
@@ -16,6 +17,7 @@ from bnexp.claims import (
     pinned_moments,
     precise_statistics,
     scale_invariance,
+    shuffle_gain,
     small_batches,
     speed_anywhere,
     squeezes_to_unit_interval,
@@ -29,6 +31,7 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "algorithm_1",
+    "batch_leakage",
     "conv_property",
     "covariate_shift",
     "fig1_accuracy",
@@ -44,6 +47,7 @@ __all__ = [
     "precise_statistics",
     "register",
     "scale_invariance",
+    "shuffle_gain",
     "small_batches",
     "speed_anywhere",
     "squeezes_to_unit_interval",
