@@ -22,6 +22,7 @@ from bnexp.claims import (
     speed_anywhere,
     squeezes_to_unit_interval,
     step_cost,
+    train_only_norm,
     used_everywhere,
     weight_norm_growth,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "speed_anywhere",
     "squeezes_to_unit_interval",
     "step_cost",
+    "train_only_norm",
     "used_everywhere",
     "weight_norm_growth",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bnexp.engine.build import build
 from bnexp.engine.restrict import draw_alike
 from bnexp.errors import UserError
 from bnexp.rng import torch_stream
@@ -55,8 +56,8 @@ def test_the_drawn_weights_are_spread_over_all_channels(count):
         (("train.only=random", "optimizer.weight_decay=0.1"), "weight decay would shrink them", "optimizer.weight_decay=0"),
     ],
 )
-def test_what_cannot_be_is_refused(make, trained, words, what, todo):
+def test_what_cannot_be_is_refused(make, words, what, todo):
     with pytest.raises(UserError) as error:
-        trained(make(*words))
+        build(make(*words))
     assert what in str(error.value)
     assert f"try: {todo}" in str(error.value)

@@ -78,7 +78,7 @@ def test_companions_are_those_of_training(experiment, order, most):
     assert max(len(set(probe._view.labels[some].tolist())) for some in probe._arranged["mixed"]) == 3
     assert list(seen(built)["accuracy"]) == ["eval", "batch", "mixed", "recomputed 16"]
     y = probe._view.training_batch("probe/anything")[1]
-    assert len(set(y.tolist())) == most
+    assert len(set(y.tolist())) <= most  # of three classes one has no partner
 
 
 def test_ghosts_and_micro_batches_are_read_as_they_train(experiment):
