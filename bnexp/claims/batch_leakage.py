@@ -27,7 +27,11 @@ BN, GROUP, PLAIN, RENORM = "BN", "group norm", "no norm", "batch renorm"
 #: Which layer trains on which batches.
 TRAINED = {BN: (MIXED, ONE, TWO), RENORM: (ONE,), GROUP: (MIXED, ONE), PLAIN: (MIXED, ONE)}
 _RAMPS = {"smoke": (2, 5), "quick": (40, 120), "full": (150, 450)}
-WAYS = {"batch": "train mode, batches as in training", "mixed": "train mode, mixed batches", "eval": "eval mode, running statistics"}
+WAYS = {
+    "batch": "train mode, batches as in training",
+    "mixed": "train mode, mixed batches",
+    "eval": "eval mode, running statistics",
+}
 
 
 def gap(record: RunRecord) -> float:
@@ -40,7 +44,9 @@ def _arm(norm: str, order: str) -> Arm:
 
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
-    """The gap between the modes, sorted minus shuffled; and what sorting costs in eval mode with BN beside the controls and a cure."""
+    """The gap between the modes, sorted minus shuffled; and what sorting costs in eval mode with BN beside the controls and a
+    cure.
+    """
     bn = {order: _arm(BN, order) for order in ORDERS}
     accuracy = read_by("eval")
     costs = {
@@ -86,16 +92,16 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         return f"{seen[f'{norm}, {order}'][way].mean():.0f} %"
 
     return (
-        f"Trained on batches of one class each, a ReLU net with BN reads {read(BN, ONE, 'batch')} of held-out digits in train mode, in "
-        f"such batches, and {read(BN, ONE)} in eval mode (trained on shuffled batches {read(BN, MIXED, 'batch')} and "
+        f"Trained on batches of one class each, a ReLU net with BN reads {read(BN, ONE, 'batch')} of held-out digits in train "
+        f"mode, in such batches, and {read(BN, ONE)} in eval mode (trained on shuffled batches {read(BN, MIXED, 'batch')} and "
         f"{read(BN, MIXED)}), {found}; on the same batches of one class group norm ends at {read(GROUP, ONE)}, no norm at "
         f"{read(PLAIN, ONE)}, batch renorm at {read(RENORM, ONE)}."
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Held-out digits read after training, by how the training batches were put together: a point is a seed, a bar their mean. Nets
-    without batch statistics read alike in all three ways. Grey: guessing.
+    """Held-out digits read after training, by how the training batches were put together: a point is a seed, a bar their mean.
+    Nets without batch statistics read alike in all three ways. Grey: guessing.
     """
     figure.set_size_inches(9.6, 4.4)
     panels = figure.subplots(1, len(ORDERS), sharey=True, width_ratios=[3, 4, 1.4])
@@ -143,13 +149,13 @@ CLAIM = register(
     Claim(
         id="batch_leakage",
         section="J3",
-        statement="On batches of one class a net with batch normalisation learns to read the label off the companions: it is right in "
-        "such batches and wrong without them.",
-        source="Wu & Johnson 2021, of correlated batches in general; Ioffe 2017 of batches that are not independent (67.0 instead of "
-        "78.5 %)",
+        statement="On batches of one class a net with batch normalisation learns to read the label off the companions: it is "
+        "right in such batches and wrong without them.",
+        source="Wu & Johnson 2021, of correlated batches in general; Ioffe 2017 of batches that are not independent (67.0 "
+        "instead of 78.5 %)",
         disputed_by="",
-        formula="gap = held-out accuracy in train mode, in batches arranged as in training, minus that in eval mode, of the trained net; "
-        "gap after batches of one class minus gap after shuffled batches, in points, paired by seed",
+        formula="gap = held-out accuracy in train mode, in batches arranged as in training, minus that in eval mode, of the "
+        "trained net; gap after batches of one class minus gap after shuffled batches, in points, paired by seed",
         grids=(
             _grid({
                 BN: "norm=batch optimizer.lr=0.3",
@@ -170,18 +176,21 @@ CLAIM = register(
             RENORM: Endpoint("accuracy in eval mode, batch renorm minus BN, batches of one class", _POINTS, unit="points"),
         },
         caveats=(
-            "Of a batch of one class BN takes away mean and size, which tell the class, in every layer; what is left to read is the form of "
-            "its distribution, and to learn that takes time: at a tuning seed both modes are near chance after 300 steps.",
-            "BN and batch renorm train at rate 0.3, group norm and no norm, for which that is too much, at 0.1. The latter two show that "
-            "the batches alone do not keep a net from learning.",
+            "Of a batch of one class BN takes away mean and size, which tell the class, in every layer; what is left to read "
+            "is the form of its distribution, and to learn that takes time: at a tuning seed both modes are near chance after "
+            "300 steps.",
+            "BN and batch renorm train at rate 0.3, group norm and no norm, for which that is too much, at 0.1. The latter "
+            "two show that the batches alone do not keep a net from learning.",
             "Batches of one class come in random order; in blocks of a class any net forgets.",
         ),
         overturn="A convolutional net or longer training: bnexp reproduce batch_leakage model=cnn",
         deviations=(
-            "docs/claims.md, J3 compares accuracy in training with eval mode; here both modes read the same held-out digits with the same "
-            "frozen net, so that only the companions differ and nothing is forgotten in between.",
-            "Ghost norm across classes cannot be had where a batch is of one class; mixed batches at evaluation stand in its place.",
-            "Batch renorm's averages weigh the newest batch by 0.05, its ramps end after a fifth of the run; pairs of classes are for BN only.",
+            "docs/claims.md, J3 compares accuracy in training with eval mode; here both modes read the same held-out digits "
+            "with the same frozen net, so that only the companions differ and nothing is forgotten in between.",
+            "Ghost norm across classes cannot be had where a batch is of one class; mixed batches at evaluation stand in its "
+            "place.",
+            "Batch renorm's averages weigh the newest batch by 0.05, its ramps end after a fifth of the run; pairs of classes "
+            "are for BN only.",
         ),
         analyse=analyse,
         draw=draw,

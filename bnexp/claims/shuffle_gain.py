@@ -55,15 +55,15 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         open_="which leaves open whether BN gains by it",
     )  # fmt: skip
     return (
-        f"A ReLU net on 2,048 digits whose batches are dealt anew each epoch reads {points_more(gained[0])} test digits with BN than "
-        f"one whose batches stay the same, and {points_more(gained[1])} without: a difference of {primary.effect.in_words()} points, "
-        f"{found}."
+        f"A ReLU net on 2,048 digits whose batches are dealt anew each epoch reads {points_more(gained[0])} test digits with "
+        f"BN than one whose batches stay the same, and {points_more(gained[1])} without: a difference of "
+        f"{primary.effect.in_words()} points, {found}."
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Test accuracy with recomputed statistics after training on batches that stay the same, or are dealt anew each epoch; a point is a
-    seed, a bar the mean.
+    """Test accuracy with recomputed statistics after training on batches that stay the same, or are dealt anew each epoch; a
+    point is a seed, a bar the mean.
     """
     figure.set_size_inches(7.4, 3.8)
     draw_arms_by_seed(evidence.data["points"], figure.subplots(), xlabel="test digits read right, %")
@@ -75,12 +75,12 @@ CLAIM = register(
     Claim(
         id="shuffle_gain",
         section="B20",
-        statement="Dealing batches anew each epoch, so that the same examples do not always share one, gains accuracy because of batch "
-        "normalisation.",
+        statement="Dealing batches anew each epoch, so that the same examples do not always share one, gains accuracy because "
+        "of batch normalisation.",
         source="Ioffe & Szegedy 2015, 4.2.1: about 1 point, as evidence of regularising noise",
         disputed_by="",
-        formula="[accuracy(dealt anew) - accuracy(the same batches in a new order)] with BN minus the same without, test accuracy with "
-        "recomputed statistics in points, paired by seed",
+        formula="[accuracy(dealt anew) - accuracy(the same batches in a new order)] with BN minus the same without, test "
+        "accuracy with recomputed statistics in points, paired by seed",
         control="norm=none",
         subject="norm=batch",
         grids=(
@@ -104,7 +104,8 @@ CLAIM = register(
         caveats=(
             "Ten epochs on few digits: the paper's gain is of an Inception network after many epochs of ImageNet.",
             "One learning rate, 0.1, for all arms; it is near the best of both nets at tuning seeds.",
-            "Batches that stay the same still come in a new order each epoch, so that the randomness of SGD is kept as far as it can be.",
+            "Batches that stay the same still come in a new order each epoch, so that the randomness of SGD is kept as far as "
+            "it can be.",
         ),
         overturn="Longer training on fewer digits: bnexp reproduce shuffle_gain train.steps=2560",
         deviations=("docs/claims.md, B20 has no rate; arms are not tuned one by one, because the orders share all else.",),

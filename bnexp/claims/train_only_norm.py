@@ -1,4 +1,6 @@
-"""K1. Frankle et al.: training gamma and beta alone, of a net whose weights stay random, goes far, and further than other weights."""
+"""K1. Frankle et al.: training gamma and beta alone, of a net whose weights stay random, goes far, and further than other
+weights.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +54,16 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         reversed_="so gamma and beta are worth less", open_="which leaves open whether gamma and beta are worth more",
     )  # fmt: skip
     return (
-        f"A residual net of {2 * DEPTH + 1} ReLU layers whose weights stay random reads {points[NORM].mean():.1f} % of the test digits "
-        f"where BN's {COUNT:,} gammas and betas alone train, and {points[RANDOM].mean():.1f} % where as many random weights do, each at "
-        f"its own best rates: a difference of {primary.effect.in_words()} points, {found} (output layer alone "
-        f"{points[OUTPUT].mean():.1f} %, everything {points[ALL].mean():.1f} %)."
+        f"A residual net of {2 * DEPTH + 1} ReLU layers whose weights stay random reads {points[NORM].mean():.1f} % of the "
+        f"test digits where BN's {COUNT:,} gammas and betas alone train, and {points[RANDOM].mean():.1f} % where as many "
+        f"random weights do, each at its own best rates: a difference of {primary.effect.in_words()} points, {found} (output "
+        f"layer alone {points[OUTPUT].mean():.1f} %, everything {points[ALL].mean():.1f} %)."
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Test accuracy of a residual net with BN of which only a part trains, the rest staying at its random start: a point is a seed, a bar
-    the mean. The dashed line is guessing.
+    """Test accuracy of a residual net with BN of which only a part trains, the rest staying at its random start: a point is a
+    seed, a bar the mean. The dashed line is guessing.
     """
     figure.set_size_inches(7.4, 3.8)
     axes = draw_arms_by_seed(evidence.data["points"], figure.subplots(), xlabel="test digits read right, %")
@@ -82,12 +84,12 @@ CLAIM = register(
     Claim(
         id="train_only_norm",
         section="K1",
-        statement="Training only gamma and beta of a net with random weights gives high accuracy, higher than training as many other "
-        "weights.",
+        statement="Training only gamma and beta of a net with random weights gives high accuracy, higher than training as "
+        "many other weights.",
         source="Frankle, Schwab & Morcos 2021: 83 % on CIFAR-10 in a sufficiently deep ResNet",
         disputed_by="",
-        formula="test accuracy with train.only=norm minus that with train.only=random, in points, paired by seed; the output layer stays "
-        "random in both, each arm has its own best learning rates",
+        formula="test accuracy with train.only=norm minus that with train.only=random, in points, paired by seed; the output "
+        "layer stays random in both, each arm has its own best learning rates",
         grids=(
             Grid(
                 overrides=(*_NET, "norm=batch"),
@@ -100,15 +102,16 @@ CLAIM = register(
         ),
         endpoints={
             RANDOM: Endpoint(
-                "mean difference to as many weights of hidden layers, drawn at random, two of each channel", _POINTS, unit="points"
+                "mean difference to as many weights of hidden layers, drawn at random, two of each channel",
+                _POINTS, unit="points",
             ),
             OUTPUT: Endpoint("mean difference to training the output layer alone", _POINTS, unit="points"),
         },
         caveats=(
-            "A small fully connected residual net and a short training; the source's nets are deep and convolutional, and its advantage "
-            "grows with depth.",
-            "What is compared depends on the rate: at a tuning seed gamma and beta are 10 points ahead at rate 1 and behind at 30, so "
-            "that arms with one rate for both would have settled it by that rate.",
+            "A small fully connected residual net and a short training; the source's nets are deep and convolutional, and its "
+            "advantage grows with depth.",
+            "What is compared depends on the rate: at a tuning seed gamma and beta are 10 points ahead at rate 1 and behind "
+            "at 30, so that arms with one rate for both would have settled it by that rate.",
             "Output layer alone and everything have one rate each, from a look at a tuning seed.",
         ),
         overturn="A deeper net: bnexp reproduce train_only_norm model.depth=16",

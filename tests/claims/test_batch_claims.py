@@ -1,4 +1,4 @@
-"""Claims about batches and their statistics (H1 with J2, J1, J3, B20) and about training a part of a net (K1): analyses on made-up records tell worlds apart."""
+"""Claims about batches (H1 with J2, J1, J3, B20) and about training a part of a net (K1): analyses tell made-up worlds apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def record(seed=0, *, status="finished", test=90.0, recomputed=None, ways=None, 
     return SimpleNamespace(
         status=status,
         end={
-            "test": {"accuracy": (test + luck) / 100, "recomputed_accuracy": None if recomputed is None else (recomputed + luck) / 100},
+            "test": {
+                "accuracy": (test + luck) / 100,
+                "recomputed_accuracy": None if recomputed is None else (recomputed + luck) / 100,
+            },
             "probes": {"statistics": {"accuracy": last}},
         },
         arrays=lambda _: tracks,
@@ -169,9 +172,9 @@ def test_batch_leakage_judges_the_gap_and_the_controls(leak, outcome, words):
 def test_shuffle_gain_is_a_difference_of_differences(gain, outcome, words):
     def made(arm, seed):
         more = 0.5 * (arm.endswith("shuffled")) + gain * (arm == "subject shuffled")
-        return record(seed, test=80, recomputed=92 + more if arm.startswith("subject") else None) if arm.startswith("subject") else (
-            record(seed, test=90 + more)
-        )  # fmt: skip
+        if arm.startswith("subject"):
+            return record(seed, test=80, recomputed=92 + more)
+        return record(seed, test=90 + more)
 
     _, verdicts, sentence = judged(shuffle_gain, World(made, seeds=16))
     assert verdicts["with BN minus without"].outcome == outcome
@@ -186,8 +189,9 @@ def test_a_diverged_run_reads_nothing_and_a_net_without_statistics_its_eval_mode
 
 @pytest.mark.parametrize(
     ("ahead", "outcome", "words"),
-    [(8, "SUPPORTED", "worth more than other weights"), (0, "CONTRADICTED", "less than the 3 points"), (-8, "CONTRADICTED", "worth less")],
-)
+    [(8, "SUPPORTED", "worth more than other weights"), (0, "CONTRADICTED", "less than the 3 points"),
+     (-8, "CONTRADICTED", "worth less")],
+)  # fmt: skip
 def test_train_only_norm_compares_equal_counts(ahead, outcome, words):
     levels = {train_only_norm.NORM: 70 + ahead, train_only_norm.RANDOM: 70, train_only_norm.OUTPUT: 50, train_only_norm.ALL: 95}
     _, verdicts, sentence = judged(train_only_norm, World(lambda arm, seed: record(seed, test=levels[arm])))
