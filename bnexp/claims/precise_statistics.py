@@ -112,7 +112,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     assert early.effect is not None
     found = ending(
-        early, "so running averages do lag", too_small="too little to matter", reversed_="so running averages are the better ones",
+        early, "so running averages do lag", too_small="too little to matter",
+        reversed_="so running averages are the better ones",
         open_="which leaves open whether that matters",
     )  # fmt: skip
     rest = "; ".join(
@@ -146,7 +147,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         )  # fmt: skip
         axes.set_xscale("log")
         axes.axvspan(1, EARLY[1] * steps_T[-1], color="#000000", alpha=0.06)
-        axes.text(1.1, 0.97, "first tenth of training", transform=axes.get_xaxis_transform(), fontsize=8, va="top", color="#555555")
+        axes.text(1.1, 0.97, "first tenth", transform=axes.get_xaxis_transform(), fontsize=8, va="top", color="#555555")
         axes.axhline(0, color="#555555", linewidth=0.8)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=1, fontsize=7)
 

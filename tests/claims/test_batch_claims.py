@@ -1,4 +1,4 @@
-"""Claims about batches (H1 with J2, J1, J3, B20) and about training a part of a net (K1): analyses tell made-up worlds apart."""
+"""Claims about batches (H1 with J2, H2, J1, J3, B20) and about training a part of a net (K1): analyses tell made-up worlds apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims import batch_leakage, precise_statistics, shuffle_gain, small_batches, train_only_norm
+from bnexp.claims import batch_leakage, precise_statistics, renorm_cure, shuffle_gain, small_batches, train_only_norm
 from bnexp.claims.batches import read_by
 from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
@@ -208,3 +208,20 @@ def test_as_many_random_weights_as_the_sentence_counts():
     words = (*grid.overrides, *grid.budgets["smoke"], "train.only=norm", "threads=1")
     trains = [p.numel() for p in build(compose(list(words))).model.parameters() if p.requires_grad]
     assert sum(trains) == train_only_norm.COUNT
+
+
+@pytest.mark.parametrize(
+    ("gain", "outcome", "same", "words"),
+    [(3, "SUPPORTED", "SUPPORTED", "so it does repair small batches"), (0, "CONTRADICTED", "CONTRADICTED", "less than the 1 point"),
+     (-3, "CONTRADICTED", "CONTRADICTED", "so it does harm there")],
+)  # fmt: skip
+def test_renorm_cure_judges_both_regimes(gain, outcome, same, words):
+    def made(arm, seed):
+        norm, regime = arm.split(", ")
+        base = {renorm_cure.SMALL: 90, renorm_cure.SORTED: 70, renorm_cure.WHOLE: 93}[regime]
+        return record(seed, test=base + gain * (norm == "batch renorm"))
+
+    _, verdicts, sentence = judged(renorm_cure, World(made))
+    assert verdicts[renorm_cure.SMALL].outcome == verdicts[renorm_cure.SORTED].outcome == outcome
+    assert verdicts[renorm_cure.WHOLE].outcome == same
+    assert words in sentence
