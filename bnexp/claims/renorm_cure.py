@@ -140,7 +140,8 @@ CLAIM = register(
             "docs/claims.md, H2 compares with BN at m = 64; here it is the SGD batch of 16, so that the randomness of SGD is "
             "the same.",
             "The limits of the correction are in force after a tenth of training and whole after three tenths; running "
-            "averages of both weigh the newest micro-batch by 0.05, where the source has 0.01 in a training hundreds of times as long.",
+            "averages of both weigh the newest micro-batch by 0.05, where the source has 0.01 in a training hundreds of times "
+            "as long.",
         ),
         analyse=analyse,
         draw=draw,

@@ -1,4 +1,4 @@
-"""Claims about batches (H1 with J2, H2, J1, J3, B20) and about training a part of a net (K1): analyses tell made-up worlds apart."""
+"""Claims about batches (H1 with J2, H2, J1, J3, B20) and about training a part of a net (K1), in made-up worlds."""
 
 from __future__ import annotations
 
