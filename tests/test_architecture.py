@@ -39,7 +39,7 @@ ALLOWED = {
     "data": {"config", "errors", "registry", "rng"},
     "norms": {"config", "errors", "registry", "rng"},
     "models": {"config", "errors", "registry", "rng", "norms"},  # a model is given a norm factory
-    "probes": {"config", *SMALL, "data", "models", "records"},  # they know pictures, and the block of every model
+    "probes": {"config", *SMALL, "data", "norms", "models", "records"},  # pictures, running statistics, the block of every model
     "engine": {"config", *SMALL, "data", "norms", "models", "probes", "records"},
     "runs": {"config", *SMALL, "data", "models", "engine", "records", "claims", "stats"},  # a plan is made of claims
     "cli": {"config", *SMALL, *PRODUCING, *JUDGING, "runs", "version"},
