@@ -95,7 +95,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         f"Trained on batches of one class each, a ReLU net with BN reads {read(BN, ONE, 'batch')} of held-out digits in train "
         f"mode, in such batches, and {read(BN, ONE)} in eval mode (trained on shuffled batches {read(BN, MIXED, 'batch')} and "
         f"{read(BN, MIXED)}), {found}; on the same batches of one class group norm ends at {read(GROUP, ONE)}, no norm at "
-        f"{read(PLAIN, ONE)}, batch renorm at {read(RENORM, ONE)}."
+        f"{read(PLAIN, ONE)}, batch renorm at {read(RENORM, ONE)}. Trained on batches of two classes, it reads "
+        f"{read(BN, TWO, 'batch')} in them and {read(BN, TWO)} in eval mode."
     )
 
 
@@ -104,8 +105,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     Nets without batch statistics read alike in all three ways. Grey: guessing.
     """
     figure.set_size_inches(9.6, 4.4)
-    panels = figure.subplots(1, len(ORDERS), sharey=True, width_ratios=[3, 4, 1.4])
-    titles = {MIXED: "shuffled batches", ONE: "batches of one class", TWO: "batches of two classes"}
+    panels = figure.subplots(1, len(ORDERS), sharey=True, width_ratios=[3, 4, 1.9])
+    titles = {MIXED: "shuffled batches", ONE: "one class a batch", TWO: "two classes a batch"}
     for axes, order in zip(panels, ORDERS, strict=True):
         norms = [norm for norm, orders in TRAINED.items() if order in orders]
         for place, norm in enumerate(norms):
@@ -116,12 +117,13 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                 axes.plot(np.full(len(values_S), spot), values_S, marker, color=color, markersize=3.5, alpha=0.6, linewidth=0,
                           label=words if place == 0 else None)  # fmt: skip
                 axes.hlines(values_S.mean(), spot - 0.12, spot + 0.12, color=color, linewidth=2)
-        axes.axhline(10, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
+        axes.axhline(10, color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="guessing")
         axes.set_xticks(range(len(norms)), norms, rotation=20)
         axes.set_title(titles[order])
+        axes.set_xlim(-0.6, len(norms) - 0.4)
         axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out digits read right, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 
 
 def _grid(norms: Mapping[str, str], further: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Grid:
