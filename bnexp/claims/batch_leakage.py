@@ -185,7 +185,7 @@ CLAIM = register(
             "two show that the batches alone do not keep a net from learning.",
             "Batches of one class come in random order; in blocks of a class any net forgets.",
         ),
-        overturn="A convolutional net or longer training: bnexp reproduce batch_leakage model=cnn",
+        overturn="Shorter or longer training: bnexp reproduce batch_leakage train.steps=300",
         deviations=(
             "docs/claims.md, J3 compares accuracy in training with eval mode; here both modes read the same held-out digits "
             "with the same frozen net, so that only the companions differ and nothing is forgotten in between.",
