@@ -112,7 +112,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     assert early.effect is not None
     found = ending(
-        early, "so running averages do lag", too_small="too little to matter", reversed_="so running averages are the better ones",
+        early, "so running averages do lag", too_small="too little to matter",
+        reversed_="so running averages are the better ones",
         open_="which leaves open whether that matters",
     )  # fmt: skip
     rest = "; ".join(
@@ -122,15 +123,16 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         if verdict.effect
     )  # fmt: skip
     return (
-        f"In the first tenth of {int(evidence.data['steps'][-1]):,} steps at a high rate, a ReLU net reads {early.effect.in_words()} "
-        f"points more held-out digits with statistics recomputed over some 1,000 examples than with BN's running averages, {found}; "
-        f"{rest}."
+        f"In the first tenth of {int(evidence.data['steps'][-1]):,} steps at a high rate, a ReLU net reads "
+        f"{early.effect.in_words()} points more held-out digits with statistics recomputed over some 1,000 examples than with "
+        f"BN's running averages, {found}; {rest}."
     )
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Left and middle: held-out accuracy with recomputed statistics minus that with running averages, over training. Right: how far the
-    running means of the ReLU net are from recomputed ones. Median and range over the seeds; the first tenth of training is grey.
+    """Left and middle: held-out accuracy with recomputed statistics minus that with running averages, over training. Right: how
+    far the running means of the ReLU net are from recomputed ones. Median and range over the seeds; the first tenth of training
+    is grey.
     """
     figure.set_size_inches(10.2, 4.2)
     panels = figure.subplots(1, 3)
@@ -140,10 +142,12 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         is_lag = axes is panels[-1]
         draw_series(
             steps_T[1:], {arm.replace("high rate, newest", "newest"): rows[:, 1:] for arm, rows in series.items()}, axes,
-            xlabel=f"training step, {net} net", ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points",
+            xlabel=f"training step, {net} net",
+            ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points",
         )  # fmt: skip
         axes.set_xscale("log")
         axes.axvspan(1, EARLY[1] * steps_T[-1], color="#000000", alpha=0.06)
+        axes.text(1.1, 0.97, "first tenth", transform=axes.get_xaxis_transform(), fontsize=8, va="top", color="#555555")
         axes.axhline(0, color="#555555", linewidth=0.8)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=1, fontsize=7)
 
@@ -174,13 +178,13 @@ CLAIM = register(
     Claim(
         id="precise_statistics",
         section="J1",
-        statement="Early in training the running averages of batch normalisation lag behind the weights, and statistics recomputed on "
-        "the weights as they are read more.",
+        statement="Early in training the running averages of batch normalisation lag behind the weights, and statistics "
+        "recomputed on the weights as they are read more.",
         source="Wu & Johnson 2021: ResNet-50, batch 8,192; worse with running averages for 30 epochs, the same after about 60",
         disputed_by="",
-        formula="accuracy on held-out examples with statistics recomputed over 17 training batches of 60 (some 1,000 examples) minus "
-        "that with running averages, in points, mean over the steps of the first tenth of training (looks at 16 steps, dense early, "
-        "linear between them)",
+        formula="accuracy on held-out examples with statistics recomputed over 17 training batches of 60 (some 1,000 "
+        "examples) minus that with running averages, in points, mean over the steps of the first tenth of training (looks at "
+        "16 steps, dense early, linear between them)",
         subject="norm=batch",
         grids=tuple(_grid(index) for index in range(3)),
         endpoints={
@@ -194,22 +198,23 @@ CLAIM = register(
                 "test accuracy after the last step, recomputed minus running: the two agree", _SAME, unit="points"
             ),
             "ReLU, high rate, 1,000 examples": Endpoint(
-                "accuracy by statistics of 58 batches (all training examples at quick) minus that by 17, mean over all steps: 1,000 "
-                "examples are enough",
+                "accuracy by statistics of 58 batches (all training examples at quick) minus that by 17, mean over all steps: "
+                "1,000 examples are enough",
                 _SAME, unit="points",
             ),
         },
         caveats=(
-            "Running averages start at mean 0 and variance 1 and keep a share of that, 0.9 to the number of steps with torch's 0.1: in "
-            "runs this short the first tenth is mostly this start, where Wu & Johnson's is thousands of steps later.",
+            "Running averages start at mean 0 and variance 1 and keep a share of that, 0.9 to the number of steps with "
+            "torch's 0.1: in runs this short the first tenth is mostly this start, where Wu & Johnson's is thousands of steps "
+            "later.",
             "Rates are constant, so that weights move to the last step; those of the source fall.",
-            "The tool's steps to a level of accuracy are counted with running averages, so that a net with BN is credited with a "
-            "level later than its weights reach it, by as much as they lag.",
+            "The tool's steps to a level of accuracy are counted with running averages, so that a net with BN is credited "
+            "with a level later than its weights reach it, by as much as they lag.",
         ),
         overturn="A longer training, or another weight of the newest batch: bnexp reproduce precise_statistics train.steps=2000",
         deviations=(
-            "docs/claims.md, J1 wants every weight of the newest batch at both rates; 0.01 and 0.5 are at the high one only, and the "
-            "high rate is the primary one.",
+            "docs/claims.md, J1 wants every weight of the newest batch at both rates; 0.01 and 0.5 are at the high one only, "
+            "and the high rate is the primary one.",
             "The source's large batches are not tried: batches are of 60.",
             "The recomputed variance is the mean of the batches' variances; what their means vary is left out.",
         ),

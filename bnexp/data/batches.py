@@ -16,9 +16,9 @@ CLASSES = {"one_class": 1, "two_classes": 2}
 class Batches:
     """An endless supply of index batches, epoch after epoch; whatever is random in it is drawn from ``generator``.
 
-    Batches are ``shuffled``: each epoch is a new permutation of the examples. ``fixed``: the examples are dealt into batches once,
-    and each epoch these same batches come in a new order. ``one_class``, ``two_classes``: each epoch the examples of a class, or
-    of two classes that are drawn anew to go together, are dealt into batches, and all these come in a random order.
+    Batches are ``shuffled``: each epoch is a new permutation of the examples. ``fixed``: the examples are dealt into batches
+    once, and each epoch these same batches come in a new order. ``one_class``, ``two_classes``: each epoch the examples of a
+    class, or of two classes that are drawn anew to go together, are dealt into batches, and all these come in a random order.
 
     The examples that do not fill a last batch are left out of that epoch (those of ``fixed`` for good, those of a class a class):
     every batch has the same size, as the statistics of batch normalisation need. They take part in the next epoch with the same

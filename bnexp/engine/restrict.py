@@ -56,7 +56,8 @@ def restrict(model: nn.Module, config: ExperimentConfig) -> None:
 
 
 def draw_alike(weights: Sequence[Tensor], count: int, generator: torch.Generator) -> list[Tensor]:
-    """1 at ``count`` weights and 0 elsewhere: as many for each channel of each layer, one more in some where that does not divide.
+    """1 at ``count`` weights and 0 elsewhere: as many for each channel of each layer, one more in some where that does not
+    divide.
 
     Shape: each weight ``[C, ...]``, its mask alike.
     """

@@ -30,9 +30,9 @@ class Statistics(Tracks):
     ``batch``: train mode, in batches of as many examples as pass together in training, with companions as training has them
     (``train.order``; of one class, say); ``mixed``: the same with companions drawn at random, where training sorts by class.
     ``recomputed N``: eval mode after statistics were averaged over N training batches at the present weights, for each N in
-    ``batches``. ``lag``, of each norm: how far its running means are from those recomputed over the most batches, root of the mean
-    over features of ((running - recomputed) / recomputed sd)². A net without running statistics is read in eval mode and by batches
-    alone, which then agree unless a norm does something else in training.
+    ``batches``. ``lag``, of each norm: how far its running means are from those recomputed over the most batches, root of the
+    mean over features of ((running - recomputed) / recomputed sd)². A net without running statistics is read in eval mode and by
+    batches alone, which then agree unless a norm does something else in training.
 
     Only examples that fill whole batches are read, the same in every way but ``mixed`` and ``batch`` under an order that sorts by
     class, where a few others are left out.
