@@ -49,7 +49,7 @@ class Batches:
                 todo=f"train.batch_size={num_examples}",
             )
         self._num_examples, self._batch_size = num_examples, batch_size
-        self._generator, self._device = generator, device
+        self._generator, self._device, self._position = generator, device, 0
         self._together = CLASSES.get(order, 0)
         self._members: list[torch.Tensor] = []
         if self._together:
