@@ -6,7 +6,7 @@ Legend: K places in front of a norm (or where one would be), from the first to t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,7 +94,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
                 f"{plain_S.mean():.3f} powers of ten a layer without, {with_bn_S.mean():.3f} with BN after the step; before it "
                 f"{start[0]:.3f} and {start[1]:.3f}"
             )
-    data = {key: values for key, values in every.items() if key.endswith("/sd")}
+    data: dict[str, Any] = {key: values for key, values in every.items() if key.endswith("/sd")}
+    data["slopes before"] = {arm: slopes(np.nan_to_num(every[f"{RESIDUAL}/{arm}/before/sd"])).mean() for arm in ARMS}
     return Evidence(samples=samples, gates={"every moment is a number": finite}, numbers=numbers, data=data)
 
 
@@ -109,6 +110,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         reversed_="so it grows faster with BN",
     )
 
+    before = evidence.data["slopes before"]
+
     def both(net: str) -> str:
         sample = evidence.samples[f"{net}, sd: {GROWTH}"]
         without, with_bn = (float(sample.seeds_of(sides).mean()) for sides in (sample.arm, sample.base))
@@ -116,7 +119,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
     return (
         "After the first step that multiplies their loss by ten, the sd of what a unit receives grows with depth by "
-        f"{both(RESIDUAL)} in {WORDS[RESIDUAL]}, {last} ({WORDS[PLAIN]}: {both(PLAIN)})."
+        f"{both(RESIDUAL)} in {WORDS[RESIDUAL]} (before it by {before[CONTROL]:.3f} and {before[SUBJECT]:.3f}), {last} "
+        f"({WORDS[PLAIN]}, after the step: {both(PLAIN)})."
     )
 
 
