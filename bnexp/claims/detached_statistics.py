@@ -276,8 +276,8 @@ CLAIM = register(
             "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from "
             "what overflows: quick has 200 steps, full 3,000.",
             "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
-            "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, as "
-            "with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as "
+            "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, "
+            "as with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as "
             "much).",
             "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
         ),
