@@ -215,8 +215,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )
     return (
         f"In {data['steps']:,} steps the largest rate at which a sigmoid net does not blow up is {rates('stable', SIGMOID)} from "
-        f"the gradient, {found} (ReLU net: {rates('stable', RELU)}); the largest rate at which it learns is "
-        f"{rates('learnt', SIGMOID)} (ReLU net: {rates('learnt', RELU)})."
+        f"the gradient, {found} (ReLU net: {rates('stable', RELU)}); the largest rate at which it learns in "
+        f"these steps is {rates('learnt', SIGMOID)} (ReLU net: {rates('learnt', RELU)})."
     )
 
 
@@ -275,7 +275,10 @@ CLAIM = register(
         caveats=(
             "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from "
             "what overflows: quick has 200 steps, full 3,000.",
-            "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it.",
+            "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
+            "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, "
+            "as with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as "
+            "much).",
             "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
         ),
         overturn="more steps (budget=full), or another definition of blowing up",
