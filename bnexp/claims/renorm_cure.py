@@ -70,7 +70,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     assert small.effect is not None
     assert by_class.effect is not None
     found = ending(
-        small, "so it does repair small batches", too_small="less than the 1 point that would matter",
+        small, "so it does help there", too_small="less than the 1 point that would matter",
         reversed_="so it does harm there", open_="which leaves open whether it repairs them",
     )  # fmt: skip
     return (
@@ -86,7 +86,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     classes; a point is a seed, a bar the mean.
     """
     figure.set_size_inches(7.6, 4.6)
-    draw_arms_by_seed(evidence.data["points"], figure.subplots(), xlabel="test digits read right, %")
+    points = evidence.data["points"]
+    by_regime = {name: points[name] for regime in (SMALL, WHOLE, SORTED) for name in points if name.endswith(regime)}
+    draw_arms_by_seed(by_regime, figure.subplots(), xlabel="test digits read right, %")
 
 
 def _grid(names: Mapping[str, str], further: Mapping[str, tuple[str, ...]]) -> Grid:

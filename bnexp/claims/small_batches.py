@@ -139,7 +139,7 @@ CLAIM = register(
     Claim(
         id="small_batches",
         section="H1",
-        statement="Batch normalisation fails where its statistics are of few examples, whatever the batch of SGD.",
+        statement="Batch normalisation fails where its statistics are of few examples.",
         source="Wu & He 2018 (group norm); that most of it is a mismatch of training and evaluation (J2): Wu & Johnson 2021",
         disputed_by="",
         formula=f"with one SGD batch of {BATCH} and statistics over groups of m: slope of test error (points) on -log2 m, m = "

@@ -212,7 +212,7 @@ def test_as_many_random_weights_as_the_sentence_counts():
 
 @pytest.mark.parametrize(
     ("gain", "outcome", "same", "words"),
-    [(3, "SUPPORTED", "SUPPORTED", "so it does repair small batches"), (0, "CONTRADICTED", "CONTRADICTED", "less than the 1 point"),
+    [(3, "SUPPORTED", "SUPPORTED", "so it does help there"), (0, "CONTRADICTED", "CONTRADICTED", "less than the 1 point"),
      (-3, "CONTRADICTED", "CONTRADICTED", "so it does harm there")],
 )  # fmt: skip
 def test_renorm_cure_judges_both_regimes(gain, outcome, same, words):
