@@ -115,11 +115,11 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         reversed_="so most of BN's gain there is a good start",
         open_="which leaves open whether a good start is more than half of it",
     )
-    on_relu = f" ({_percent(shares['ReLU'][ONCE])} in the ReLU net)" if ONCE in shares.get("ReLU", {}) else ""
-    frozen = f"; BN for 20 steps, then frozen, brings {_percent(shares['sigmoid'][FROZEN])}" if FROZEN in shares["sigmoid"] else ""
+    on_relu = f"; in the ReLU net it gains {_percent(shares['ReLU'][ONCE])}" if ONCE in shares.get("ReLU", {}) else ""
+    frozen = f" (BN for 20 steps, then frozen: {_percent(shares['sigmoid'][FROZEN])})" if FROZEN in shares["sigmoid"] else ""
     return (
         "Normalised by its first batch once and then trained as a plain net, the paper's sigmoid net gains "
-        f"{_percent(shares['sigmoid'][ONCE])} of the speed that BN throughout gains{on_relu}, in log steps, {end}{frozen}."
+        f"{_percent(shares['sigmoid'][ONCE])} of the speed that BN throughout gains, in log steps{frozen}, {end}{on_relu}."
     )
 
 

@@ -101,10 +101,11 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         "CONTRADICTED": "where the plain net does about as well",
         "INCONCLUSIVE": "and whether the plain net fails there is open",
     }[found["base fails"].outcome]
+    steps = {row: f"{np.exp(np.log(values).mean()):.0f}" for row, values in evidence.data["ReLU"]["steps"].items()}
     return (
-        f"At the plain net's own best rate BN divides the steps of {evidence.data['ReLU']['words']} by {effect['same rate']}, "
-        f"{end}; {FAST} times that rate divides BN's steps by a further {effect['fast']}, {fails}, and {FASTEST} times by "
-        f"{effect['fastest']}; each at its own best rate the ratio is {effect['own rates']}."
+        f"At the plain net's own best rate BN divides the {steps[BASE]} steps of {evidence.data['ReLU']['words']} by "
+        f"{effect['same rate']}, {end}; BN then needs {steps[BN_FAST]} steps at {FAST} times that rate, {fails}, and "
+        f"{steps[BN_FASTEST]} at {FASTEST} times; each at its own best rate the ratio is {effect['own rates']}."
     )
 
 

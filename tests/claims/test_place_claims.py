@@ -155,7 +155,7 @@ def test_other_norms_than_the_standard_deviation(tmp_path, l1, outcome, words):
 @pytest.mark.parametrize(
     ("careful", "outcome", "words"),
     [
-        (2.0**-32, "SUPPORTED", "so BN trains what no first weights tried here do"),
+        (2.0**-32, "SUPPORTED", "so within these steps BN does what no first weights tried here do"),
         (1.0, "CONTRADICTED", "so first weights can do what BN does there"),
     ],
 )

@@ -44,7 +44,7 @@ def write_run(folder: Path, points: float, steps: float, learns: bool) -> None:
         for step, value in zip(grid, accuracy, strict=True)
         for name, value in (("val/accuracy", max(value, 0.1)), ("train/loss", 0.3 if learns else 2.4))
     ]
-    end = {"status": "finished" if learns else "diverged", "test": {"accuracy": points / 100} if learns else None}
+    end = {"status": "finished" if learns else "diverged", "step": 300, "test": {"accuracy": points / 100} if learns else None}
     folder.mkdir()
     (folder / "run.json").write_text("{}", encoding="utf-8")
     (folder / "end.json").write_text(json.dumps(end), encoding="utf-8")
