@@ -213,7 +213,7 @@ CLAIM = register(
             "and at rates too small for the edge it is (the rate on the left of the figure). What it takes away is the inference "
             "from smoothness seen along a run to smoothness as the cause of the speed.",
             "Whole batches and squared error. With cross-entropy the sharpness falls below the edge again as soon as all digits "
-            "are read right (seen on seed 1000: below 1 / rate within 300 steps), and with mini-batches it stays below 2 / rate.",
+            "are read right (seen on seed 1000: with BN below 1 / rate within 300 steps), and with mini-batches it stays below 2 / rate.",
             "A rate has to be chosen at which training gets to the edge within the steps and does not start far beyond it: at 0.8 "
             "the net with BN, whose sharpness starts at 14 here, is thrown about and stays above the edge.",
             "The sharpness with BN can be changed at will by the length of the scale-invariant weights; here it is where training "

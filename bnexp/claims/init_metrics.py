@@ -147,10 +147,10 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     primary = verdicts[SIMILARITY]
     end = ending(
         primary,
-        "so it tells beforehand which learn sooner",
-        too_small="too little to tell beforehand which learn sooner",
+        "enough to say that it goes with how soon they learn",
+        too_small="too little to go with how soon they learn",
         reversed_="so those that keep examples apart learn later, not sooner",
-        open_="which leaves open whether it tells beforehand which learn sooner",
+        open_="which leaves open whether it goes with how soon they learn",
     )
 
     def rho(metric: str) -> str:

@@ -40,6 +40,9 @@ HALF = 50.0  # points
 THEORY = 16 / math.log(math.pi / (math.pi - 1))
 MARGIN = 5 / 3
 
+SHALLOW = "BN trains the shallowest depth, and with skips the deepest"
+PLAIN = "without a norm nets as deep as the predicted limit train in this budget"
+
 
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Training accuracy in points over the last fifth of the steps, by arm ``[D, S, R]``; seeds from ``100 * seed`` on."""
@@ -155,7 +158,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "no norm, orthogonal": Sample.of(half[BN], half[ORTHOGONAL]),
         },
         gates={
-            f"BN trains {depths[0]} layers and skips the deepest": best[BN][0].mean() > HALF and best[RESIDUAL][-1].mean() > HALF
+            SHALLOW: best[BN][0].mean() > HALF and best[RESIDUAL][-1].mean() > HALF,
+            PLAIN: bool(max(np.median(half[HE]), np.median(half[ORTHOGONAL])) >= THEORY),
         },
         numbers={
             f"depth of 50 % accuracy, {label}": words
@@ -189,8 +193,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         open_=f"which leaves open whether it is within the 25 to 70 around the {THEORY:.0f} that theory gives",
     )
     return (
-        f"Narrow fully connected ReLU nets with BN, trained for a few hundred steps at most at the best of {len(RATES)} "
-        "rates, fall below "
+        f"Narrow fully connected ReLU nets with BN, trained for a short time at the best of {len(RATES)} rates, fall below "
         f"50 % of their training digits {words[BN]} layers, {end}; with skips around every two layers they do so "
         f"{words[RESIDUAL]}, without a norm {words[HE]} from He's weights and {words[ORTHOGONAL]} from orthogonal ones."
     )
@@ -221,6 +224,7 @@ CLAIM = register(
         formula="depth at which training accuracy over the last fifth of the steps falls below 50 %, between depths by log "
         "depth; each depth at the best of three rates; over 16 / ln(pi / (pi - 1)) = 42, paired by seed",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+        gates=(SHALLOW, PLAIN),
         endpoints={
             "depth limit": Endpoint(
                 "geometric-mean ratio of the depth limit with BN to 42; 25 to 70 layers are within the margin",
@@ -247,6 +251,9 @@ CLAIM = register(
             "Training accuracy in train mode instead of test accuracy, so that running statistics have no say; plain SGD at "
             "the best of three rates instead of 1e-5 B.",
             "Seeds are drawn inside one measurement, side by side.",
+            "The gate that nets without a norm train at the depth of the predicted limit was added after the quick runs had been seen: "
+            "in their 200 steps these end at 14 to 17 layers, as BN does, so that the budget and not BN sets the limit. Before, the "
+            "verdict read CONTRADICTED (0.417 of the limit).",
         ),
         analyse=analyse,
         draw=draw,
