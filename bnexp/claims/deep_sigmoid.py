@@ -165,8 +165,8 @@ CLAIM = register(
         },
         caveats=(
             "A plateau can end suddenly: what a net does not learn within these steps it may learn later.",
-            "The plain net with four times Glorot's weights does learn; a lead within these steps may shrink with more of them (one "
-            "tuning seed, 1,000 steps: 86 % against 91 %).",
+            "The plain net with four times Glorot's weights does learn; a lead within these steps may shrink with more of them "
+            "(one tuning seed, 1,000 steps: 86 % against 91 %).",
             "Fully connected nets on digits; the source's is an Inception on photographs.",
             "The net with BN has one kind of first weights, the plain net the best of four, which favours the plain net.",
         ),

@@ -160,8 +160,8 @@ CLAIM = register(
         },
         caveats=(
             "The largest rate is an edge: the plain net may do worse there than at its best rate, which has endpoints of its own.",
-            "Equal steps, and at quick far from convergence, where the source's nets read the whole training set: what BN gains then "
-            "is speed. On tuning seeds, after 2,000 steps instead of 300, the gain at these rates was below a point.",
+            "Equal steps, and at quick far from convergence, where the source's nets read the whole training set: what BN gains "
+            "then is speed. On tuning seeds, after 2,000 steps instead of 300, the gain at these rates was below a point.",
             "Small nets on small data, without momentum, weight decay and augmentation.",
         ),
         overturn="More steps, or another net: bnexp reproduce only_the_rate train.steps=2000",
