@@ -137,13 +137,14 @@ CLAIM = register(
     Claim(
         id="dyt",
         section="O2.7",
-        statement="Dynamic tanh does as well as layer normalisation in a transformer, and less well than batch normalisation in a "
-        "convolutional net.",
-        source="Zhu et al. 2025 (Transformers without Normalization), sections 5 and 7: ViT-B on ImageNet 82.3 % with LN and "
-        "82.5 % with DyT; worse than BN in ResNet-50 and VGG-19",
+        statement="Dynamic tanh does as well as layer normalisation in a transformer, and less well than batch "
+        "normalisation in a convolutional net.",
+        source="Zhu et al. 2025 (Transformers without Normalization), sections 5 and 7: ViT-B on ImageNet 82.3 % with "
+        "LN and 82.5 % with DyT; worse than BN in ResNet-50 and VGG-19",
         disputed_by="",
-        formula="test accuracy after the last step in points, paired by seed: DyT minus layer norm in the transformer, BN "
-        "minus DyT in the convolutional net; each arm at a rate of its own (full: its best ones by validation accuracy)",
+        formula="test accuracy after the last step in points, paired by seed: DyT minus layer norm in the transformer, "
+        "BN minus DyT in the convolutional net; each arm at a rate of its own (full: its best ones by validation "
+        "accuracy)",
         grids=tuple(grid for place in ARMS for grid in _grids(place)),
         endpoints={
             TRANSFORMER: Endpoint("mean difference, DyT minus layer norm", Equivalence(margin=MARGIN), unit="points"),
@@ -156,13 +157,14 @@ CLAIM = register(
         },
         caveats=(
             "Digits, two blocks of 32 features and a few hundred steps: the source trains large transformers to convergence.",
-            "DyT starts from alpha = 0.5 as in the source and is not tuned beyond the learning rate; a transformer without "
-            "any norm is not among the arms.",
+            "DyT starts from alpha = 0.5 as in the source and is not tuned beyond the learning rate; a transformer "
+            "without any norm is not among the arms.",
         ),
         overturn="bnexp reproduce dyt dataset=fashion_mnist, more steps, or another alpha at the start",
         deviations=(
             "Patches of 7x7 pixels instead of 4x4; no CIFAR subset; no arm without a norm.",
-            "At quick the rates are fixed, chosen beforehand at one tuning seed among two to four rates an arm; at full every arm tunes its own.",
+            "At quick the rates are fixed, chosen beforehand at one tuning seed among two to four rates an arm; at full "
+            "every arm tunes its own.",
         ),
         analyse=analyse,
         draw=draw,

@@ -160,14 +160,13 @@ CLAIM = register(
     Claim(
         id="skip_init",
         section="G2",
-        statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 trains it "
-        "as well, however deep.",
+        statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 "
+        "trains it as well, however deep.",
         source="De & Smith 2020 (SkipInit): wide residual nets on CIFAR-10, 16 to 1,000 layers; Zhang, Dauphin & Ma 2019 (Fixup)",
         disputed_by="",
-        formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; each "
-        "arm at its "
-        "own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully connected ReLU layers "
-        "of 32 units",
+        formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; "
+        "each arm at its own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully "
+        "connected ReLU layers of 32 units",
         control="norm=none",
         subject="norm=batch",
         grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
@@ -182,13 +181,14 @@ CLAIM = register(
         caveats=(
             "Digits and narrow fully connected layers: the claim's own setting is convolutional, wider, and trained to "
             "convergence.",
-            "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large rates "
-            "are other claims.",
+            "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large "
+            "rates are other claims.",
         ),
         overturn="More blocks or steps: bnexp reproduce skip_init train.steps=1000, or another data set: dataset=fashion_mnist",
         deviations=(
             "alpha = d^-1/2 is left out, and so are 4 blocks; a few hundred steps.",
-            "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full every arm tunes its own.",
+            "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full "
+            "every arm tunes its own.",
             "Nets without the scalar are tried at four fixed rates, of which the best counts.",
         ),
         analyse=analyse,

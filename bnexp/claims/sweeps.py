@@ -104,10 +104,14 @@ class Swept:
         return self.read(side, lambda record: -self.sweep.speed.score(record, self.runs.budget))
 
 
+def final_loss(record: RunRecord) -> float:
+    """Training loss in nats, the mean of the last five points of its curve; infinite where one is not finite."""
+    return fmean(np.inf if value is None else value for value in record.curve("train/loss").values[-5:])
+
+
 def learns(record: RunRecord) -> bool:
-    """Whether the run finished with a training loss below ``LEARNS``, the mean of the last five points of its curve."""
-    values = record.curve("train/loss").values[-5:]
-    return record.status == "finished" and fmean(np.inf if value is None else value for value in values) < LEARNS
+    """Whether the run finished with a :func:`final_loss` below ``LEARNS``."""
+    return record.status == "finished" and final_loss(record) < LEARNS
 
 
 def validation_points(record: RunRecord) -> float:

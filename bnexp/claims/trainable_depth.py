@@ -216,13 +216,13 @@ CLAIM = register(
     Claim(
         id="trainable_depth",
         section="F2",
-        statement="Batch normalisation makes gradients explode with depth, so that fully connected nets with it cannot be "
-        "trained beyond some 50 layers, unless there are skips.",
-        source="Yang et al. 2019 (A mean field theory of batch normalization), section 4 and Fig. 2: limit at about 16 xi, "
-        "xi = 1 / ln(pi / (pi - 1)) = 2.6 layers",
+        statement="Batch normalisation makes gradients explode with depth, so that fully connected nets with it cannot "
+        "be trained beyond some 50 layers, unless there are skips.",
+        source="Yang et al. 2019 (A mean field theory of batch normalization), section 4 and Fig. 2: limit at about 16 "
+        "xi, xi = 1 / ln(pi / (pi - 1)) = 2.6 layers",
         disputed_by="Daneshmand et al. 2020: BN is what makes deep nets trainable, against nets from the usual initial weights",
-        formula="depth at which training accuracy over the last fifth of the steps falls below 50 %, between depths by log "
-        "depth; each depth at the best of three rates; over 16 / ln(pi / (pi - 1)) = 42, paired by seed",
+        formula="depth at which training accuracy over the last fifth of the steps falls below 50 %, between depths by "
+        "log depth; each depth at the best of three rates; over 16 / ln(pi / (pi - 1)) = 42, paired by seed",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
         gates=(SHALLOW, PLAIN),
         endpoints={
@@ -241,19 +241,19 @@ CLAIM = register(
             "no norm, orthogonal": Endpoint("the same from orthogonal weights", Difference(null=1, smallest=1.2, scale="ratio")),
         },
         caveats=(
-            "32 units a layer, batches of 32 and 200 steps at quick, where the source has 384 units and 10 epochs: what a "
-            "net cannot learn in this budget it may learn later, and the limit moves with budget and rates.",
+            "32 units a layer, batches of 32 and 200 steps at quick, where the source has 384 units and 10 epochs: what "
+            "a net cannot learn in this budget it may learn later, and the limit moves with budget and rates.",
             "The theory is of wide nets at the start of training.",
         ),
-        overturn="More steps, wider layers or finer rates (the constants at the top of the claim's file): the limit is where "
-        "the budget puts it",
+        overturn="More steps, wider layers or finer rates (the constants at the top of the claim's file): the limit is "
+        "where the budget puts it",
         deviations=(
-            "Training accuracy in train mode instead of test accuracy, so that running statistics have no say; plain SGD at "
-            "the best of three rates instead of 1e-5 B.",
+            "Training accuracy in train mode instead of test accuracy, so that running statistics have no say; plain "
+            "SGD at the best of three rates instead of 1e-5 B.",
             "Seeds are drawn inside one measurement, side by side.",
-            "The gate that nets without a norm train at the depth of the predicted limit was added after the quick runs had been seen: "
-            "in their 200 steps these end at 14 to 17 layers, as BN does, so that the budget and not BN sets the limit. Before, the "
-            "verdict read CONTRADICTED (0.417 of the limit).",
+            "The gate that nets without a norm train at the depth of the predicted limit was added after the quick runs "
+            "had been seen: in their 200 steps these end at 14 to 17 layers, as BN does, so that the budget and not BN "
+            "sets the limit. Before, the verdict read CONTRADICTED (0.417 of the limit).",
         ),
         analyse=analyse,
         draw=draw,
