@@ -80,8 +80,11 @@ THE_REASON = Dispute(
             supported=SANTURKAR,
             contradicted=IOFFE,
         ),
+        Test(claim="gradient_shift", asks="Do gradients turn less with BN?", supported=IOFFE, contradicted=SANTURKAR),
         Test(
-            claim="gradient_shift", asks="Do gradients move no less with BN?", supported=SANTURKAR, contradicted=IOFFE
+            claim="gradient_shift_linear",
+            asks="Do they turn more in a linear net, which still gains?",
+            supported=SANTURKAR,
         ),
         Test(
             claim="lp_norms",
@@ -89,7 +92,7 @@ THE_REASON = Dispute(
             supported=SANTURKAR,
             contradicted=IOFFE,
         ),
-        Test(claim="one_shot_control", asks="Must it normalise throughout training?", contradicted=START),
+        Test(claim="one_shot_control", asks="Does most of the speed need it throughout?", contradicted=START),
     ),
     not_shown="That inputs are steadier and training faster at once shows no cause; nor does a net that trains well "
     "with shaken inputs show that steadiness never helps: noise after the norm leaves the scale of each layer's input "
@@ -164,6 +167,9 @@ DISPUTES: tuple[Dispute, ...] = (
                 supported=BJORCK,
                 contradicted=IOFFE,
             ),
+            Test(
+                claim="first_steps", asks="Does the first step diverge ten times sooner without BN?", supported=BJORCK
+            ),
             Test(claim="higher_rates", asks="Does BN stand rates four times as high?", supported=BJORCK),
             Test(
                 claim="table_fig3", asks="At an unchanged rate: sooner with BN?", supported=IOFFE, contradicted=BJORCK
@@ -196,8 +202,14 @@ DISPUTES: tuple[Dispute, ...] = (
                 supported=SANTURKAR,
             ),
             Test(
-                claim="ghost_norm",
-                asks="Do small ghost batches generalise better?",
+                claim="projection_bound",
+                asks="Is what it takes away a tenth of the gradient?",
+                endpoint="share, ReLU",
+                supported=SANTURKAR,
+            ),
+            Test(
+                claim="minibatch_noise",
+                asks="Do small ghost batches read more test digits?",
                 supported="Dimitriou & Arandjelović",
             ),
         ),
@@ -341,24 +353,25 @@ ANSWER: dict[str, dict[str, str]] = {
         "INCONCLUSIVE": "Whether the inputs of its layers keep almost the same mean and deviation is open",
     },
     "noisy_norm": {
-        "SUPPORTED": "Nets whose normalised inputs are shaken by strong noise still learn sooner than plain ones",
-        "CONTRADICTED": "Nets whose normalised inputs are shaken by strong noise do not learn sooner than plain ones, "
-        "by an amount that matters",
-        "INCONCLUSIVE": "Whether nets with shaken inputs learn sooner than plain ones is open",
+        "SUPPORTED": "Where strong noise shakes its normalised inputs the paper's net still learns sooner than without BN",
+        "CONTRADICTED": "Where strong noise shakes its normalised inputs the paper's net does not learn sooner than "
+        "without BN, by an amount that matters",
+        "INCONCLUSIVE": "Whether the paper's net learns sooner than without BN where strong noise shakes its inputs is open",
     },
     "gradient_shift": {
-        "SUPPORTED": "The gradients of a layer move no less with BN when the layers before it step",
-        "CONTRADICTED": "The gradients of a layer move less with BN when the layers before it step",
-        "INCONCLUSIVE": "Whether the gradients of a layer move less with BN is open",
+        "SUPPORTED": "When the layers before it step, a layer's gradient turns less with BN",
+        "CONTRADICTED": "When the layers before it step, a layer's gradient does not turn less with BN, by an amount that "
+        "matters",
+        "INCONCLUSIVE": "Whether a layer's gradient turns less with BN when the layers before it step is open",
     },
     "one_shot_control": {
-        "SUPPORTED": "Normalising once, at the start, gives less than half of the gain in speed",
-        "CONTRADICTED": "Normalising once, at the start, gives most of the gain in speed",
-        "INCONCLUSIVE": "How much of the gain in speed one normalisation at the start gives is open",
+        "SUPPORTED": "Of the speed that the paper's net gains, more than half needs normalising throughout training",
+        "CONTRADICTED": "Of the speed that the paper's net gains, normalising once, at the start, gives half or more",
+        "INCONCLUSIVE": "How much of the speed that the paper's net gains comes from normalising once is open",
     },
     "only_the_rate": {
         "SUPPORTED": "At the largest rate that a plain net stands, BN ends at the same accuracy",
-        "CONTRADICTED": "At the largest rate that a plain net stands, BN ends at another accuracy",
+        "CONTRADICTED": "At the largest rate that a plain net stands, BN ends at another accuracy, by an amount that matters",
         "INCONCLUSIVE": "Whether BN ends higher at the largest rate that a plain net stands is open",
     },
     "edge_of_stability": {

@@ -79,5 +79,5 @@ def test_a_dispute_without_a_verdict_is_left_out_and_one_with_some_names_the_res
 def test_sources_are_found_in_the_words_of_claims():
     assert sources_of("Ioffe & Szegedy 2015, 4.1, Fig. 1a: about 0.5 to 1 point by eye, one run each") == ("Ioffe & Szegedy 2015",)
     assert sources_of("") == ()
-    for name in CLAIMS:
-        assert sources_of(CLAIMS[name].source), CLAIMS[name].source
+    unnamed = [name for name in CLAIMS if not sources_of(CLAIMS[name].source)]
+    assert unnamed == ["step_cost"]  # a question of our own
