@@ -27,7 +27,7 @@ NAMED = [*sorted(CONFIGS.glob("experiment/*.yaml")), *sorted(CONFIGS.glob("debug
 WITH_NAME = ("norm", "model", "dataset", "optimizer", "schedule")
 
 #: Choices of ``probes`` that are no probe.
-PROBE_PRESETS = {"none", "light", "full", "fixed_looks", "causes", "causes_sparse"}
+PROBE_PRESETS = {"none", "light", "full", "fixed_looks", "causes", "causes_sparse", "final_statistics"}
 
 #: Modules of a component's folder that hold no component.
 SHARED_MODULES = {

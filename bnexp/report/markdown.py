@@ -23,6 +23,9 @@ STABILITY = (
     "The percentage is the share of re-draws of seeds and tuning that give the same verdict; below 80 % it is fragile."
 )
 
+#: Lines about training that a README has at most.
+MOST_LINES = 11
+
 #: Claims about training in a README's table: those that the answer rests on, and these.
 ALSO_SHOWN = ("fig1_accuracy", "covariate_shift")
 
@@ -34,11 +37,13 @@ def markdown_table(judged: Sequence[Judged], *, short: bool = False) -> str:
 
     Args:
         judged: every claim.
-        short: as it stands in a README, of a dozen lines; the others are counted under it.
+        short: as it stands in a README, of a dozen lines at most; all are counted under it.
     """
     own = [one for one in judged if not one.claim.variant]
     rows, exact = [row_of(one, own) for one in own], [one for one in own if is_exact(one.claim)]
-    shown = [one for one in rows if not one.exact and (not short or one.id in (*ANSWER, *ALSO_SHOWN))]
+    shown = [one for one in rows if not one.exact]
+    if short and len(shown) > MOST_LINES:
+        shown = [one for one in shown if one.id in (*ANSWER, *ALSO_SHOWN)]
     cells = [*(_cells(one) for one in shown), *([_exact_cells(exact)] if exact else [])]
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_line, cells)]
     budget = ", ".join(sorted({one.budget for one in own}))

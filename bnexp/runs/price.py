@@ -78,8 +78,9 @@ def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: boo
 
 def missing_data(config: ExperimentConfig) -> list[str]:
     """Data sets that a config needs, its own or one its own is made of, and that would have to be downloaded first."""
-    data_dir, name, spec = resolve_data_dir(config.data_dir), config.dataset.name, SOURCES[config.dataset.name]
-    if spec.of:
+    data_dir, name = resolve_data_dir(config.data_dir), config.dataset.name
+    spec = SOURCES[name] if name in tuple(SOURCES) else None
+    if spec and spec.of:
         return [] if spec.here and spec.here(data_dir) else [spec.of]
     needed = [name for name in (name, *config.dataset.options.values()) if name in tuple(OFFICIAL)]
     parsed = {name for name in needed if cache_file(data_dir, name).is_file()}

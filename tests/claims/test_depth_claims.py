@@ -231,7 +231,7 @@ def normalisers(slope, noise=0.1):
 
 @pytest.mark.parametrize(
     ("slope", "outcome", "words"),
-    [(2.0, "SUPPORTED", "so it tells beforehand"), (-2.0, "CONTRADICTED", "keep examples apart learn later")],
+    [(2.0, "SUPPORTED", "enough to say that it goes with"), (-2.0, "CONTRADICTED", "keep examples apart learn later")],
 )
 def test_a_metric_ranks_normalisers_or_the_other_way_round(slope, outcome, words):
     verdicts, sentence = told(init_metrics, normalisers(slope))

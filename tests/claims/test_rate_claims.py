@@ -42,7 +42,7 @@ def write_run(folder: Path, points: float, steps: float, learns: bool) -> None:
     events = [
         {"step": int(step), "name": name, "value": float(value), "seconds": step / 500}
         for step, value in zip(grid, accuracy, strict=True)
-        for name, value in (("val/accuracy", max(value, 0.1)), ("train/loss", 0.3 if learns else 2.4))
+        for name, value in (("val/accuracy", max(value, 0.1)), ("train/loss", 0.05 if learns else 2.4))
     ]
     end = {"status": "finished" if learns else "diverged", "step": 300, "test": {"accuracy": points / 100} if learns else None}
     folder.mkdir()

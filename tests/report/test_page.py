@@ -152,8 +152,8 @@ def test_a_verdict_comes_with_its_reason_gates_numbers_and_notes(world):
 
 def test_every_claim_has_its_pictures_each_described_and_captioned(world):
     expected = {
-        "speed": 1 + 2 + 2 + 2,  # its own; interval and seeds of each endpoint; tuning, little tuning
-        "refuted": 1 + 2 + 2 + 2,
+        "speed": 1 + 2 + 1 + 2,  # its own; interval and seeds of the primary endpoint, interval of the other; tuning, little tuning
+        "refuted": 1 + 2 + 1 + 1,
         "gated": 1 + 2,
         "law": 1 + 2,
         "identity": 1 + 1,
@@ -329,7 +329,8 @@ def test_the_page_opens_with_three_sentences_then_the_surface_then_the_papers_ex
     assert told == sorted(told)
     assert header.count("The sentence of") == 3
     assert "fig1_speed, supported, 100 %" in header
-    between = front.split("</header>")[1].split('id="verdicts"')[0]
+    argued, between = front.split("</header>")[1].split('id="verdicts"')[0].split('id="surface-title"')
+    assert "fits Ioffe" in text_of(argued)
     assert between.count("<figure") == 3
     places = [text_of(between).index(f"The sentence of {name}") for name in ("speed_anywhere", "fig1_speed", "fig1_stability")]
     assert places == sorted(places)
