@@ -24,7 +24,7 @@ INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
 FLOOR = 1e-17
 
 #: More would make a page heavy without showing more.
-MOST_POINTS = 120
+MOST_POINTS = 40
 
 #: Seeds stand beside each other, first on the left, so that equal ones do not hide each other.
 SPREAD = 0.12
