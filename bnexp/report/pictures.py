@@ -113,7 +113,7 @@ def picture(
     svg = _lighter(" ".join(svg[svg.index("<svg") :].split()))
     _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
     pixels = round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)
-    X
+    address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_')
     return Picture(caption, label or caption, address, pixels)
 
 
