@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.records import paths
-from bnexp.records.jsonfile import finite, write_json
+from bnexp.records.jsonfile import finite, open_new, write_json
 
 #: Keys of an event line that hold clock readings; everything else is bitwise the same for the same seed on the same machine.
 CLOCK_KEYS = ("seconds",)
@@ -50,6 +50,11 @@ class RunWriter:
         file = folder / paths.EVENTS
         if file.is_symlink() or not file.is_file() or file.stat().st_size < events_size:
             raise ShortRecord(f"{paths.EVENTS} is shorter than it was at the checkpoint")
+        if file.stat().st_nlink > 1:  # a copy of the folder by hard links keeps what it has
+            temporary = folder / f".{paths.EVENTS}.{os.getpid()}"
+            with open_new(temporary) as stream:
+                stream.write(file.read_bytes())
+            temporary.replace(file)
         os.truncate(file, events_size)
         return cls(folder)
 
@@ -69,7 +74,7 @@ class RunWriter:
         folder = self.folder / paths.PROBES
         folder.mkdir(exist_ok=True)
         temporary = folder / f".{probe}.npz"
-        with temporary.open("wb") as stream:
+        with open_new(temporary) as stream:
             np.savez_compressed(stream, **dict(content))  # type: ignore[arg-type]
             stream.flush()
             os.fsync(stream.fileno())
