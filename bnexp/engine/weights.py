@@ -12,6 +12,7 @@ from bnexp.engine.build import Experiment
 from bnexp.records import paths
 from bnexp.records.jsonfile import open_new, sync_folder
 from bnexp.records.reader import RunRecord
+from bnexp.records.writer import recorded
 
 
 class Unfit(Exception):  # noqa: N818 - a state of the file
@@ -90,7 +91,7 @@ class Keeper:
 
     def evaluated(self, step: int, accuracy: float) -> None:
         """The validation accuracy after ``step`` updates is known."""
-        if self._keep == "best" and self._is_best(step, accuracy):
+        if self._keep == "best" and self._is_best(step, recorded(accuracy)):
             save_weights(self._model, self._folder, step)
 
     def ended(self, step: int) -> None:

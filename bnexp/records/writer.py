@@ -21,6 +21,14 @@ class ShortRecord(Exception):  # noqa: N818 - a state of the record
     """A record that lost events."""
 
 
+def recorded(value: float) -> float:
+    """A measurement as it stands on record, in seven digits, for float32 holds no more.
+
+    What a run decides by a measurement it decides by this, since a run that goes on has no other.
+    """
+    return float(f"{value:.7g}")
+
+
 class RunWriter:
     """Appends one run's events and closes its record.
 
@@ -60,7 +68,7 @@ class RunWriter:
 
     def event(self, step: int, name: str, value: float, seconds: float) -> None:
         """One measurement after ``step`` updates; ``seconds`` is training time so far (no evaluation, no probes)."""
-        line = {"step": step, "name": name, **finite(float(f"{value:.7g}")), "seconds": round(seconds, 6)}  # float32 holds no more
+        line = {"step": step, "name": name, **finite(recorded(value)), "seconds": round(seconds, 6)}
         self._events.write(json.dumps(line) + "\n")
 
     def size(self) -> int:

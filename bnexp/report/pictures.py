@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 

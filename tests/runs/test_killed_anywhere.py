@@ -115,7 +115,7 @@ def contents(without_clock):
         end["targets"] = [{**row, "seconds": 0} for row in end["targets"]]
         arrays = {f"{probe}/{name}": array for probe in record.probes() for name, array in record.arrays(probe).items()}
         return {
-            "header": {**record.header, "created": "", "command": ""},
+            "header": {**record.header, "created": "", "command": "", "git": ""},
             "events": without_clock(folder),
             "end": json.dumps(end),
             "arrays": {name: (array.shape, array.tobytes()) for name, array in arrays.items()},
