@@ -133,7 +133,8 @@ class RunRecord:
         except FileNotFoundError:
             raise
         except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a file that is damaged
-            raise _damaged(place, f"the arrays of {probe} are damaged: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise _damaged(place, f"the arrays of {probe} are damaged: {reason}") from error
 
 
 def find_runs(runs_dir: Path) -> list[RunRecord]:
