@@ -128,7 +128,7 @@ class RunRecord:
         if place.exists() and not place.is_file():
             raise _damaged(place, f"{place.name} is not a file")
         try:
-            with np.load(place, allow_pickle=False) as file:
+            with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except FileNotFoundError:
             raise
