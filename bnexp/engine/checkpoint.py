@@ -17,10 +17,10 @@ import torch
 from bnexp.engine.build import Experiment
 from bnexp.engine.kernels import first_line
 from bnexp.records import paths
-from bnexp.records.jsonfile import sync_folder
+from bnexp.records.jsonfile import open_new, sync_folder
 
-#: The one key of a dict that stands for a NumPy array.
-_ARRAY = "numpy array"
+#: The one key of a dict that stands for a NumPy array, and of one that stands for a number of NumPy's, whose precision counts.
+_ARRAY, _NUMBER = "numpy array", "numpy number"
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of the file
@@ -43,7 +43,7 @@ def save(folder: Path, experiment: Experiment, *, step: int, events_size: int, s
     content = io.BytesIO()  # torch's own writer tells a full disk as an error of its archive, without the disk's reason
     torch.save(_packed(state), content)
     temporary = folder / f".{paths.CHECKPOINT}.{os.getpid()}"
-    with temporary.open("wb") as stream:
+    with open_new(temporary) as stream:
         stream.write(content.getbuffer())
         stream.flush()
         os.fsync(stream.fileno())
@@ -80,6 +80,8 @@ def _packed(state: Any) -> Any:
         return state.clone()
     if isinstance(state, np.ndarray):
         return {_ARRAY: torch.from_numpy(np.array(state))}
+    if isinstance(state, np.number):
+        return {_NUMBER: torch.from_numpy(np.array(state))}
     if isinstance(state, np.generic):
         return state.item()
     if isinstance(state, dict):
@@ -94,6 +96,8 @@ def _unpacked(state: Any) -> Any:
     if isinstance(state, dict):
         if state.keys() == {_ARRAY}:
             return state[_ARRAY].numpy()
+        if state.keys() == {_NUMBER}:
+            return state[_NUMBER].numpy()[()]
         return {key: _unpacked(value) for key, value in state.items()}
     if isinstance(state, list | tuple):
         return type(state)(_unpacked(value) for value in state)

@@ -19,6 +19,7 @@ from bnexp.models.blocks import freeze_norms
 from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
+from bnexp.records.writer import recorded
 from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
 
 
@@ -125,7 +126,7 @@ class Looks:
             return reading.diverged_at
         if reading:
             lr = experiment.optimizer.param_groups[0]["lr"]
-            self.goals.see("train/loss", reading.loss)
+            self.goals.see("train/loss", recorded(reading.loss))
             journal.scalars(step, {"train/loss": reading.loss, "train/accuracy": reading.accuracy, "train/lr": lr})
             journal.step_time(step, reading.num_steps)
         if step in self._evaluations:
@@ -134,7 +135,7 @@ class Looks:
                 guest(experiment.model, [experiment.noise]),
             ):  # norm.in_eval draws noise here too
                 score = evaluate(experiment.model, experiment.validation, experiment)
-            self.goals.see("val/accuracy", score.accuracy)
+            self.goals.see("val/accuracy", recorded(score.accuracy))
             journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
             with journal.watch.aside("record"):
                 self._keeper.evaluated(step, score.accuracy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from torch import nn
 
 from bnexp.engine.build import Experiment
 from bnexp.records import paths
-from bnexp.records.jsonfile import sync_folder
+from bnexp.records.jsonfile import open_new, sync_folder
 from bnexp.records.reader import RunRecord
+from bnexp.records.writer import recorded
 
 
 class Unfit(Exception):  # noqa: N818 - a state of the file
@@ -23,12 +25,25 @@ def save_weights(model: nn.Module, folder: Path, step: int) -> None:
 
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     temporary = folder / f".{paths.WEIGHTS}.{os.getpid()}"
-    with temporary.open("wb") as stream:
-        stream.write(save(tensors, metadata={"format": "pt", "step": str(step)}))
+    content = _in_order(save(tensors, metadata={"format": "pt", "step": str(step)}))
+    with open_new(temporary) as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(folder / paths.WEIGHTS)
     sync_folder(folder)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: safetensors writes them in an order that differs from call to call.
+
+    Source: https://github.com/huggingface/safetensors#format, 8 bytes of length (little-endian), a header in JSON, the tensors.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+    return content[:8] + text + content[8 + size :]
 
 
 def load_weights(model: nn.Module, folder: Path) -> int:
@@ -76,7 +91,7 @@ class Keeper:
 
     def evaluated(self, step: int, accuracy: float) -> None:
         """The validation accuracy after ``step`` updates is known."""
-        if self._keep == "best" and self._is_best(step, accuracy):
+        if self._keep == "best" and self._is_best(step, recorded(accuracy)):
             save_weights(self._model, self._folder, step)
 
     def ended(self, step: int) -> None:

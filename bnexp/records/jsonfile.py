@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ def read_json(file: Path, needs: str = "") -> JsonFile:
         needs: a key without which it is not ours; its value is text.
     """
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe or a device has no end
+            return JsonFile(problem=f"{file.name} is not a file")
         content = json.loads(file.read_bytes())
     except FileNotFoundError:
         return JsonFile()
@@ -54,13 +57,19 @@ def finite(value: float) -> dict[str, Any]:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` to a temporary name, flush it to the disk, then rename: a reader sees all of it or nothing."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1, allow_nan=False, default=_plain)
-        stream.write("\n")
+    text = json.dumps(content, indent=1, allow_nan=False, default=_plain) + "\n"
+    with open_new(temporary) as stream:
+        stream.write(text.encode())
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)
     sync_folder(file.parent)
+
+
+def open_new(file: Path) -> BinaryIO:
+    """Open a file for writing that nobody else has: one of that name goes, and a link there is not followed."""
+    file.unlink(missing_ok=True)
+    return file.open("xb")
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import JsonFile, read_json
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 
 #: A run with one of these is done; ``diverged`` is a result, not a failure.
 COMPLETE = ("finished", "diverged")
+
+
+#: What a line of ``events.jsonl`` says.
+EVENT = frozenset({"step", "name", "value", "seconds"})
+
+
+class Damaged(UserError, ValueError):  # noqa: N818 - a state of the record
+    """A file of a record that cannot be read."""
+
+
+def _damaged(file: Path, why: str) -> Damaged:
+    return Damaged(why, got=file, todo="the file as it was, or bnexp rm of this run and its command again")
 
 
 @dataclass(frozen=True)
@@ -69,16 +82,21 @@ class RunRecord:
         """The lines of ``events.jsonl``; a last line cut short by a kill is left out.
 
         Raises:
-            ValueError: a line that is not an event, as a disk that lost data leaves it.
+            Damaged: a line that is not an event, as a disk that lost data leaves it.
         """
         file = self.folder / paths.EVENTS
+        if file.exists() and not file.is_file():
+            raise _damaged(file, f"{file.name} is not a file")
         with file.open(encoding="utf-8", errors="replace") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.endswith("\n"):
                     try:
-                        yield json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise ValueError(f"line {number} of {file} is not an event") from error
+                        event = json.loads(line)
+                    except (ValueError, RecursionError):
+                        event = None
+                    if not isinstance(event, dict) or not event.keys() >= EVENT:
+                        raise _damaged(file, f"line {number} of {file} is not an event")
+                    yield event
 
     def curve(self, name: str) -> Curve:
         """All values recorded under ``name``, e.g. ``"val/accuracy"``; kept until the file changes."""
@@ -98,11 +116,25 @@ class RunRecord:
         return sorted(file.stem for file in (self.folder / paths.PROBES).glob("[!.]*.npz"))
 
     def arrays(self, probe: str) -> dict[str, np.ndarray]:
-        """A probe's arrays by name."""
+        """A probe's arrays by name; nothing in the file is executed.
+
+        Raises:
+            FileNotFoundError: there are none.
+            Damaged: they cannot be read.
+        """
         import numpy as np  # here, because a command that only composes a config is quicker without
 
-        with np.load(self.folder / paths.PROBES / f"{probe}.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        place = self.folder / paths.PROBES / f"{probe}.npz"
+        if place.exists() and not place.is_file():
+            raise _damaged(place, f"{place.name} is not a file")
+        try:
+            with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a file that is damaged
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise _damaged(place, f"the arrays of {probe} are damaged: {reason}") from error
 
 
 def find_runs(runs_dir: Path) -> list[RunRecord]:

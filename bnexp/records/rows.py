@@ -112,6 +112,8 @@ def _row_at(runs_dir: Path, name: str, stamp: Stamp) -> Row:
 
 
 def _load(file: str) -> Any:
+    if not os.path.isfile(file):  # a pipe or a device has no end
+        raise OSError(file)
     with open(file, "rb") as stream:  # a Path costs as much as the reading
         return json.loads(stream.read())
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.records import paths
-from bnexp.records.jsonfile import finite, write_json
+from bnexp.records.jsonfile import finite, open_new, write_json
 
 #: Keys of an event line that hold clock readings; everything else is bitwise the same for the same seed on the same machine.
 CLOCK_KEYS = ("seconds",)
@@ -19,6 +19,14 @@ CLOCK_KEYS = ("seconds",)
 
 class ShortRecord(Exception):  # noqa: N818 - a state of the record
     """A record that lost events."""
+
+
+def recorded(value: float) -> float:
+    """A measurement as it stands on record, in seven digits, for float32 holds no more.
+
+    What a run decides by a measurement it decides by this, since a run that goes on has no other.
+    """
+    return float(f"{value:.7g}")
 
 
 class RunWriter:
@@ -50,12 +58,17 @@ class RunWriter:
         file = folder / paths.EVENTS
         if file.is_symlink() or not file.is_file() or file.stat().st_size < events_size:
             raise ShortRecord(f"{paths.EVENTS} is shorter than it was at the checkpoint")
+        if file.stat().st_nlink > 1:  # a copy of the folder by hard links keeps what it has
+            temporary = folder / f".{paths.EVENTS}.{os.getpid()}"
+            with open_new(temporary) as stream:
+                stream.write(file.read_bytes())
+            temporary.replace(file)
         os.truncate(file, events_size)
         return cls(folder)
 
     def event(self, step: int, name: str, value: float, seconds: float) -> None:
         """One measurement after ``step`` updates; ``seconds`` is training time so far (no evaluation, no probes)."""
-        line = {"step": step, "name": name, **finite(float(f"{value:.7g}")), "seconds": round(seconds, 6)}  # float32 holds no more
+        line = {"step": step, "name": name, **finite(recorded(value)), "seconds": round(seconds, 6)}
         self._events.write(json.dumps(line) + "\n")
 
     def size(self) -> int:
@@ -69,7 +82,7 @@ class RunWriter:
         folder = self.folder / paths.PROBES
         folder.mkdir(exist_ok=True)
         temporary = folder / f".{probe}.npz"
-        with temporary.open("wb") as stream:
+        with open_new(temporary) as stream:
             np.savez_compressed(stream, **dict(content))  # type: ignore[arg-type]
             stream.flush()
             os.fsync(stream.fileno())

@@ -102,6 +102,7 @@ def occupied(runs_dir: Path, run_id: str, force: bool = False, wait: bool = Fals
             place.folder.mkdir(exist_ok=True)
             lock = _lock(place.folder, wait)
         try:
+            _refuse_links(place.folder)
             again = find_place(runs_dir, run_id, force)
             if again.folder == place.folder and not again.complete:
                 yield again
@@ -110,6 +111,14 @@ def occupied(runs_dir: Path, run_id: str, force: bool = False, wait: bool = Fals
             with suppress(OSError):
                 (place.folder / paths.LOCK).unlink()
             os.close(lock)
+
+
+def _refuse_links(folder: Path) -> None:
+    """A run's files are written, cut and removed where they stand, never where a link in their place leads."""
+    for name in (paths.EVENTS, paths.PROBES, paths.TENSORBOARD, paths.ERROR):
+        file = folder / name
+        if file.is_symlink():
+            raise UserError(f"{name} in the run folder is a link, which bnexp never makes", got=file, todo=f"rm '{file}'")
 
 
 def remove_run(folder: Path) -> str:
