@@ -110,7 +110,7 @@ def _around(text: str, file: Path, begin: str, end: str) -> tuple[str, str]:
 
 
 def _cells(one: ClaimRow) -> list[str]:
-    share = one.share if "fragile" in one.share else one.share and f"again in {one.share}"
+    share = one.share if one.share.startswith(("fragile", "budget=")) else one.share and f"again in {one.share}"
     verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, share]))}"
     return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
 
