@@ -245,8 +245,7 @@ def seconds(*words: str) -> float:
 
 @pytest.mark.parametrize("words", [["list", "norms"], ["--help"], ["train", "norm=none", "--cfg", "job"]])
 def test_quick_answers_take_less_than_half_a_second(words):
-    for _ in range(2):  # a second try, for a machine that was busy with something else
-        median = sorted(seconds(*words) for _ in range(3))[1]
-        if median < 0.5:
-            return
-    pytest.fail(f"bnexp {' '.join(words)} took {median:.2f} s")
+    took = [1.0]
+    while min(took) >= 0.5 and len(took) < 8:  # other work on the machine only adds to it, processor time included
+        took.append(seconds(*words))
+    assert min(took) < 0.5, f"bnexp {' '.join(words)} took {min(took):.2f} s"
