@@ -103,8 +103,10 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "share": (float((with_bn <= ARRIVED).mean()), float(plain[above].mean())),
             "steps": {
                 f"condition {condition:,.0f}": {
-                    name: np.array([every[f"steps {name}"][(every["rate"] == rate) & (every["condition"] == condition)]
-                                    for rate in RATES]).T
+                    name: np.array([
+                        every[f"steps {name}"][np.isclose(every["rate"], rate, rtol=0.01) & (every["condition"] == condition)]
+                        for rate in RATES
+                    ]).T
                     for name in ("1", "plain")
                 }
                 for condition in CONDITIONS
@@ -119,7 +121,7 @@ def _share(values: np.ndarray) -> str:
 
 def _by_rate(every: Mapping[str, np.ndarray], name: str, of: object) -> np.ndarray:
     assert callable(of)
-    return np.array([of(every[name][every["rate"] == rate]) for rate in RATES])
+    return np.array([of(every[name][np.isclose(every["rate"], rate, rtol=0.01)]) for rate in RATES])
 
 
 def _best(every: Mapping[str, np.ndarray]) -> int:
