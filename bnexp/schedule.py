@@ -56,14 +56,17 @@ def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
     return max(LEAST_EVALUATIONS, int(max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size) / num_examples))
 
 
-def evaluation_steps(steps: int, every: int, most: int | None = None) -> list[int]:
+def evaluation_steps(steps: int, every: int, most: int | None = None, start: int = 0) -> list[int]:
     """Steps after which a run is evaluated: at most 5 % of a step number, and at most ``every``, apart.
 
     Dense early, because a fast arm may reach a target before the first regular evaluation, and steps-to-target can be no more
     exact than this grid (docs/claims.md, 0.4); the same grid for every arm. Where that were more than ``most`` steps they are
-    those of :func:`observation_steps`: log-spaced early, even later.
+    those of :func:`observation_steps`: log-spaced early, even later. Of all these, those before ``start`` are left out, except the
+    first, of the untrained net, and the last.
 
     Example:
+        >>> evaluation_steps(60, 100, start=52)
+        [0, 52, 54, 56, 58, 60]
         >>> evaluation_steps(60, 100)[35:]
         [35, 36, 37, 38, 39, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60]
         >>> evaluation_steps(3000, 100)[-4:]
@@ -74,7 +77,9 @@ def evaluation_steps(steps: int, every: int, most: int | None = None) -> list[in
     grid = [0]
     while grid[-1] < steps:
         grid.append(min(steps, grid[-1] + min(_round_gap(grid[-1] // 20), every)))
-    return grid if most is None or len(grid) <= most else observation_steps(steps, most)
+    if most is not None and len(grid) > most:
+        grid = observation_steps(steps, most)
+    return [step for step in grid if step >= start or step in (0, steps)]
 
 
 def _round_gap(most: int) -> int:

@@ -129,7 +129,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 def _grid(norms: Mapping[str, str], further: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Grid:
     steps = {
         "smoke": ("train.steps=20", "train.eval_every=10"),
-        "quick": ("train.steps=800", "train.eval_every=400"),
+        "quick": ("train.steps=800", "train.eval_from=800"),
         "full": ("train.steps=3000", "train.eval_every=500"),
     }
     return Grid(

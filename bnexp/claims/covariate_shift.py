@@ -280,7 +280,7 @@ def _draw_kinds(evidence: Evidence, axes: Axes) -> None:
 
 _BUDGETS = {
     "smoke": ("dataset.digits=mnist_5k", "train.steps=30", "train.eval_every=10"),
-    "quick": ("dataset.digits=mnist_5k", "train.steps=600", "train.eval_every=100"),
+    "quick": ("dataset.digits=mnist_5k", "train.steps=600", "train.eval_from=500"),
     "full": (
         "dataset.digits=mnist",
         "dataset.train_examples=20000",

@@ -42,18 +42,23 @@ _SMOKE = ("dataset=mnist_5k", "train.steps=4", "train.eval_every=4")
 
 def _grids(place: str) -> tuple[Grid, Grid]:
     """The arms at fixed rates (small budgets), and at their own best ones (full)."""
-    steps = {budget: (f"train.steps={count}", f"train.eval_every={count // 5}") for budget, count in STEPS[place].items()}
+    quick, full = STEPS[place]["quick"], STEPS[place]["full"]
     return (
         Grid(
             overrides=_NETS[place],
             arms={arm: f"{words} optimizer.lr={RATES[place][arm]:g}" for arm, words in ARMS[place].items()},
-            budgets={"smoke": _SMOKE, "quick": ("dataset=mnist_5k", *steps["quick"], "train.log_every=50")},
+            budgets={
+                "smoke": _SMOKE,
+                "quick": ("dataset=mnist_5k", f"train.steps={quick}", f"train.eval_from={quick}", "train.log_every=50"),
+            },
         ),
         Grid(
             overrides=_NETS[place],
             arms=ARMS[place],
             tuning=Tuning(key="optimizer.lr", values=(0.0025, 0.005, 0.01, 0.02), by=FinalAccuracy()),
-            budgets={"full": ("dataset=mnist", *steps["full"], "train.log_every=50")},
+            budgets={
+                "full": ("dataset=mnist", f"train.steps={full}", f"train.eval_every={full // 5}", "train.log_every=50"),
+            },
         ),
     )
 

@@ -97,7 +97,9 @@ CNN = Place(
     overrides=("dataset=cifar10_part", "model=cnn", "optimizer.momentum=0", "train.batch_size=32"),
     budgets={
         "smoke": ("train.steps=10", "train.eval_every=5"),
-        "quick": ("train.steps=300", "train.eval_every=50", "train.log_every=50", "dataset.validation_examples=400"),
+        "quick": (
+            "model.width=8", "train.steps=300", "train.eval_every=50", "train.log_every=50", "dataset.validation_examples=400",
+        ),
         "full": ("dataset.first=21000", "train.steps=2000", "train.eval_every=200", "train.log_every=50"),
     },
     rates=(0.015625, 0.0625, 0.25, 1.0),

@@ -164,7 +164,7 @@ def _grid(index: int) -> Grid:
         arms={arm: words for arm, words in ARMS[net].items() if _grid_of(net, arm) == index},
         budgets={
             "smoke": (*DIGITS["smoke"], "train.steps=20", "train.eval_every=10", "probes.statistics.steps_between=4"),
-            "quick": (*DIGITS["quick"], "train.steps=400", "train.eval_every=200", "probes.statistics.steps_between=25"),
+            "quick": (*DIGITS["quick"], "train.steps=400", "train.eval_from=400", "probes.statistics.steps_between=25"),
             "full": (*DIGITS["full"], "train.steps=3000", "train.eval_every=500", "probes.statistics.observations=40",
                      "probes.statistics.steps_between=75"),
         },

@@ -36,7 +36,7 @@ _ARMS = {
 _RAMPS = {"smoke": (2, 4), "quick": (30, 60), "full": (150, 300)}
 _STEPS = {
     "smoke": ("train.steps=20", "train.eval_every=10"),
-    "quick": ("train.steps=300", "train.eval_every=150"),
+    "quick": ("train.steps=300", "train.eval_from=300"),
     "full": ("train.steps=1500", "train.eval_every=500"),
 }
 #: A micro-batch is a step of the running averages, so that ramps are four times as long where there are four.

@@ -89,7 +89,7 @@ CLAIM = register(
                 arms={f"{norm} {order}": f"{{{norm}}} train.order={order}" for norm in LABELS for order in ORDERS},
                 budgets={
                     "smoke": ("dataset=mnist_5k", "dataset.train_examples=2048", "train.steps=20", "train.eval_every=10"),
-                    "quick": ("dataset=mnist_5k", "dataset.train_examples=2048", "train.steps=640", "train.eval_every=320"),
+                    "quick": ("dataset=mnist_5k", "dataset.train_examples=2048", "train.steps=640", "train.eval_from=640"),
                     "full": ("dataset=mnist", "dataset.train_examples=2048", "dataset.validation_examples=2000",
                              "train.steps=1920", "train.eval_every=640"),
                 },

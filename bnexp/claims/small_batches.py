@@ -119,7 +119,7 @@ _LAYERS = {GROUP: "norm=group", LAYER: "norm=layer", PLAIN: "norm=none"}
 _ARMS = {f"m = {size}": f"norm=ghost norm.ghost_size={size}" for size in SIZES} | _LAYERS
 _STEPS = {
     "smoke": ("train.steps=20", "train.eval_every=10", "train.log_every=10"),
-    "quick": ("train.steps=200", "train.eval_every=100"),
+    "quick": ("train.steps=200", "train.eval_from=200"),
     "full": ("train.steps=1500", "train.eval_every=500"),
 }
 _FREEZE = {"smoke": "norm.freeze_after=16", "quick": "norm.freeze_after=160", "full": "norm.freeze_after=1200"}

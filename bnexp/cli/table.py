@@ -108,7 +108,7 @@ def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[s
     most = most_evaluations(train["steps"], train["batch_size"], examples)
     wanted = len(evaluation_steps(train["steps"], train["eval_every"]))
     words = []
-    if count is not None and wanted > most and end.get("stopped_at") is None:
+    if count is not None and wanted > most and not train.get("eval_from") and end.get("stopped_at") is None:
         words.append(
             f"{count} times instead of {wanted}, because {examples:,} validation examples are many beside "
             f"{train['steps'] * train['batch_size']:,} training examples seen"

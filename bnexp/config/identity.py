@@ -31,6 +31,7 @@ LATER: Mapping[str, Any] = {
     "train.keep": "none",
     "train.only": "all",
     "train.order": "shuffled",
+    "train.eval_from": 0,
     "probes.layer_inputs.early": 0.5,
 }
 

@@ -216,10 +216,11 @@ class TrainConfig(Section):
 
     ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name, and of
     ``batch_size=all`` the number of training examples: every step sees each of them once, in one order (``data/batches.py``).
-    ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early. ``targets`` are validation accuracies
-    in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and
-    ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands
-    for the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
+    ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early, or begins after ``eval_from`` steps
+    (``schedule.evaluation_steps``), which leaves no steps to a target. ``targets`` are validation accuracies in (0, 1) whose
+    steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and ``stop_at_loss`` (training,
+    nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands for the highest target as
+    ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
     statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
     the last step, or those of the evaluation with the best validation accuracy. ``only`` says which parameters train
     (``engine/restrict.py``), ``order`` which examples share a batch (``data/batches.py``).
@@ -240,6 +241,7 @@ class TrainConfig(Section):
     keep: str = _by(checks.choice, "none", options=KEEP)
     only: str = _by(checks.choice, "all", options=ONLY)
     order: str = _by(checks.choice, "shuffled", options=ORDERS)
+    eval_from: int = _by(checks.whole, 0, least=0, example=250)
 
     @property
     def pass_size(self) -> int:
@@ -261,6 +263,12 @@ class TrainConfig(Section):
         if len(set(self.targets)) != len(self.targets):
             raise UserError(
                 "train.targets must differ from each other", got=list(self.targets), todo="train.targets=[0.9,0.95]"
+            )
+        if self.eval_from and self.targets:
+            raise UserError(
+                "steps to a target are not known without evaluations from the start",
+                got=f"train.eval_from={self.eval_from} train.targets={list(self.targets)}",
+                todo="train.targets=[]",
             )
         checks.divides("train.accumulate", self.accumulate, "train.batch_size", self.batch_size)
         if self.stop_at_target and (self.stop_at_accuracy is not None or not self.targets):

@@ -26,13 +26,14 @@ def structure(values: Mapping[str, Any]) -> ExperimentConfig:
     """Nested mappings, as Hydra composes them, as a config; unknown, missing and wrong values are UserErrors.
 
     ``train.targets`` null are those that the data set's YAML suggests; one of a user's own that suggests none is taken for ``npz``.
+    With ``train.eval_from`` there are none.
     """
     train, dataset = values.get("train"), values.get("dataset")
     if isinstance(train, Mapping) and isinstance(dataset, Mapping):
         suited = dataset.get("targets") or checks.defaults("dataset", "npz")["targets"]
         values = {**values, "dataset": {key: value for key, value in dataset.items() if key != "targets"}}
         if train.get("targets", ()) is None:
-            values["train"] = {**train, "targets": suited}
+            values["train"] = {**train, "targets": () if train.get("eval_from") else suited}
     kinds: dict[str, Any] = {
         kind.group: kind
         for kind in (ExecutionConfig, TrainConfig, ModelConfig, NormConfig, DatasetConfig, ScheduleConfig)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def cache_file(data_dir: Path, name: str) -> Path:
 
 
 def cached(data_dir: Path, name: str, parse: Callable[[], Source]) -> Source:
-    """What ``parse`` returns, parsed at most once per data folder.
+    """What ``parse`` returns, parsed at most once per data folder, and read once by a process as long as the file stays as it is.
 
     A kept copy that is damaged or cannot be read is named and made anew; a folder that cannot be written is no hindrance.
 
@@ -52,7 +53,7 @@ def cached(data_dir: Path, name: str, parse: Callable[[], Source]) -> Source:
     file = cache_file(data_dir, name)
     if os.path.lexists(file):
         try:
-            return read_cache(file)
+            return _read_once(file, *_look(file))
         except UserError as error:
             tell(f"{error.what} ({file}); it is made anew")
     source = parse()
@@ -63,6 +64,20 @@ def cached(data_dir: Path, name: str, parse: Callable[[], Source]) -> Source:
             f"cannot keep parsed data in {file.parent} ({error.strerror}); dataset={name} is parsed again at every start"
         )
     return source
+
+
+def _look(file: Path) -> tuple[int, ...]:
+    """What changes when a file does; zeros where it cannot be told, which :func:`read_cache` then says."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0, 0, 0)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=2)
+def _read_once(file: Path, *look: int) -> Source:  # noqa: ARG001 - what it is remembered by
+    return read_cache(file)
 
 
 def read_cache(file: Path) -> Source:

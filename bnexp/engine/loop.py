@@ -102,7 +102,7 @@ class Looks:
         train = experiment.config.train
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
         most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
-        self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
+        self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from))
         self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_step = train.steps

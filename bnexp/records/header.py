@@ -6,8 +6,10 @@ import os
 import platform
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ from bnexp.config.identity import SCHEMA_VERSION, computed
 from bnexp.config.schema import COSMETIC, ExperimentConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard")
+
+
+#: A process that writes many short runs asks git again after so many seconds: asking takes as long as 20 steps of a small net.
+GIT_IS_KNOWN_FOR = 20
 
 
 def header(
@@ -67,7 +73,7 @@ def _circumstances() -> dict[str, Any]:
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"bnexp": __version__, "python": platform.python_version(), **packages},
-        "git": git_commit(Path(__file__).parent),
+        "git": _own_commit(time.monotonic() // GIT_IS_KNOWN_FOR),
         "machine": {"system": platform.system(), "processor": processor(), "cores": os.cpu_count()},
     }
 
@@ -90,6 +96,11 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+@lru_cache(maxsize=1)
+def _own_commit(asked: float) -> dict[str, Any] | None:  # noqa: ARG001 - what it is remembered by
+    return git_commit(Path(__file__).parent)
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:

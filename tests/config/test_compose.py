@@ -73,8 +73,8 @@ REFUSALS = [
     (
         ["train.stesp=3"],
         "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
-        "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.keep, train.log_every, train.only, "
-        "train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, train.stop_at_target, train.targets)",
+        "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.eval_from, train.keep, "
+        "train.log_every, train.only, train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, train.stop_at_target, train.targets)",
     ),
     (
         ["norm=none", "norm.ghost_size=15"],
@@ -84,6 +84,11 @@ REFUSALS = [
         ["norm=layer", "norm.track=false"],
         "norm=layer has no option norm.track, because it keeps no running statistics\n  got: norm.track=false\n"
         "  try: norm=batch norm.track=false",
+    ),
+    (
+        ["train.eval_from=250", "train.targets=[0.9]"],
+        "steps to a target are not known without evaluations from the start\n"
+        "  got: train.eval_from=250 train.targets=[0.9]\n  try: train.targets=[]",
     ),
     (["+typo=3"], "a run has no option typo\n  got: typo=3\n  try: bnexp train --help   shows groups, keys and values"),
     (["++norn=batch"], "a run has no option norn\n  got: norn=batch\n  try: norm=batch"),

@@ -64,6 +64,16 @@ def test_events_fall_on_their_grids(make, trained):
     assert list(run.curve("train/loss").steps) == sorted({*grid, 25, 50} - {0})
 
 
+def test_a_run_evaluated_late_scores_what_the_usual_one_scores(make, trained):
+    usual, late = (trained(make("probes=none", "train.eval_every=5", f"train.eval_from={start}")) for start in (0, 20))
+    curve = usual.curve("val/accuracy")
+    expected = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if step == 0 or step >= 20]
+    assert list(zip(late.curve("val/accuracy").steps, late.curve("val/accuracy").values, strict=True)) == expected
+    assert late.end["test"] == usual.end["test"]
+    assert usual.end["targets"]
+    assert late.end["targets"] == []
+
+
 def test_the_curve_is_the_mean_of_the_steps_since_its_last_point(make, trained):
     words = ["probes=none", "train.steps=40", "train.eval_every=20"]
     every_step = trained(make(*words, "train.log_every=1"))
