@@ -65,13 +65,14 @@ def test_events_fall_on_their_grids(make, trained):
 
 
 def test_a_run_evaluated_late_scores_what_the_usual_one_scores(make, trained):
-    usual, late = (trained(make("probes=none", "train.eval_every=5", f"train.eval_from={start}")) for start in (0, 20))
+    usual, late = (trained(make("probes=none", f"train.eval_from={start}", "train.eval_every=5")) for start in (0, 20))
     curve = usual.curve("val/accuracy")
     expected = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if step == 0 or step >= 20]
     assert list(zip(late.curve("val/accuracy").steps, late.curve("val/accuracy").values, strict=True)) == expected
-    assert late.end["test"] == usual.end["test"]
-    assert usual.end["targets"]
-    assert late.end["targets"] == []
+    for ours, theirs in zip(late.experiment.model.parameters(), usual.experiment.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert usual.experiment.config.train.targets
+    assert late.experiment.config.train.targets == ()
 
 
 def test_the_curve_is_the_mean_of_the_steps_since_its_last_point(make, trained):
