@@ -62,6 +62,7 @@ def test_every_other_command_exists(command):
         assert words[2] in [*GROUPS, "claims", "runs"]
 
 
+@pytest.mark.slow
 def test_the_example_of_a_users_own_layer_runs_as_printed(tmp_path):
     (tmp_path / "my_configs" / "norm").mkdir(parents=True)
     (tmp_path / "my_norm.py").write_text(block("python", "softsign"), encoding="utf-8")

@@ -27,6 +27,7 @@ def test_streams_differ_by_name_and_by_seed():
     assert len(drawn) == 20 * len(STREAMS)
 
 
+@pytest.mark.slow
 @given(seeds=st.lists(st.integers(0, 10**9), min_size=2, max_size=2, unique=True), name=st.text(max_size=20))
 def test_neighbouring_seeds_have_unrelated_streams(seeds, name):
     first, second = (stream_seed(seed, name) for seed in seeds)

@@ -129,6 +129,7 @@ def configs_that_keep_their_grid() -> Iterator[ExperimentConfig]:
                     yield compose((*grid.overrides, *grid.budgets[budget], *arm.split()))
 
 
+@pytest.mark.slow
 def test_no_published_run_is_evaluated_less_often_than_its_config_says():
     configs = list(configs_that_keep_their_grid())
     assert len(configs) > 15

@@ -66,6 +66,7 @@ def test_a_run_that_diverged_decides_nothing():
     assert "diverged" in sentence
 
 
+@pytest.mark.slow
 def test_both_nets_start_alike_at_every_rate_and_are_followed_to_the_last_step():
     found = edge_of_stability.measure(0, "smoke", "norm=none", "norm=batch", ())
     rates = edge_of_stability.RATES["smoke"]
@@ -184,6 +185,7 @@ def test_a_sharpness_that_falls_supports_and_one_that_stays_does_not():
     assert set(verdicts(spherical_sharpness.CLAIM, falling(fall, flat, edge=0.5))[0]) == {"INCONCLUSIVE"}
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_directions_alone():
     """Raw sharpness times |w|^2 is at least that of directions, and about twice it for two layers of one length."""
     found = spherical_sharpness.measure(0, "smoke")

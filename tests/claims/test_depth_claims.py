@@ -229,6 +229,7 @@ def normalisers(slope, noise=0.1):
     return Measured(*found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slope", "outcome", "words"),
     [(2.0, "SUPPORTED", "enough to say that it goes with"), (-2.0, "CONTRADICTED", "keep examples apart learn later")],

@@ -74,6 +74,7 @@ def test_a_claim_says_who_what_and_what_would_overturn_it(name):
     assert set(claim.measurement.num_seeds) == {"smoke", "quick", "full"}
 
 
+@pytest.mark.slow
 def test_arrays_are_of_kinds_that_a_record_keeps_without_pickle(name, smoke):
     assert {array.dtype.kind for array in smoke(name).values()} <= set("biufU")
 

@@ -173,6 +173,7 @@ def test_a_misspelt_claim_gets_the_nearest_name(capsys):
     assert "fig1_speed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_locks_what_changed_and_forgets_what_is_gone(monkeypatch, tmp_path, capsys):
     hashes = {name: claim_hash(CLAIMS[name]) for name in CLAIMS}
     file = tmp_path / "claims.lock.json"

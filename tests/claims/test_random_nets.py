@@ -176,6 +176,7 @@ def test_distance_from_a_gaussian_of_a_gaussian_a_coin_and_a_constant():
 # --- every claim: its measurement, whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_measurement_is_deterministic_finite_and_small(name):
     measure = CLAIMS[name].measurement.measure

@@ -97,6 +97,7 @@ def test_how_much_larger_rates_may_be(tmp_path, limit, outcome, words):
     assert one.verdicts["convolutional: width"].word == "out of reach"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gain", "best", "bn_best", "outcome", "words"),
     [(0.0, 0.25, 0.25, "SUPPORTED", "which is no gain that matters"),

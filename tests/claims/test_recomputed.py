@@ -128,6 +128,7 @@ def agrees(verdict, found: float, limits: tuple[float, float]) -> None:
 ENDS = {"quick": (0.15, 0.07), "full": (0.10, 0.03)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("budget", "claim", "endpoint", "base", "arm", "horizon"),
     [

@@ -74,7 +74,8 @@ REFUSALS = [
         ["train.stesp=3"],
         "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
         "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.eval_from, train.keep, "
-        "train.log_every, train.only, train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, train.stop_at_target, train.targets)",
+        "train.log_every, train.only, train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, "
+        "train.stop_at_target, train.targets)",
     ),
     (
         ["norm=none", "norm.ghost_size=15"],
@@ -138,6 +139,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(st.sampled_from(PIECES), max_size=3, unique_by=lambda word: word.split("=")[0]))
 def test_a_sweep_is_what_hydra_composes_run_by_run(words):

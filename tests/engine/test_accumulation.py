@@ -63,6 +63,7 @@ def test_loss_and_correct_answers_are_of_the_whole_batch(make):
     torch.testing.assert_close(*steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [FOUR, ("norm.track=false", "probes=none")], ids=["accumulate", "track"])
 def test_a_compiled_step_is_the_eager_one(make, words):
     plain, fast = after(build(make(*words)), 0), after(build(make(*words)), 0)

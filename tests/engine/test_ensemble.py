@@ -202,6 +202,7 @@ def test_a_failure_is_written_into_every_record_of_the_program(make, monkeypatch
     assert all(answer.record.status == "failed" for answer in answers)
 
 
+@pytest.mark.slow
 def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monkeypatch, tmp_path, without_clock):
     rows = [("seed=0",), ("seed=1", "optimizer.lr=0.02")]
     whole = execute_together([(make(*row, f"runs_dir={tmp_path / 'whole'}"), ()) for row in rows])
@@ -223,6 +224,7 @@ def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monke
         assert without_clock(one.record.folder) == without_clock(other.record.folder)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_one_run_does_not_hold_the_others(make, monkeypatch):
     sizes = []
     real = running.Recording.save

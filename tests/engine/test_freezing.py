@@ -59,6 +59,7 @@ def test_a_frozen_net_trains_as_it_evaluates(make):
     torch.testing.assert_close(built.model.train()(x), built.model.eval()(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "ghost", "renorm"])
 def test_a_compiled_frozen_step_is_the_eager_one(make, norm):
     one, other = (build(make(f"norm={norm}", *WORDS)) for _ in range(2))

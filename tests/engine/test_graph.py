@@ -83,6 +83,7 @@ def test_every_norm_that_can_be_compiled_gives_the_same(norm):
     assert_equal_steps(f"norm={norm}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("norm=one_shot", "norm.fold=false"), ("norm=lp", "norm.order=norm_first"), ("norm=ghost",)]
 )
@@ -127,6 +128,7 @@ def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
         assert torch.equal(parameter, value)
 
 
+@pytest.mark.slow
 def test_warming_up_changes_nothing():
     built = experiment("norm=batch", "optimizer=adam")
     before = {name: value.clone() for name, value in built.model.state_dict().items()}

@@ -49,6 +49,7 @@ def test_taking_the_order_hash_moves_nothing(make):
     assert [plain.batches.next().tolist() for _ in range(25)] == [hashed.batches.next().tolist() for _ in range(25)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_the_written_out_norm_learns_the_curve_of_torchs(make, trained, model):
     words = [f"model={model}", "train.steps=60" if model == "mlp" else "train.steps=20", "probes=none"]

@@ -88,6 +88,7 @@ def test_bf16_makes_another_run_and_fp32_keeps_the_names_of_older_records():
     assert run_id(compose(["probes=layer_inputs"])) == "mnist_5k-mlp-batch-lr0.1-s0-5ad27e99"
 
 
+@pytest.mark.slow
 def test_auto_is_the_run_that_it_stands_for(make, native):
     native(False)
     assert execute(make(*CNN)).record.folder == execute(make(*CNN, "execution.precision=auto")).record.folder

@@ -28,7 +28,10 @@ def pair(make, trained):
     )
 
 
-@pytest.mark.parametrize(("model", "norm"), [("mlp", "batch"), ("mlp", "noisy"), ("cnn", "renorm"), ("cnn", "none")])
+@pytest.mark.parametrize(
+    ("model", "norm"),
+    [("mlp", "noisy"), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("mlp", "batch"), ("cnn", "renorm"), ("cnn", "none")))],
+)
 def test_no_probe_changes_a_weight_a_buffer_an_event_or_a_test_score(pair, model, norm):
     # renorm corrects from its first step, so that its buffers matter to training
     fast = ["norm.warmup_steps=0", "norm.r_ramp_steps=1", "norm.d_ramp_steps=1"] if norm == "renorm" else []
@@ -42,6 +45,7 @@ def test_no_probe_changes_a_weight_a_buffer_an_event_or_a_test_score(pair, model
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_no_probe_moves_a_generator_of_the_run(pair):
     watched, alone = pair("norm=noisy", "dataset.crop=1")
     for name in ("noise", "augmentation"):

@@ -208,6 +208,7 @@ def test_renorm_is_algorithm_1(build, sample, dims):
     np.testing.assert_allclose(norm.eval()(x).detach(), (values - mu) / sigma, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_renorm_in_a_steady_state_corrects_nothing_on_average(build):
     norm = build("renorm", num_features=500, momentum=0.01, warmup_steps=10**6)
     generator, found = torch.Generator().manual_seed(0), []

@@ -256,6 +256,7 @@ def test_statements_are_words_and_never_markup(world):
     assert "<angle" not in world.html
 
 
+@pytest.mark.slow
 def test_the_same_records_make_the_same_bytes(world, tmp_path):
     few = [world.of("law")]
     first = build(few, tmp_path / "report").page.read_bytes()

@@ -204,6 +204,7 @@ def test_a_run_that_dies_before_any_of_its_file_operations_is_the_unbroken_run(f
 BOTH = ("seed=0 norm=none", "seed=1 norm=none optimizer.lr=0.02")
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_program_that_dies_at_some_moment_are_the_unbroken_ones(forked, runs, unbroken, contents):
     drill_deaths(forked, runs(*BOTH), unbroken, contents, lambda every: every[5::37])
 
@@ -245,6 +246,7 @@ def drill_meetings(forked, new, unbroken, contents, some: Callable[[range], Sequ
     assert {"trained", "held"} <= outcomes
 
 
+@pytest.mark.slow
 def test_a_run_asked_for_twice_at_once_is_trained_once(forked, runs, unbroken, contents):
     drill_meetings(forked, runs("seed=0"), unbroken, contents, lambda every: [*every[:7:3], *every[8::23], every[-1]])
 

@@ -29,6 +29,7 @@ def plan(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_command_of_a_cell_gives_the_run_of_that_cell(name, plan):
     cells = [cell for cell in plan.cells[name] if cell.grid >= 0]
@@ -102,6 +103,7 @@ def rounds(claim, folder):
             return found, made
 
 
+@pytest.mark.slow
 def test_tuning_races_then_extends_then_tries_the_contenders_then_reports(tiny_claim, tmp_path):
     claim = tiny_claim(
         arms={"subject": "{subject}"}, values=(0.025, 0.05, 0.1), best=0.2,
@@ -130,6 +132,7 @@ def test_a_list_that_may_not_grow_fails_its_gate(tiny_claim, tmp_path):
     assert not any(made.runs(claim).tuning_gate().values())
 
 
+@pytest.mark.slow
 def test_every_near_tie_is_reported_and_the_records_come_back_by_value_and_seed(tiny_claim, tmp_path):
     claim = tiny_claim(arms={"control": "{control}"}, values=(0.1, 0.2, 0.4, 0.8), best=0.2 * 2**0.5)  # .2 and .4 are equally near
     _, made = rounds(claim, tmp_path / "runs")

@@ -93,7 +93,15 @@ def sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
+#: The others of these are slow.
+AT_ONCE = ("noisy mlp, augmented", "folded by the first batch")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(words, marks=() if name in AT_ONCE else pytest.mark.slow) for name, words in SETTINGS.items()],
+    ids=SETTINGS,
+)
 def test_a_run_interrupted_twice_is_the_unbroken_run(make, unbroken, interrupted, same_record, words):
     interrupted(make(*words), 8, ctrl_c)
     interrupted(make(*words), 15, sigterm)
@@ -110,6 +118,7 @@ GOALS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", range(6))
 def test_an_interrupted_run_stops_at_the_same_goal(make, unbroken, interrupted, same_record, before):
     whole = unbroken(*GOALS)
@@ -201,6 +210,7 @@ def saved(state: object) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["empty", "torn", "another file", "another object"])
 def test_a_checkpoint_that_cannot_be_used_is_said_and_the_run_starts_anew(
     make, folder, unbroken, same_record, capsys, how
@@ -273,6 +283,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_outright_is_taken_up_where_its_checkpoint_was(bnexp, small, unbroken, same_record, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", RUNNER, "train", *small],

@@ -77,6 +77,7 @@ def test_another_subject_shares_the_controls_runs_and_is_shown_beside_the_claim(
     assert not set(own[2:]) & set(other[2:])
 
 
+@pytest.mark.slow
 def test_the_page_of_a_variant_shows_the_claim_as_well(bnexp, tiny_claim, tmp_path):
     tiny_claim(tuned=False)
     assert bnexp("reproduce", "tiny", "jobs=1").code == 0
@@ -88,6 +89,7 @@ def test_the_page_of_a_variant_shows_the_claim_as_well(bnexp, tiny_claim, tmp_pa
     assert page.count("Tiny runs differ.") >= 2
 
 
+@pytest.mark.slow
 def test_a_tuned_variant_tunes_its_subject_and_nothing_else(told, tiny_claim, trained):
     tiny_claim()
     told("tiny")
@@ -96,6 +98,7 @@ def test_a_tuned_variant_tunes_its_subject_and_nothing_else(told, tiny_claim, tr
     assert trained() == ["batch"] * 4 + ["layer"] * 4 + ["none"] * 4
 
 
+@pytest.mark.slow
 def test_options_of_a_subject_are_joined_by_commas(told, tiny_claim, tmp_path):
     tiny_claim(tuned=False)
     told("tiny", "subject=norm=ghost,norm.ghost_size=5")
@@ -180,6 +183,7 @@ def _mine(monkeypatch, tmp_path):
             del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_mine")
 def test_plugins_bring_a_norm_and_a_claim_of_their_own(told, small, trained, tmp_path):
     (tmp_path / "of_mine_claim.py").write_text(f"OVERRIDES = {(*small, 'plugins=[of_mine_norm]')!r}\n{MY_CLAIM}", encoding="utf-8")
@@ -189,6 +193,7 @@ def test_plugins_bring_a_norm_and_a_claim_of_their_own(told, small, trained, tmp
     assert trained() == ["doubled"] * 2 + ["none"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_mine")
 def test_a_norm_of_ones_own_is_put_to_a_claim_and_shares_the_controls_runs(told, tiny_claim, trained):
     tiny_claim(tuned=False)
@@ -206,6 +211,7 @@ def test_a_variant_of_a_measurement_is_refused_before_anything_is_measured(bnexp
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_mine")
 def test_a_norm_of_ones_own_is_measured_too_and_an_edited_plugin_is_another_measurement(told, tmp_path):
     def measured() -> list[str]:
