@@ -30,7 +30,12 @@ def pair(make, trained):
 
 @pytest.mark.parametrize(
     ("model", "norm"),
-    [("mlp", "noisy"), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("mlp", "batch"), ("cnn", "renorm"), ("cnn", "none")))],
+    [
+        ("mlp", "noisy"),
+        pytest.param("mlp", "batch", marks=pytest.mark.slow),
+        pytest.param("cnn", "renorm", marks=pytest.mark.slow),
+        pytest.param("cnn", "none", marks=pytest.mark.slow),
+    ],
 )
 def test_no_probe_changes_a_weight_a_buffer_an_event_or_a_test_score(pair, model, norm):
     # renorm corrects from its first step, so that its buffers matter to training
