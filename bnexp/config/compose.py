@@ -364,7 +364,7 @@ def _told(words: Sequence[str] = ()) -> Iterator[None]:
             raise UserError(_first_line(error), todo=HELP) from error
         if name.startswith("submitit") and not any(option.startswith("submitit") for option in error.options):
             what = f"{group}={name} needs hydra-submitit-launcher, which is not installed"
-            raise UserError(what, got=f"{group}={name}", todo="pip install 'bnexp[slurm]'") from error
+            raise UserError(what, got=f"{group}={name}", todo=f"{sys.executable} -m pip install hydra-submitit-launcher") from error
         raise unknown_name(group, name, error.options) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 if ! command -v slurmctld >/dev/null && ! [ -x /usr/sbin/slurmctld ] && command -v apt-get >/dev/null; then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo="sudo -n"
-    { timeout 60 $sudo apt-get update && DEBIAN_FRONTEND=noninteractive timeout 300 $sudo apt-get install -y slurm-wlm munge; } \
+    { timeout 60 $sudo apt-get update && DEBIAN_FRONTEND=noninteractive timeout 300 $sudo apt-get install -y --no-install-recommends slurm-wlm munge; } \
         >"$work/apt" 2>&1 || tail -n 1 "$work/apt"
 fi
 mkdir "$work/runs"
