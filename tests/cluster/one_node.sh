@@ -12,6 +12,7 @@ done
 mkdir -p -m 755 "$folder"
 folder=$(cd "$folder" && pwd)
 mkdir -p -m 755 "$folder"/munge "$folder"/state "$folder"/spool "$folder"/log
+export SLURM_CONF="$folder/slurm.conf"  # from here on no command of Slurm's can reach another one
 started=()
 stop() {
     scancel --user="$(id -un)" >/dev/null 2>&1 || true
@@ -43,7 +44,6 @@ read -r port node_port < <(python3 -c 'import socket
 a, b = socket.socket(), socket.socket()
 a.bind(("127.0.0.1", 0)), b.bind(("127.0.0.1", 0))
 print(a.getsockname()[1], b.getsockname()[1])')
-export SLURM_CONF="$folder/slurm.conf"
 cat >"$SLURM_CONF" <<END
 ClusterName=one_node
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -53,7 +53,6 @@ SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
 AuthType=auth/munge
 AuthInfo=socket=$socket,cred_expire=3
-CryptoType=crypto/munge
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
 SlurmctldPidFile=$folder/slurmctld.pid
@@ -66,9 +65,6 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
 MailProg=/bin/true
-SwitchType=switch/none
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
 KillWait=10
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc)
@@ -78,5 +74,5 @@ slurmctld -D >"$folder/log/slurmctld.out" 2>&1 &
 started+=($!)
 slurmd -D >"$folder/log/slurmd.out" 2>&1 &
 started+=($!)
-waits_for eval 'sinfo --noheader --format=%T | grep -q idle' || fail "no node of this Slurm comes up" "$folder/log/slurmctld"
+waits_for eval 'sinfo --noheader --format=%T | grep -q idle' || fail "no node of this Slurm comes up" "$folder/log/slurmd"
 "$@"
