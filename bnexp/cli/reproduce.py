@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -22,6 +25,7 @@ from bnexp.cli.main import CONTRADICTED, DONE, SOME_FAILED
 from bnexp.cli.settings import Parser, as_flags, plugin_names
 from bnexp.cli.table import columns, duration, program
 from bnexp.config.checks import whole
+from bnexp.config.compose import OWN_DIR
 from bnexp.config.paths import groups, own_dir
 from bnexp.config.plugins import import_plugins
 from bnexp.config.schema import ExperimentConfig
@@ -31,6 +35,9 @@ from bnexp.report.words import as_json, in_order, missing_words, verdict_table
 from bnexp.runs.folder import told_if_disk_refuses
 from bnexp.runs.plan import Job, Plan, make_plan
 from bnexp.stats.verdict import counted
+
+if TYPE_CHECKING:
+    from bnexp.runs.cluster import Queue
 
 #: Settings that may be given with = as well as with --.
 SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards", "plugins", "config_dir")
@@ -50,6 +57,12 @@ class Settings:
     num_shards: int = 1
     plugins: tuple[str, ...] = ()
     extra_dir: Path | None = None
+    queue: Queue | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether others are at the rest of the runs."""
+        return self.num_shards > 1 and self.queue is None
 
 
 def split_variant(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -71,11 +84,17 @@ def _varies(word: str) -> bool:
     return bool(equals) and not word.startswith("-") and (key == "subject" or "." in key or key in groups())
 
 
+def _of_launcher(word: str) -> bool:
+    return word.lstrip("+").startswith(("hydra/", "hydra."))
+
+
 def main(argv: list[str]) -> int:
     """Bare words name claims, words with = or -- are settings; returns the exit code."""
-    words, variant = split_variant(argv)
+    words, variant = split_variant([word for word in argv if not _of_launcher(word)])
     arguments = _parser().parse_args(as_flags("reproduce", words, SETTINGS))
     settings = _settings(arguments)
+    if launched := [word for word in argv if _of_launcher(word)]:
+        settings = _on_cluster(settings, arguments, launched)
     import_plugins(settings.plugins)
     claims = [variant_of(claim, variant) for claim in _claims(arguments.claims)]
     plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins, settings.extra_dir)
@@ -84,7 +103,11 @@ def main(argv: list[str]) -> int:
         print(_announcement(plan, settings, dry=True))
         return DONE
     print(_announcement(plan, settings, dry=False), file=sys.stderr)
-    without = _run(plan, settings)
+    share = partial(carry_out_share, [claim.id for claim in claims], variant, replace(settings, queue=None))
+    without = _run_in_jobs(plan, settings.queue, settings.num_shards, share) if settings.queue else _run(plan, settings)
+    with told_if_disk_refuses(settings.runs_dir, always=True):
+        for claim in plan.claims:
+            write_cells(settings.runs_dir, plan.budget.name, claim, plan.cells.get(claim.key, []))
     from bnexp.report.page import gather  # with jinja2, which a dry run does without
 
     judged = gather(claims, settings.budget.name, settings.runs_dir)
@@ -95,7 +118,7 @@ def main(argv: list[str]) -> int:
     contradicted = any(one.primary and one.primary.outcome == "CONTRADICTED" for one in judged)
     if not (arguments.json or missing):
         _write_page(judged, settings)
-    if without or any(one.failure for one in judged) or (settings.num_shards == 1 and missing):
+    if without or any(one.failure for one in judged) or (not settings.is_share and missing):
         return SOME_FAILED
     return CONTRADICTED if arguments.check and contradicted else DONE
 
@@ -104,6 +127,7 @@ def _parser() -> Parser:
     parser = Parser(
         "bnexp reproduce",
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]\n"
+        "       bnexp reproduce CLAIM ... num_shards=N hydra/launcher=submitit_slurm [hydra.launcher.partition=NAME ...]\n"
         "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]] [--config-dir DIR]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
         epilog="--budget quick is the same as budget=quick, and so are the others. With subject= or settings of bnexp train, "
@@ -161,6 +185,22 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(budget, runs_dir, jobs, shard, num_shards, plugins, arguments.config_dir)
 
 
+def _on_cluster(settings: Settings, arguments: argparse.Namespace, words: Sequence[str]) -> Settings:
+    """Settings for shares that are jobs of a cluster, as many as ``num_shards``, each with ``jobs`` processes."""
+    from bnexp.runs.cluster import find_queue
+
+    own = [f"{OWN_DIR}{settings.extra_dir}"] if settings.extra_dir else []
+    queue = find_queue([*own, *words], settings.runs_dir)
+    if queue is None:
+        todo = "jobs=N for processes on this machine, or hydra/launcher=submitit_slurm for jobs of a cluster"
+        raise UserError("bnexp reproduce knows no such launcher", got=words[0], todo=todo)
+    if arguments.shard != "0":
+        raise UserError("with a launcher every shard becomes a job", got=f"shard={arguments.shard}", todo="num_shards alone")
+    jobs = settings.jobs if arguments.jobs else queue.settings["cpus_per_task"] or 1
+    queue.settings["cpus_per_task"] = jobs
+    return replace(settings, queue=queue, jobs=jobs)
+
+
 def _number(key: str, word: str, *, least: int) -> int:
     return whole(key, int(word) if word.lstrip("-").isdigit() else word, least=least)
 
@@ -197,8 +237,9 @@ def _price_lines(
     lines = []
     if priced:
         share = unknown * len(priced) / len(trained)
-        total = prices.total(missing, settings.jobs) + share * prices.total(priced, settings.jobs) / len(priced)
-        lines.append(f"about {duration(total)} on {settings.jobs} processes of one thread, and the measurements")
+        processes = settings.jobs * (settings.num_shards if settings.queue else 1)
+        total = prices.total(missing, processes) + share * prices.total(priced, processes) / len(priced)
+        lines.append(f"about {duration(total)} on {processes} processes of one thread, and the measurements")
     reasons = Counter(prices.reasons[kind(config)] for config in missing if not prices.known(config))
     for reason, count in reasons.items():
         lines.append(f"{counted(count, 'run')}, and what is reported after tuning, without a price: {reason}")
@@ -223,11 +264,40 @@ def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
             tqdm.write(f"{job.run_id}: {words}{ending}", file=sys.stderr)
 
         share = Share(index=settings.shard, count=settings.num_shards)
-        without = reproduce(plan, settings.jobs, share, tell)
-    with told_if_disk_refuses(settings.runs_dir, always=True):
-        for claim in plan.claims:
-            write_cells(settings.runs_dir, plan.budget.name, claim, plan.cells.get(claim.key, []))
-    return without
+        return reproduce(plan, settings.jobs, share, tell)
+
+
+def _run_in_jobs(
+    plan: Plan, queue: Queue, num_shards: int, share: Callable[..., list[tuple[str, Ended]]]
+) -> list[tuple[Job, Ended]]:
+    """Carry out what is missing as jobs of a cluster, under a bar that says what they are doing."""
+    from bnexp.runs.reproduce import reproduce_in_rounds
+
+    with tqdm(desc="reproduce", disable=None, bar_format="{desc} [{elapsed}]", leave=False) as bar:
+        return reproduce_in_rounds(plan, queue, num_shards, share, partial(tqdm.write, file=sys.stderr), bar.set_description)
+
+
+def carry_out_share(
+    names: Sequence[str], variant: tuple[str, ...], settings: Settings, shard: int, tried: Collection[str]
+) -> list[tuple[str, Ended]]:
+    """In a job: run what is missing of one share, planned anew from the records; returns what has no result, and why."""
+    from bnexp.runs.many import Asked, attempt
+    from bnexp.runs.reproduce import Share, reproduce
+
+    os.environ["BNEXP_THREADS"] = "1"  # a process has one of the job's cores
+    import_plugins(settings.plugins)
+    claims = [variant_of(CLAIMS[name], variant) for name in names]
+    plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins, settings.extra_dir)
+    share = Share(index=shard, count=settings.num_shards)
+
+    def tell(job: Job, ended: Ended) -> None:
+        print(f"{job.run_id}: {ended.status} {ended.reason}", file=sys.stderr)
+
+    without = reproduce(plan, settings.jobs, share, tell, tried)
+    for place, (job, ended) in enumerate(without):
+        if ended.status == "held" and job.config:  # by a job of an earlier command, which may still be at it
+            without[place] = (job, attempt([Asked(job.config, job.overrides)], wait=True)[0])
+    return [(job.run_id, ended) for job, ended in without if not ended.complete]
 
 
 def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
@@ -260,11 +330,11 @@ def _tell_missing(judged: Sequence[Judged], settings: Settings) -> None:
     lacking = [one for one in judged if one.missing]
     for one in lacking:
         print(f"{one.claim.key}: {missing_words(one)}", file=sys.stderr)
-        if settings.num_shards == 1:
+        if not settings.is_share:
             rest = len(one.missing) - MOST_NAMED
             names = [f"  {cell.command}" for cell in one.missing[:MOST_NAMED]]
             print("\n".join([*names, *([f"  and {rest} more"] if rest > 0 else [])]), file=sys.stderr)
-    if lacking and settings.num_shards > 1:
+    if lacking and settings.is_share:
         print(
             f"this was shard {settings.shard} of {settings.num_shards}; when all of them have ended, run them all again, "
             "until no run is missing: what is reported depends on all of the tuning",

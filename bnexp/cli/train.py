@@ -28,7 +28,8 @@ def main(argv: list[str]) -> int:
     arguments, overrides = _parser().parse_known_args(argv)
     extra_dir = own_dir(arguments.config_dir) if arguments.config_dir else None
     overrides = with_file_sweep(overrides, extra_dir)
-    sweep = arguments.multirun or bool(varied_keys(overrides))
+    launched = any(word.lstrip("+").startswith(("hydra/", "hydra.")) for word in overrides)
+    sweep = arguments.multirun or launched or bool(varied_keys(overrides))
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)

@@ -115,6 +115,17 @@ def varied_keys(overrides: Sequence[str]) -> tuple[str, ...]:
     return tuple(word.key for word in read(overrides)[0] if word.sweeps)
 
 
+def launcher(words: Sequence[str], extra_dir: Path | None = None) -> dict[str, Any]:
+    """Settings of the launcher that these words choose (``hydra/launcher``, ``hydra.launcher.*``), its class as ``_target_``."""
+    path = [f"hydra.searchpath=['file://{extra_dir.resolve()}']"] if extra_dir else []
+    GlobalHydra.instance().clear()
+    with _told(words), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        whole = hydra.compose(_CONFIG, overrides=[*path, *words], return_hydra_config=True)
+        settings = OmegaConf.to_container(whole.hydra.launcher, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
 def run_hydra(
     arguments: Sequence[str], task: Callable[[ExperimentConfig], None] | None = None, program: str = "bnexp train"
 ) -> None:
@@ -290,7 +301,7 @@ def _packaged(choices: tuple[str, ...]) -> dict[str, Any]:
 def _by_hydra(choices: Sequence[str], extra_dir: Path | None) -> dict[str, Any]:
     path = [f"hydra.searchpath=['file://{extra_dir.resolve()}']"] if extra_dir else []
     GlobalHydra.instance().clear()
-    with _told(), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+    with _told(choices), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         values = OmegaConf.to_container(hydra.compose(_CONFIG, overrides=[*path, *choices]), resolve=False)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
@@ -343,14 +354,17 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Hydra's, OmegaConf's and YAML's exceptions, told as UserErrors."""
+def _told(words: Sequence[str] = ()) -> Iterator[None]:
+    """Hydra's, OmegaConf's and YAML's exceptions, told as UserErrors; ``words`` are those that chose."""
     try:
         yield
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if not group or error.options is None:
             raise UserError(_first_line(error), todo=HELP) from error
+        if name.startswith("submitit") and not any(option.startswith("submitit") for option in error.options):
+            what = f"{group}={name} needs hydra-submitit-launcher, which is not installed"
+            raise UserError(what, got=f"{group}={name}", todo=f"{sys.executable} -m pip install hydra-submitit-launcher") from error
         raise unknown_name(group, name, error.options) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -360,11 +374,20 @@ def _told() -> Iterator[None]:
         raise UserError(f"this YAML cannot be read: {error.problem}", got=place, todo=todo) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         todo = HELP
-        if "'hydra.launcher." in str(error):
-            todo = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
+        if unknown := re.search(r"'hydra\.launcher\.([\w.]+)'", str(error)):
+            todo = _meant_of_launcher(unknown[1], words)
         elif re.search("defaults|Multiple values|Could not override", str(error)):
             todo = "defaults: [override /norm: none]   in the YAML; the slash belongs to it"
         raise UserError("the configuration cannot be composed", got=_first_line(error), todo=todo) from error
+
+
+def _meant_of_launcher(key: str, words: Sequence[str]) -> str:
+    """What works in place of ``hydra.launcher.<key>``, which the chosen launcher does not have."""
+    chosen = [word for word in words if word.startswith("hydra/launcher=")]
+    if not chosen:
+        return "hydra/launcher=joblib hydra.launcher.n_jobs=2" if key == "n_jobs" else "hydra/launcher=submitit_slurm beside it"
+    known = sorted(set(launcher(chosen)) - {"_target_"})
+    return f"hydra.launcher.{nearest(key, known) or known[0]}=VALUE (known: {', '.join(known)})"
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,8 @@ class Ended:
     """How a run ended, in words that can be sent from process to process and written to a file.
 
     Attributes:
-        status: ``finished``, ``diverged``, ``failed``, ``refused``, ``interrupted``, or ``held``: another process is at this run.
+        status: ``finished``, ``diverged``, ``failed``, ``refused``, ``interrupted``, ``not run`` (its job on a cluster is gone), or
+            ``held``: another process is at this run.
         step: the last update that belongs to the run.
         execution: which training step was used: ``eager``, ``compiled``, ...
         skipped: it had been complete before.

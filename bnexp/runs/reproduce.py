@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bnexp.claims.base import BUDGETS, Budget, Claim
 from bnexp.claims.variants import from_key, overrides_of
@@ -21,6 +23,10 @@ from bnexp.runs.many import Asked, attempt, count_side_by_side, in_words, stacks
 from bnexp.runs.plan import Job, Plan, advance, own_dir_word
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Workers
+from bnexp.stats.verdict import counted
+
+if TYPE_CHECKING:
+    from bnexp.runs.cluster import Queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,9 @@ class Share:
 Tell = Callable[[Job, Ended], None]
 
 
-def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple[Job, Ended]]:
+def reproduce(
+    plan: Plan, num_jobs: int, share: Share, tell: Tell, tried: Collection[str] = ()
+) -> list[tuple[Job, Ended]]:
     """Run whatever is missing, and then whatever that makes known: more tuning, and what is reported of claims that are tuned.
 
     Args:
@@ -47,15 +55,66 @@ def reproduce(plan: Plan, num_jobs: int, share: Share, tell: Tell) -> list[tuple
         num_jobs: processes at a time.
         share: which of the missing runs are ours.
         tell: called as each job ends.
+        tried: names of runs that are missing because they failed, and are not to be tried again.
 
     Returns:
         The jobs that have no result, and why.
     """
     with stoppable(), Workers(num_jobs) as workers:
-        done = carry_out(plan, workers, share, tell)
+        done = carry_out(plan, workers, share, tell, tried)
         while advance(plan):
-            done += carry_out(plan, workers, share, tell, tried={job.run_id for job, _ in done})
+            done += carry_out(plan, workers, share, tell, {*tried, *(job.run_id for job, _ in done)})
     return [(job, ended) for job, ended in done if not ended.complete]
+
+
+def reproduce_in_rounds(
+    plan: Plan,
+    queue: Queue,
+    num_shares: int,
+    do: Callable[[int, Collection[str]], list[tuple[str, Ended]]],
+    line: Callable[[str], None],
+    look: Callable[[str], None],
+) -> list[tuple[Job, Ended]]:
+    """The same on a cluster, a job a share: submit, wait for all, see from the records what is missing then, and again.
+
+    A job that dies costs the runs that it had not ended a round. A round that ends no run is the last.
+
+    Args:
+        plan: of the claims; it grows as tuning goes on.
+        queue: where the jobs go.
+        num_shares: jobs in a round, at most.
+        do: what a job does: :func:`reproduce` of this share, without runs that have failed; returns which have no result, and why.
+        line: is told of rounds and of jobs that end.
+        look: is told once a second what the jobs are doing.
+
+    Returns:
+        The jobs of the plan that have no result, and why.
+    """
+    from bnexp.runs.cluster import Lost
+
+    without: dict[str, Ended] = {}
+    tried: tuple[str, ...] = ()
+    last, number = set[str](), 0
+    with stoppable():
+        while True:
+            while advance(plan):
+                pass
+            left = [job for job in plan.missing() if job.run_id not in tried]
+            if not left or {job.run_id for job in left} == last:
+                break
+            last, number = {job.run_id for job in left}, number + 1
+            shares = [one for one in range(num_shares) if any(Share(index=one, count=num_shares).has(job) for job in left)]
+            line(f"round {number}: {counted(len(left), 'run')} missing, {counted(len(shares), 'job')}")
+            with closing(queue.work(do, [(one, tried) for one in shares], look)) as work:
+                for place, answer in work:
+                    if isinstance(answer, Lost):
+                        line(f"share {shares[place]}: {answer}; what it has not ended goes into the next round")
+                    else:
+                        line(f"share {shares[place]}: done")
+                        without |= dict(answer)
+            tried = tuple(name for name, ended in without.items() if ended.status in ("failed", "refused"))
+    never = Ended(status="not run", reason="no job has ended it")
+    return [(job, without.get(job.run_id, never)) for job in plan.missing()]
 
 
 def carry_out(

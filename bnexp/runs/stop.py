@@ -15,6 +15,9 @@ GRACE = 3.0
 #: A signal so soon after another is the same one: schedulers and wrappers tell the whole group and then each process as well.
 ECHO = 0.5
 
+#: The signal that told this process to stop, once one has: a job on a cluster is queued again after one of them only.
+told_by: int | None = None
+
 
 class Stop:
     """Whether the runs of this process were told to stop, by a signal.
@@ -36,9 +39,10 @@ class Stop:
 
     def signalled(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
         """A signal came: the second one, or the end of the grace, stops at once."""
+        global told_by
         now = time.monotonic()
         if self._asked_at is None:
-            self._asked_at = now
+            self._asked_at, told_by = now, told_by or number
             if not self.gently:
                 raise KeyboardInterrupt
             signal.setitimer(signal.ITIMER_REAL, GRACE)

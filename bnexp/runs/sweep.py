@@ -7,22 +7,28 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
+from bnexp.errors import UserError
 from bnexp.records.ended import Ended
-from bnexp.runs.folder import Place, done_before, make_runs_dir, told_if_disk_refuses
+from bnexp.records.reader import RunRecord
+from bnexp.runs.folder import Place, done_before, find_place, make_runs_dir, told_if_disk_refuses
 from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, find_places, stacks
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Workers
 from bnexp.stats.verdict import counted
+
+if TYPE_CHECKING:
+    from bnexp.runs.cluster import Lost, Queue
 
 
 class TooManyFailures(Exception):  # noqa: N818 - how a sweep ends
@@ -66,18 +72,18 @@ class Told:
             f"[{self.done}/{self.num_runs}] {name}: {words}" + (self._left() if self.done < self.num_runs else "")
         )
 
-    def look(self, steps: int) -> None:
-        """All processes have done so many steps together."""
+    def look(self, steps: int, doing: str = "") -> None:
+        """All processes have done so many steps together, and are doing this."""
         self._steps = steps
         if self._bar is None:
             hidden = True if sys.stderr is None else None
             self._bar = tqdm(
                 total=self.num_steps, unit="step", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden
             )
-        self._bar.set_description(f"[{self.done}/{self.num_runs}]", refresh=False)
+        self._bar.set_description(f"[{self.done}/{self.num_runs}] {doing}".rstrip(), refresh=False)
         self._bar.update(steps - self._bar.n)
         if self._bar.disable and time.monotonic() - self._last_line > LINE:
-            words = f"{steps:,} of {self.num_steps:,} steps"
+            words = doing or f"{steps:,} of {self.num_steps:,} steps"
             self.line(f"[{self.done}/{self.num_runs}] {words}{self._left()}")
 
     def line(self, words: str) -> None:
@@ -107,32 +113,37 @@ def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], t
     Args:
         configs: the runs, already checked.
         words: what would have to be typed for each run alone.
-        typed: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among it is left to Hydra.
+        typed: what was typed, sweeps unexpanded; a launcher or sweeper of Hydra's among it is left to Hydra, a cluster's but for
+            the waiting.
 
     Raises:
         KeyboardInterrupt: with words that say how far it came.
     """
     overrides = [word for word in typed if not word.startswith("-")]
     varied = varied_keys(overrides)
-    if any(override.startswith(("hydra/", "hydra.")) for override in overrides):
-        return _by_hydra(configs, typed, varied)
+    queue = None
+    if any(override.startswith(("hydra/", "hydra.", "+hydra.")) for override in overrides):
+        from bnexp.runs.cluster import find_queue
+
+        queue = find_queue(typed, Path(configs[0].runs_dir))
+        if queue is None:
+            return _by_hydra(configs, typed, varied)
     asked = [Asked(config, tuple(word)) for config, word in zip(configs, words, strict=True)]
     before = [_ended_before(place, configs[0].retry) if place else None for place in find_places(configs)]
     rest = [one for one, ended in zip(asked, before, strict=True) if ended is None]
     remaining = [one.config for one in rest]
     num_processes = count_processes(remaining, configs[0].execution.jobs)
     told = Told(len(asked), sum(config.train.steps for config in remaining), varied)
-    if rest:
-        manifest = _manifest(Path(configs[0].runs_dir))
-        processes = f", {num_processes} process{'es' * (num_processes > 1)}, into {configs[0].runs_dir}"
-        complete = sum(bool(ended and ended.complete) for ended in before)
-        failed = len(asked) - len(rest) - complete
-        words = f"{complete:,} complete{f', {failed:,} failed before' if failed else ''}"
-        told.line(f"{counted(len(asked), 'run')}, {words}{processes}")
-    ended = _told_before(asked, before, told)
-    if rest:
-        ended += _carry_out(rest, num_processes, told, manifest)
-    return ended
+    if not rest:
+        return _told_before(asked, before, told)
+    answers = _in_jobs(rest, queue, told) if queue else _in_processes(rest, num_processes, told)
+    manifest = _manifest(Path(configs[0].runs_dir))
+    how = counted(len(rest), "job") if queue else f"{num_processes} process{'es' * (num_processes > 1)}"
+    complete = sum(bool(ended and ended.complete) for ended in before)
+    failed = len(asked) - len(rest) - complete
+    states = f"{complete:,} complete{f', {failed:,} failed before' if failed else ''}"
+    told.line(f"{counted(len(asked), 'run')}, {states}, {how}, into {configs[0].runs_dir}")
+    return _told_before(asked, before, told) + _carry_out(rest, answers, told, manifest)
 
 
 def _ended_before(place: Place, retry: str) -> Ended | None:
@@ -159,33 +170,22 @@ def _told_before(asked: Sequence[Asked], before: Sequence[Ended | None], told: T
     return ended
 
 
-def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: Path) -> list[Ended]:
-    configs = [one.config for one in rest]
-    groups = [[rest[place] for place in row] for row in stacks(configs, count_side_by_side(configs, num_processes))]
+#: A run, how it ended, and the steps of training that nobody else has counted.
+Answers = Generator[tuple[Asked, Ended, int], None, None]
+
+
+def _carry_out(rest: Sequence[Asked], answers: Answers, told: Told, manifest: Path) -> list[Ended]:
+    """Write down and tell how each run ends."""
     ended: list[Ended] = []
-    held: list[Asked] = []
-    most = configs[0].max_failures or math.inf
-
-    def tell(one: Asked, answer: Ended, steps: int) -> None:
-        ended.append(replace(answer, overrides=tuple(one.overrides)))
-        _note(manifest, ended[-1])
-        told.ended(ended[-1], steps)
-        if sum(one.status == "failed" for one in ended) >= most:
-            raise TooManyFailures
-
+    most = rest[0].config.max_failures or math.inf
     try:
-        with stoppable(), Workers(num_processes) as workers:
-            for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look):
-                for one, answer in zip(groups[number], answers, strict=True):
-                    if answer.status == "held":
-                        held.append(one)
-                    else:
-                        tell(one, answer, one.config.train.steps if num_processes == 1 else 0)
-            for one in held:
-                if find_complete([one.config]) == [None]:  # else it was asked for twice here, and has ended
-                    told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
-                (answer,) = attempt([one], show=True, wait=True)
-                tell(one, answer, one.config.train.steps)
+        with stoppable(), closing(answers):
+            for one, answer, steps in answers:
+                ended.append(replace(answer, overrides=tuple(one.overrides)))
+                _note(manifest, ended[-1])
+                told.ended(ended[-1], steps)
+                if sum(one.status == "failed" for one in ended) >= most:
+                    raise TooManyFailures
     except TooManyFailures:
         reason = f"stopped: {counted(int(most), 'run')} failed (max_failures={most}); the same command goes on"
         told.line(reason)
@@ -199,6 +199,67 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
     finally:
         told.close()
     return ended
+
+
+def _in_processes(rest: Sequence[Asked], num_processes: int, told: Told) -> Answers:
+    """On this machine; runs that another process is at come last, once it has ended them."""
+    configs = [one.config for one in rest]
+    groups = [[rest[place] for place in row] for row in stacks(configs, count_side_by_side(configs, num_processes))]
+    held: list[Asked] = []
+    with Workers(num_processes) as workers:
+        for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look):
+            for one, answer in zip(groups[number], answers, strict=True):
+                if answer.status == "held":
+                    held.append(one)
+                else:
+                    yield one, answer, one.config.train.steps if num_processes == 1 else 0
+        for one in held:
+            if find_complete([one.config]) == [None]:  # else it was asked for twice here, and has ended
+                told.line(f"waiting for another process, which is at {' '.join(one.overrides)}")
+            (answer,) = attempt([one], show=True, wait=True)
+            yield one, answer, one.config.train.steps
+
+
+def _in_jobs(rest: Sequence[Asked], queue: Queue, told: Told) -> Answers:
+    """On a cluster, a job a run, submitted at once. What a job that is gone has left on disk says how its run ended."""
+    from bnexp.runs.cluster import Lost
+
+    folders = [_folder(one.config, place) for one, place in zip(rest, find_places([one.config for one in rest]), strict=True)]
+    done = 0
+    work = queue.work(partial(attempt, wait=True), [([one],) for one in rest], lambda words: told.look(done, words))
+
+    def answers() -> Answers:
+        nonlocal done
+        with closing(work):
+            for place, answer in work:
+                done += rest[place].config.train.steps
+                yield rest[place], _left_behind(folders[place], answer) if isinstance(answer, Lost) else answer[0], 0
+
+    return answers()
+
+
+def _folder(config: ExperimentConfig, place: Place | None) -> Path | None:
+    """Where a run will be recorded; None where only the run itself can say."""
+    if place is not None:
+        return place.folder
+    from bnexp.runs.run import request
+
+    try:
+        return find_place(*request(config).where).folder
+    except UserError:  # the run will say so
+        return None
+
+
+def _left_behind(folder: Path | None, lost: Lost) -> Ended:
+    """How a run ended whose job is gone: what its record says, or that it never began."""
+    record = RunRecord(folder) if folder else None
+    if record is None or not record.header:
+        return Ended(status="not run", reason=f"{lost}; the same command submits it again")
+    end = record.end
+    return Ended(
+        status=record.status, step=end.get("step", 0), execution=end.get("execution", ""), folder=str(folder),
+        reason=end.get("reason", "") if end else f"{lost}; the same command continues it",
+    )  # fmt: skip
 
 
 def _by_hydra(configs: Sequence[ExperimentConfig], typed: Sequence[str], varied: tuple[str, ...]) -> list[Ended]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import FrozenInstanceError, fields, is_dataclass
+from unittest import mock
 
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from bnexp.config import compose as composing
-from bnexp.config.compose import combinations, compose, count, expand
+from bnexp.config.compose import combinations, compose, count, expand, launcher
 from bnexp.config.paths import config_dir
 from bnexp.config.schema import ExperimentConfig, SGDConfig
 from bnexp.config.values import structure
@@ -66,11 +68,6 @@ REFUSALS = [
     ),
     (["debug=fats"], "there is no debug named 'fats'\n  got: debug=fats\n  try: debug=fast (known: fast, overfit)"),
     (
-        ["hydra/launcher=job_lib"],
-        "there is no hydra/launcher named 'job_lib'\n  got: hydra/launcher=job_lib\n"
-        "  try: hydra/launcher=joblib (known: basic, joblib)",
-    ),
-    (
         ["train.stesp=3"],
         "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
         "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.eval_from, train.keep, "
@@ -106,6 +103,29 @@ REFUSALS = [
         "  try: bnexp train --help   shows groups, keys and values",
     ),
 ]
+
+
+#: The same, less the names that plugins have brought.
+LAUNCHERS = [
+    (["hydra/launcher=job_lib"], "named 'job_lib'\n  got: hydra/launcher=job_lib\n  try: hydra/launcher=joblib (known: "),
+    (["hydra.launcher.partition=a"], "try: hydra/launcher=submitit_slurm beside it"),
+    (["hydra/launcher=joblib", "hydra.launcher.njobs=2"], "try: hydra.launcher.n_jobs=VALUE (known: "),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), LAUNCHERS, ids=[words[-1] for words, _ in LAUNCHERS])
+def test_what_no_launcher_knows_is_told_with_what_one_does(words, message):
+    with pytest.raises(UserError) as error:
+        expand(words)
+    assert message in str(error.value)
+
+
+def test_a_cluster_without_its_plugin_is_told_which_package_has_it(monkeypatch):
+    missing = MissingConfigException("", "hydra/launcher/submitit_slurm", ["basic", "joblib"])
+    monkeypatch.setattr("hydra.compose", mock.Mock(side_effect=missing))
+    with pytest.raises(UserError, match="needs hydra-submitit-launcher") as error:
+        launcher(["hydra/launcher=submitit_slurm"])
+    assert error.value.todo.endswith("-m pip install hydra-submitit-launcher")
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSALS, ids=[" ".join(words) for words, _ in REFUSALS])
