@@ -1,6 +1,7 @@
 """Claims: declared beforehand, judged from records, drawn. One import line each; nothing here imports torch."""
 
 from bnexp.claims import (
+    adversarial,
     algorithm_1,
     angular_update,
     any_rate,
@@ -69,6 +70,7 @@ from bnexp.claims.base import CLAIMS, Claim, register
 __all__ = [
     "CLAIMS",
     "Claim",
+    "adversarial",
     "algorithm_1",
     "angular_update",
     "any_rate",
