@@ -254,7 +254,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                           label=f"{label}, random signs")  # fmt: skip
             axes.axvline(JUDGED, color="#9aa5b1", linewidth=0.8, zorder=0)
             axes.set_title(f"{titles[net]}, {moment}")
-            axes.set_ylim(0, 100)
+            axes.set(ylim=(0, 100), xticks=sizes)
         row[0].set_ylabel("test digits read right, %")
     for axes in panels[-1]:
         axes.set_xlabel("largest change of a pixel, in its range (judged at the grey line)")
