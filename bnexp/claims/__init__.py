@@ -2,6 +2,7 @@
 
 from bnexp.claims import (
     adversarial,
+    affine_needed,
     algorithm_1,
     angular_update,
     any_rate,
@@ -71,6 +72,7 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "adversarial",
+    "affine_needed",
     "algorithm_1",
     "angular_update",
     "any_rate",
