@@ -102,8 +102,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     assert primary.effect is not None
     end = ending(
         primary,
-        "so they are needed",
-        too_small="less than the 0.2 points that would matter, so they are not needed there",
+        "so they are worth the 0.2 points that would matter",
+        too_small="less than the 0.2 points that would matter",
         reversed_="so it does better without them",
         open_="which leaves open whether that is the 0.2 points that would matter",
     )
@@ -121,7 +121,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
-    """Test accuracy of the paper's net with BN, at rate 1/8 unless it says otherwise, one point a seed and their mean as a bar. Right:
+    """Test accuracy of the paper's net with BN, at rate 1/8 unless it says otherwise, one point a seed and their mean as a bar; and
     how much of what the sigmoids receive lies beyond ±2; grey: of a Gaussian with mean 0 and sd 1.
     """
     figure.set_size_inches(9.4, 4.6)

@@ -67,8 +67,8 @@ def judged(world):
 @pytest.mark.parametrize(
     ("costs", "outcome", "end"),
     [
-        (1.0, "SUPPORTED", "so they are needed"),
-        (0.0, "CONTRADICTED", "so they are not needed there"),
+        (1.0, "SUPPORTED", "so they are worth the 0.2 points"),
+        (0.0, "CONTRADICTED", "less than the 0.2 points that would matter"),
         (-1.0, "CONTRADICTED", "so it does better without them"),
     ],
 )
