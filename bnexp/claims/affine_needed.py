@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.batches import recomputed_points
 from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
 from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm
@@ -65,13 +66,6 @@ def bent(record: RunRecord) -> float:
     return 100 * fmean(record.end["probes"]["saturation"]["saturated"].values())
 
 
-def recomputed(record: RunRecord) -> float:
-    """Test accuracy in points, with statistics recomputed on the trained net; 0 for a diverged run."""
-    if record.status != "finished":
-        return 0.0
-    return 100 * record.end["test"]["recomputed_accuracy"]
-
-
 def _arm(name: str) -> Arm:
     return Arm(name, grid=ARMS[name])
 
@@ -85,7 +79,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(
         samples={
             **{name: contrast(runs, one, other) for name, (one, other) in pairs.items()},
-            f"rate {FAST}, {RECOMPUTED}": contrast(runs, *fast, read=recomputed),
+            f"rate {FAST}, {RECOMPUTED}": contrast(runs, *fast, read=recomputed_points),
             BENT: contrast(runs, *pairs["accuracy"], read=bent),
             f"{BENT}, rate {FAST}": contrast(runs, *fast, read=bent),
         },
@@ -128,6 +122,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     draw_arms_by_seed(evidence.data["points"], left, xlabel="test accuracy, %")
     draw_arms_by_seed(evidence.data["shares"], right, xlabel=f"inputs of sigmoids beyond ±{BENDS:g}, %")
+    right.set_xlim(left=0)
     right.axvline(NORMAL_SHARE, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
 
 

@@ -19,9 +19,9 @@ from bnexp.claims.affine_needed import (
     analyse,
     bent,
     draw,
-    recomputed,
     say,
 )
+from bnexp.claims.batches import recomputed_points
 from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED
 from bnexp.records.reader import RunRecord
@@ -91,7 +91,7 @@ def test_the_figure_has_a_row_for_every_arm_and_the_gaussian():
 
 def test_a_diverged_run_counts_as_nothing():
     diverged: RunRecord = Run(90, 5, status="diverged")
-    assert bent(diverged) == recomputed(diverged) == 0
+    assert bent(diverged) == recomputed_points(diverged) == 0
 
 
 def test_what_the_probe_counts_is_the_share_of_inputs_beyond_two():
