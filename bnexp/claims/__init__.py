@@ -1,6 +1,8 @@
 """Claims: declared beforehand, judged from records, drawn. One import line each; nothing here imports torch."""
 
 from bnexp.claims import (
+    adversarial,
+    affine_needed,
     algorithm_1,
     angular_update,
     any_rate,
@@ -16,6 +18,7 @@ from bnexp.claims import (
     fig1_speed,
     fig1_stability,
     first_steps,
+    ghost_large_batch,
     gradient_explosion,
     gradient_shift,
     gradient_shift_linear,
@@ -69,6 +72,8 @@ from bnexp.claims.base import CLAIMS, Claim, register
 __all__ = [
     "CLAIMS",
     "Claim",
+    "adversarial",
+    "affine_needed",
     "algorithm_1",
     "angular_update",
     "any_rate",
@@ -84,6 +89,7 @@ __all__ = [
     "fig1_speed",
     "fig1_stability",
     "first_steps",
+    "ghost_large_batch",
     "gradient_explosion",
     "gradient_shift",
     "gradient_shift_linear",

@@ -1,6 +1,7 @@
 """Models, each of which takes a norm factory and never a norm's name. One import line each."""
 
 from bnexp.models import cnn as cnn
+from bnexp.models import deep_linear as deep_linear
 from bnexp.models import inception as inception
 from bnexp.models import linear as linear
 from bnexp.models import mlp as mlp

@@ -117,7 +117,7 @@ def follows(dispute: Dispute, known: Mapping[str, Judged]) -> str:
     sides += [f"{_number(undecided)} {'decides' if undecided == 1 else 'decide'} nothing"] if undecided else []
     ending = f" ({_number(fragile)} of these verdicts is fragile)" if fragile == 1 else f" ({_number(fragile)} are fragile)"
     told = f"Of {counted(fits.total(), 'verdict')} that could tell them apart, {_listed(sides)}"
-    return f"{told}{ending if fragile else ''}."
+    return f"{told}{ending}." if fragile else f"{told.rstrip('.')}."  # the last side may be "Yang et al."
 
 
 def sources_picture(judged: Sequence[Judged]) -> Picture | None:

@@ -50,7 +50,8 @@ class Dispute:
 
 
 IOFFE, SANTURKAR, BJORCK = "Ioffe & Szegedy", "Santurkar et al.", "Bjorck et al."
-YANG, START = "Yang et al.", "initialisation alone"
+YANG, START, COHEN = "Yang et al.", "initialisation alone", "Cohen et al."
+GHOST, SPECIAL, GALLOWAY = "Dimitriou & Arandjelović", "BN is special", "Galloway et al."
 
 #: Whether steadier inputs are the cause: the one that the answer ends with.
 THE_REASON = Dispute(
@@ -81,17 +82,8 @@ THE_REASON = Dispute(
             contradicted=IOFFE,
         ),
         Test(claim="gradient_shift", asks="Do gradients turn less with BN?", supported=IOFFE, contradicted=SANTURKAR),
-        Test(
-            claim="gradient_shift_linear",
-            asks="Do they turn more in a linear net, which still gains?",
-            supported=SANTURKAR,
-        ),
-        Test(
-            claim="lp_norms",
-            asks="Do norms that leave the variance free do as well?",
-            supported=SANTURKAR,
-            contradicted=IOFFE,
-        ),
+        Test(claim="gradient_shift_linear", asks="Do they turn more in a linear net, which still gains?", supported=SANTURKAR),
+        Test(claim="lp_norms", asks="Do norms that leave the variance free do as well?", supported=SANTURKAR, contradicted=IOFFE),
         Test(claim="one_shot_control", asks="Does most of the speed need it throughout?", contradicted=START),
     ),
     not_shown="That inputs are steadier and training faster at once shows no cause; nor does a net that trains well "
@@ -113,15 +105,26 @@ DISPUTES: tuple[Dispute, ...] = (
             "- 1) a layer with ReLU, and by one above 1 for any nonlinearity (2019).",
         },
         tests=(
-            Test(
-                claim="jacobian_near_one",
-                asks="Is their mean square nearer 1 with BN?",
-                supported=IOFFE,
-                contradicted=YANG,
-            ),
+            Test(claim="jacobian_near_one", asks="Is their mean square nearer 1 with BN?", supported=IOFFE, contradicted=YANG),
+            Test(claim="jacobian_near_one", asks="The same with tanh?", endpoint="tanh", supported=IOFFE, contradicted=YANG),
+            Test(claim="jacobian_near_one", asks="The same with sigmoid?", endpoint="sigmoid", supported=IOFFE, contradicted=YANG),
             Test(
                 claim="gradient_explosion",
                 asks="Do squared gradients grow by pi / (pi - 1) a layer?",
+                supported=YANG,
+                contradicted=IOFFE,
+            ),
+            Test(
+                claim="gradient_explosion",
+                asks="Do they grow with tanh?",
+                endpoint="tanh, 64 examples",
+                supported=YANG,
+                contradicted=IOFFE,
+            ),
+            Test(
+                claim="gradient_explosion",
+                asks="Do they grow with sigmoid?",
+                endpoint="sigmoid, 64 examples",
                 supported=YANG,
                 contradicted=IOFFE,
             ),
@@ -142,9 +145,7 @@ DISPUTES: tuple[Dispute, ...] = (
         },
         tests=(
             Test(claim="rank_collapse", asks="Does the rank survive depth with BN?", supported="Daneshmand et al."),
-            Test(
-                claim="trainable_depth", asks="Is there a depth of about 50 beyond which BN nets fail?", supported=YANG
-            ),
+            Test(claim="trainable_depth", asks="Is there a depth of about 50 beyond which BN nets fail?", supported=YANG),
             Test(claim="residual_branch", asks="Is the branch 1 / (l + 1) of the variance?", supported="De & Smith"),
             Test(claim="skip_init", asks="Does a scalar from 0 do as well as BN at depth?", supported="De & Smith"),
         ),
@@ -167,13 +168,9 @@ DISPUTES: tuple[Dispute, ...] = (
                 supported=BJORCK,
                 contradicted=IOFFE,
             ),
-            Test(
-                claim="first_steps", asks="Does the first step diverge ten times sooner without BN?", supported=BJORCK
-            ),
+            Test(claim="first_steps", asks="Does the first step diverge ten times sooner without BN?", supported=BJORCK),
             Test(claim="higher_rates", asks="Does BN stand rates four times as high?", supported=BJORCK),
-            Test(
-                claim="table_fig3", asks="At an unchanged rate: sooner with BN?", supported=IOFFE, contradicted=BJORCK
-            ),
+            Test(claim="table_fig3", asks="At an unchanged rate: sooner with BN?", supported=IOFFE, contradicted=BJORCK),
         ),
         not_shown="Final accuracy and speed are different questions: a net may be as good in the end and slower on its "
         "way. That BN stands higher rates, everybody agrees.",
@@ -185,38 +182,56 @@ DISPUTES: tuple[Dispute, ...] = (
         sides={
             SANTURKAR: "With BN loss and gradients change less along a step, so that steps can be larger and are better "
             "predicted (2018, section 3).",
-            "Cohen et al.": "Along whole-batch descent sharpness settles at 2 / rate, with and without BN: what looks "
-            "like smoothness is the rate that was chosen (2021, appendix).",
-            "Dimitriou & Arandjelović": "Normalising by small ghost batches makes the loss less smooth and nets better (2020).",
+            GHOST: "Normalising by small ghost batches makes the loss less smooth and nets better (2020).",
         },
         tests=(
-            Test(
-                claim="smoother_landscape",
-                asks="Do gradients change less at equal relative steps?",
-                supported=SANTURKAR,
-            ),
-            Test(claim="edge_of_stability", asks="Is sharpness 2 / rate in both nets?", supported="Cohen et al."),
-            Test(
-                claim="projection_bound",
-                asks="Is the gradient bound of Theorem 4.1 an equality here?",
-                supported=SANTURKAR,
-            ),
+            Test(claim="smoother_landscape", asks="Do gradients change less at equal relative steps?", supported=SANTURKAR),
+            Test(claim="projection_bound", asks="Is the gradient bound of Theorem 4.1 an equality here?", supported=SANTURKAR),
             Test(
                 claim="projection_bound",
                 asks="Is what it takes away a tenth of the gradient?",
                 endpoint="share, ReLU",
                 supported=SANTURKAR,
             ),
-            Test(
-                claim="minibatch_noise",
-                asks="Do small ghost batches read more test digits?",
-                supported="Dimitriou & Arandjelović",
-            ),
+            Test(claim="minibatch_noise", asks="Do small ghost batches read more test digits?", supported=GHOST),
         ),
         not_shown="With weights whose length does not matter any raw smoothness can be had by rescaling them, so that a "
-        "ratio of raw smoothness says nothing of a cause; and both nets may sit at 2 / rate while one reaches it later.",
-        decided_by="Scale-free measures along the trajectory of mini-batch training at matched loss, in nets where BN "
-        "gains most.",
+        "ratio of raw smoothness says nothing of a cause; and that ghost batches read more would not show how smooth "
+        "their loss is.",
+        decided_by="Scale-free measures of BN and of ghost batches along the same training at matched loss (bnexp reproduce "
+        "smoother_landscape subject=norm=ghost), in nets where BN gains most.",
+    ),
+    Dispute(
+        id="edge",
+        question="Is the smoothness that BN shows anything but the learning rate’s?",
+        sides={
+            SANTURKAR: "It is the net’s: at one rate and step for step, the gradient of a net with BN changes less (2018, Fig. 4).",
+            COHEN: "Along whole-batch descent sharpness settles at 2 / rate, with and without BN: what looks like smoothness "
+            "is the rate that was chosen (2021, appendix).",
+        },
+        tests=(
+            Test(claim="edge_of_stability", asks="Is sharpness 2 / rate with BN?", supported=COHEN),
+            Test(claim="edge_of_stability", asks="Is it 2 / rate without?", endpoint="without BN", supported=COHEN),
+            Test(
+                claim="edge_of_stability",
+                asks="Is it the same multiple in both nets?",
+                endpoint="difference",
+                supported=COHEN,
+                contradicted=SANTURKAR,
+            ),
+            *(
+                Test(
+                    claim="smoother_landscape",
+                    asks=f"At one rate: is the raw loss smoother with BN? ({net})",
+                    endpoint=f"{net}, same rate: raw smoothness",
+                    supported=SANTURKAR,
+                )
+                for net in ("ReLU", "sigmoid")
+            ),
+        ),
+        not_shown="Both nets may sit at 2 / rate while one arrives there later or at a lower loss. The edge is a result about "
+        "whole-batch descent on squared error; batches of 60, on which smoothness is measured here, need not reach it.",
+        decided_by="Sharpness and smoothness along the same run, from whole batches down to small ones, at several rates.",
     ),
     Dispute(
         id="explosion",
@@ -226,9 +241,7 @@ DISPUTES: tuple[Dispute, ...] = (
             "Meterez et al.": "Not in linear nets with orthogonal weights whose batch is as large as their width (2024).",
         },
         tests=(
-            Test(
-                claim="gradient_explosion", asks="Do squared gradients grow by pi / (pi - 1) a layer?", supported=YANG
-            ),
+            Test(claim="gradient_explosion", asks="Do squared gradients grow by pi / (pi - 1) a layer?", supported=YANG),
             Test(
                 claim="orthogonal_linear",
                 asks="Do they stay with orthogonal weights and batch = width?",
@@ -246,6 +259,7 @@ DISPUTES: tuple[Dispute, ...] = (
             "the blog post": "Trained on black cats, a net with BN copes better with coloured ones.",
             "Schneider et al.": "By its training statistics it is the more fragile one; what helps is to recompute them "
             "on the new inputs (2020).",
+            GALLOWAY: "Against small perturbations that are chosen against it, it is the less robust one as well (2019).",
         },
         tests=(
             Test(
@@ -266,9 +280,12 @@ DISPUTES: tuple[Dispute, ...] = (
                 endpoint="group norm above BN",
                 supported="Schneider et al.",
             ),
+            Test(claim="adversarial", asks="Does an attack by gradients cost it more digits?", supported=GALLOWAY),
+            Test(claim="adversarial", asks="The same in the paper’s sigmoid net?", endpoint="sigmoid", supported=GALLOWAY),
         ),
         not_shown="A shift of pixels is not a shift of meaning: what a new first layer's mean can undo is not what a "
-        "new kind of cat is.",
+        "new kind of cat is. A perturbation that is chosen against a net is no shift at all: a net may lose to one and "
+        "bear the other.",
         decided_by="Shifts of content, on photographs, with statistics recomputed from batches of mixed and of single classes.",
     ),
     Dispute(
@@ -281,22 +298,16 @@ DISPUTES: tuple[Dispute, ...] = (
             "evaluation disagree (Wu & He 2018; Wu & Johnson 2021).",
         },
         tests=(
+            Test(claim="minibatch_noise", asks="Does a net with the noise read more test digits?", supported="noise helps"),
             Test(
                 claim="minibatch_noise",
-                asks="Does a net with the noise read more test digits?",
+                asks="Does it at equal training loss?",
+                endpoint="equal training loss",
                 supported="noise helps",
             ),
             Test(claim="shuffle_gain", asks="Does new company help BN more than others?", supported="noise helps"),
-            Test(
-                claim="small_batches",
-                asks="Does error grow as groups shrink, above group norm’s?",
-                supported="noise hurts",
-            ),
-            Test(
-                claim="precise_statistics",
-                asks="Do running statistics lag behind recomputed ones?",
-                supported="noise hurts",
-            ),
+            Test(claim="small_batches", asks="Does error grow as groups shrink, above group norm’s?", supported="noise hurts"),
+            Test(claim="precise_statistics", asks="Do running statistics lag behind recomputed ones?", supported="noise hurts"),
         ),
         not_shown="Both may be so at different batch sizes; that small groups hurt does not show that a little noise does.",
         decided_by="One curve of test accuracy over the size of groups with training loss held equal, on data that "
@@ -309,20 +320,26 @@ DISPUTES: tuple[Dispute, ...] = (
             "Zhu et al.": "A squashing function with a learnable scale does what layer norm does in transformers "
             "(2025); they concede that it does not in convolutional nets with BN.",
             "De & Smith": "In residual nets a scalar on each branch does (2020).",
-            "BN is special": "Normalising over the batch does something in nets with BN that neither gives.",
+            SPECIAL: "Normalising over the batch does something in nets with BN that neither gives.",
         },
         tests=(
             Test(
                 claim="dyt",
                 asks="Does DyT equal layer norm in a small transformer?",
                 supported="Zhu et al.",
-                contradicted="BN is special",
+                contradicted=SPECIAL,
+            ),
+            Test(
+                claim="dyt",
+                asks="Does BN read more than DyT in a convolutional net?",
+                endpoint="convolutional net",
+                supported=SPECIAL,
             ),
             Test(
                 claim="skip_init",
                 asks="Does SkipInit equal BN in 64 residual blocks?",
                 supported="De & Smith",
-                contradicted="BN is special",
+                contradicted=SPECIAL,
             ),
         ),
         not_shown="Equal accuracy of small nets on digits is no statement about large ones, where the papers made theirs.",

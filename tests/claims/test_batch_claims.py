@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bnexp.claims import batch_leakage, precise_statistics, renorm_cure, shuffle_gain, small_batches, train_only_norm
+from bnexp.claims import (
+    batch_leakage,
+    ghost_large_batch,
+    precise_statistics,
+    renorm_cure,
+    shuffle_gain,
+    small_batches,
+    train_only_norm,
+)
 from bnexp.claims.batches import read_by
 from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
@@ -225,3 +233,32 @@ def test_renorm_cure_judges_both_regimes(gain, outcome, same, words):
     assert verdicts[renorm_cure.SMALL].outcome == verdicts[renorm_cure.SORTED].outcome == outcome
     assert verdicts[renorm_cure.WHOLE].outcome == same
     assert words in sentence
+
+
+def large_batches(ghosts, small=93.0):
+    """A world in which nets read so many digits, ghosts that many points above 92; running statistics read 5 points less."""
+    points = dict.fromkeys(ghost_large_batch.GHOST_ARMS, 92 + ghosts)
+    points |= {ghost_large_batch.SMALL: small, ghost_large_batch.LARGE: 92.0}
+    return World(lambda arm, seed: record(seed, test=points[arm] - 5, recomputed=points[arm]))
+
+
+@pytest.mark.parametrize(
+    ("ghosts", "outcome", "end"),
+    [
+        (1.0, "SUPPORTED", "so they do help there"),
+        (0.0, "CONTRADICTED", "less than the 0.2 points that would matter"),
+        (-1.0, "CONTRADICTED", "so they do harm there"),
+    ],
+)
+def test_ghosts_at_large_batches_are_judged_by_recomputed_statistics(ghosts, outcome, end):
+    evidence = ghost_large_batch.analyse(large_batches(ghosts), np.random.default_rng(0))
+    verdicts = judge(ghost_large_batch.CLAIM, evidence)
+    assert verdicts["ghosts"].outcome == outcome
+    assert verdicts["ghosts"].effect.estimate == pytest.approx(ghosts, abs=0.15)
+    assert verdicts["remains"].outcome == ("SUPPORTED" if ghosts == 1.0 else "CONTRADICTED")
+    sentence = ghost_large_batch.say(evidence, verdicts)
+    assert end in sentence
+    assert "92.0 % in batches of 1,024" in sentence
+    figure = Figure()
+    ghost_large_batch.draw(evidence, figure)
+    assert len(figure.axes[0].lines) == 4

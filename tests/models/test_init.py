@@ -14,6 +14,7 @@ from bnexp.models import build_model
 from bnexp.models.init import initialize, layer_hashes
 
 SMALL = {
+    "deep_linear": {"depth": 3, "width": 8},
     "mlp": {"depth": 3, "width": 8},
     "resmlp": {"depth": 2, "width": 8},
     "cnn": {"width": 4},

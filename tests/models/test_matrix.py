@@ -19,6 +19,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 # Widths that the four groups of norm=group divide, and images that leave norm=instance 2x2 pixels at the end.
 TINY = {
     "linear": ({}, (1, 4, 4)),
+    "deep_linear": ({"depth": 2, "width": 8}, (1, 4, 4)),
     "mlp": ({"depth": 2, "width": 8}, (1, 4, 4)),
     "resmlp": ({"depth": 1, "width": 8}, (1, 4, 4)),
     "cnn": ({"width": 8}, (2, 8, 8)),
@@ -30,7 +31,7 @@ TINY = {
 BATCH = 40  # two ghosts of norm=ghost
 # Instance normalisation needs space; the linear model has no place for any norm.
 REFUSED = {
-    *((model, "instance") for model in ("mlp", "resmlp", "vit")),
+    *((model, "instance") for model in ("mlp", "deep_linear", "resmlp", "vit")),
     *(("linear", norm) for norm in NORMS if norm != "none"),
 }
 #: Every norm in a small net of each kind, on either side of the nonlinearity; in the deep ones one norm of each kind.

@@ -21,6 +21,7 @@ from bnexp.norms import NORMS, NormFactory
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 SMALL = {
+    "deep_linear": {"depth": 2, "width": 8},
     "mlp": {"depth": 2, "width": 8},
     "resmlp": {"depth": 2, "width": 8},
     "cnn": {"width": 4},
@@ -70,6 +71,17 @@ def test_a_model_maps_images_to_one_logit_per_class(build, name, shape):
 @pytest.mark.parametrize("name", sorted(set(SMALL) - {"vgg"}))
 def test_every_model_but_vgg_takes_the_28_pixels_of_mnist_as_they_are(build, name):
     assert build(name, (1, 28, 28), **SMALL[name])(images((1, 28, 28))).shape == (4, 10)
+
+
+def test_a_deep_linear_net_is_one_linear_map_and_the_fully_connected_net_without_nonlinearity(build):
+    deep = build("deep_linear", (1, 4, 4), "none", depth=4, width=8).double()
+    mlp = build("mlp", (1, 4, 4), "none", depth=4, width=8, activation="identity").double()
+    mlp.load_state_dict(deep.state_dict())  # the same names and shapes
+    x, weight = images((1, 4, 4), 20).double(), torch.eye(16, dtype=torch.float64)
+    for layer in layers(deep).values():
+        weight = layer.weight @ weight
+    torch.testing.assert_close(deep(x), x.flatten(1) @ weight.T)
+    torch.testing.assert_close(deep(x), mlp(x), rtol=0, atol=0)
 
 
 def test_softmax_regression_maps_images_to_one_logit_per_class(build):

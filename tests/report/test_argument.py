@@ -26,6 +26,13 @@ def test_every_prediction_names_a_claim_an_endpoint_and_a_side(dispute, test):
     assert predicted <= set(dispute.sides)
 
 
+def test_each_of_the_ten_conflicts_of_the_sheet_has_a_dispute_of_its_own():
+    conflicts = {"stability", "jacobian", "depth", "rate", "smoothness", "shift", "noise", "edge", "explosion", "replaced"}
+    assert {dispute.id for dispute in DISPUTES} == conflicts
+    assert len(DISPUTES) == len(conflicts)
+    assert all(dispute.not_shown and dispute.decided_by for dispute in DISPUTES)
+
+
 def test_every_side_can_win_and_lose_something():
     for dispute in DISPUTES:
         told = {side for test in dispute.tests for side in (test.supported, test.contradicted) if side}
@@ -66,6 +73,12 @@ def test_what_follows_counts_for_whom_the_verdicts_speak():
     assert "one decides nothing" in follows(THE_REASON, known)
     known["fig1_stability"] = replace(judged("fig1_stability", "SUPPORTED", 0.6))
     assert "(one of these verdicts is fragile)" in follows(THE_REASON, known)
+
+
+def test_what_follows_ends_with_one_full_stop_where_a_side_ends_with_one():
+    (edge,) = (dispute for dispute in DISPUTES if dispute.id == "edge")
+    told = follows(edge, {"edge_of_stability": judged("edge_of_stability", "SUPPORTED")})
+    assert told.endswith("none fit Santurkar et al. and three fit Cohen et al.")
 
 
 def test_a_dispute_without_a_verdict_is_left_out_and_one_with_some_names_the_rest():
