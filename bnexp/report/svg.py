@@ -121,7 +121,8 @@ def _text(leaf: Leaf, marker: str) -> str:
         drawn = _as_is(leaf.element)
         return f'<g style="{leaf.style}">{drawn}</g>' if leaf.style else drawn  # around it: clipping moves with its element
     if not leaf.places:
-        return f'<path style="{leaf.style}" d="{relative(leaf.d)}"/>'
+        bent = re.sub(rf"M[^MLQCz]*(?:L[^MLQCz]*){{{MANY},}}", _simpler, leaf.d)
+        return f'<path style="{leaf.style}" d="{relative(bent)}"/>'
     starts = [f"M{_number(x)} {_number(y)}" for x, y in leaf.places]
     if _is_line(leaf.d):
         stroke = relative(leaf.d).removeprefix("M0 0")
@@ -151,7 +152,7 @@ def _shape(d: str, style: str, place: tuple[float, float] | None = None) -> str:
 
 
 def relative(d: str, at: tuple[float, float] = (0, 0)) -> str:
-    """A path of absolute commands with each point told from the one before, in tenths, without points that change nothing.
+    """A path of absolute commands with each point told from the one before, in tenths; points on top of each other once.
 
     Args:
         d: what stood in the path.
@@ -161,7 +162,6 @@ def relative(d: str, at: tuple[float, float] = (0, 0)) -> str:
         >>> relative("M 10 10 L 20.04 10 L 20.04 9.5 L 25 5 L 30 0 z")
         'M10 10h10v-.5l5-4.5l5-5z'
     """
-    d = re.sub(rf"M[^MLQCz]*(?:L[^MLQCz]*){{{MANY},}}", _simpler, d)
     here, parts = (0, 0), []
     for command, numbers in re.findall(r"([MLQCz])([^MLQCz]*)", d):
         values = [round(10 * float(number)) + round(10 * at[place % 2]) for place, number in enumerate(numbers.split())]
