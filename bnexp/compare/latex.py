@@ -20,7 +20,8 @@ _ESCAPES = {
     "≥": r"$\geq$", "≤": r"$\leq$", "±": r"$\pm$", "≈": r"$\approx$", "∞": r"$\infty$", "−": r"$-$", "·": r"$\cdot$",
     "→": r"$\to$", "√": r"$\surd$", "µ": r"$\mu$", "–": "--", "—": "---", "…": r"\ldots{}", "°": r"$^\circ$", '"': "''",
     "“": "``", "”": "''", "„": ",,", "‘": "`", "’": "'", "½": r"$\frac12$", "Ł": r"\L{}", "ł": r"\l{}", "Ø": r"\O{}", "ø": r"\o{}",
-    "Æ": r"\AE{}", "æ": r"\ae{}", "Œ": r"\OE{}", "œ": r"\oe{}", "ß": r"\ss{}", "Ð": "D", "ð": "d", "Þ": "Th", "þ": "th", "²": "$^2$", "³": "$^3$", "\N{NO-BREAK SPACE}": "~",
+    "Æ": r"\AE{}", "æ": r"\ae{}", "Œ": r"\OE{}", "œ": r"\oe{}", "ß": r"\ss{}",
+    "Ð": "D", "ð": "d", "Þ": "Th", "þ": "th", "²": "$^2$", "³": "$^3$", "\N{NO-BREAK SPACE}": "~",
 }  # fmt: skip
 
 #: Stands above the tables.
@@ -60,7 +61,7 @@ def _sign(sign: str) -> str:
     """One sign for pdfTeX and its first fonts, in ASCII: an accent on a letter, a Greek letter, else its name."""
     if sign in _ESCAPES:
         return _ESCAPES[sign]
-    letter, *accents = unicodedata.normalize("NFD", sign)
+    letter, *accents = list(unicodedata.normalize("NFD", sign))
     if sign.isascii():
         return sign if sign.isprintable() else " "
     if letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
