@@ -3,6 +3,7 @@ r"""A comparison as a LaTeX table: booktabs, one ``tabular`` a block, with what 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from bnexp.compare.arms import shown
 from bnexp.compare.measures import GAP
@@ -15,7 +16,30 @@ LEFT_OUT = ("seconds", "MB")
 #: What TeX reads as something else.
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "<": r"$<$", ">": r"$>$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "×": r"$\times$",
+    "≥": r"$\geq$", "≤": r"$\leq$", "±": r"$\pm$", "≈": r"$\approx$", "∞": r"$\infty$", "−": r"$-$", "·": r"$\cdot$",
+    "→": r"$\to$", "√": r"$\surd$", "µ": r"$\mu$", "–": "--", "—": "---", "…": r"\ldots{}", "°": r"$^\circ$", '"': "''",
+    "“": "``", "”": "''", "„": ",,", "‘": "`", "’": "'", "½": r"$\frac12$", "Ł": r"\L{}", "ł": r"\l{}", "Ø": r"\O{}", "ø": r"\o{}",
+    "Æ": r"\AE{}", "æ": r"\ae{}", "Œ": r"\OE{}", "œ": r"\oe{}", "ß": r"\ss{}",
+    "Ð": "D", "ð": "d", "Þ": "Th", "þ": "th", "²": "$^2$", "³": "$^3$", "\N{NO-BREAK SPACE}": "~",
+}  # fmt: skip
+
+#: Stands above the tables.
+PREAMBLE = r"% \usepackage{booktabs}"
+
+#: Small Greek letters that TeX has words for.
+_GREEK = (
+    "ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "ZETA", "ETA", "THETA", "IOTA", "KAPPA", "LAMDA", "MU", "NU", "XI", "PI", "RHO",
+    "SIGMA", "TAU", "UPSILON", "PHI", "CHI", "PSI", "OMEGA",
+)  # fmt: skip
+
+#: Capitals that are not a Latin letter's shape, which alone TeX has words for.
+_CAPITALS = ("GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA")
+
+#: Accents by which TeX puts letters together, by their Unicode sign.
+_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".", "\u0308": '"',
+    "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
 }  # fmt: skip
 
 
@@ -25,14 +49,34 @@ def escaped(text: str) -> str:
     Example:
         >>> escaped("norm.ghost_size 5 % >= 3"), escaped("-0.5 [-1, 2]")
         ('norm.ghost\\_size 5 \\% $\\geq$ 3', '$-$0.5 [$-$1, 2]')
+        >>> escaped("koň, δ ≥ 1, 数")
+        'ko\\v{n}, $\\delta$ $\\geq$ 1, (CJK unified ideograph-6570)'
     """
-    words = "".join(_ESCAPES.get(sign, sign) for sign in text.replace(">=", "\0")).replace("\0", r"$\geq$")
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", words)
+    words = "".join(map(_sign, unicodedata.normalize("NFC", text).replace(">=", "≥").replace("<=", "≤")))
+    words = words.replace("--", "-{}-") if "--" in text else words  # else it would print as a dash
+    return re.sub(r"(?<![\w$])-(?=\d)", "$-$", words)
+
+
+def _sign(sign: str) -> str:
+    """One sign for pdfTeX and its first fonts, in ASCII: an accent on a letter, a Greek letter, else its name."""
+    if sign in _ESCAPES:
+        return _ESCAPES[sign]
+    letter, *accents = list(unicodedata.normalize("NFD", sign))
+    if sign.isascii():
+        return sign if sign.isprintable() else " "
+    if letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
+        return f"\\{_ACCENTS[accents[0]]}{{{letter}}}"
+    name = unicodedata.name(sign, f"U+{ord(sign):04X}")
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", name)
+    if greek and greek[2] in (_GREEK if greek[1] == "SMALL" else _CAPITALS):
+        word = greek[2].lower().replace("lamda", "lambda")
+        return f"$\\{word if greek[1] == 'SMALL' else word.capitalize()}$"
+    return f"({name.lower().replace('cjk', 'CJK')})"
 
 
 def latex(comparison: Comparison) -> str:
-    """The whole comparison; needs ``\\usepackage{booktabs}``."""
-    return "\n\n".join(_table(block, comparison) for block in comparison.blocks)
+    """The whole comparison, after a comment with the package that it needs."""
+    return "\n\n".join([PREAMBLE, *(_table(block, comparison) for block in comparison.blocks)])
 
 
 def _table(block: Block, comparison: Comparison) -> str:
@@ -76,10 +120,15 @@ def _table(block: Block, comparison: Comparison) -> str:
     lines = [
         r"\begin{table}", r"  \centering", f"  \\caption{{{_caption(block, counts)}}}",
         f"  \\begin{{tabular}}{{{layout}}}",
-        r"    \toprule", f"    {rows[0]}", r"    \midrule", *(f"    {row}" for row in rows[1:]), r"    \bottomrule",
+        r"    \toprule", f"    {rows[0]}", r"    \midrule", *(f"    {_begun(row)}" for row in rows[1:]), r"    \bottomrule",
         r"  \end{tabular}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _begun(row: str) -> str:
+    """A row that does not begin with what TeX takes for an argument of the row's end before it."""
+    return f"{{}}{row}" if row[:1] in "[*" else row
 
 
 def _caption(block: Block, counts: list[int]) -> str:

@@ -39,19 +39,19 @@ def draw_interval(effect: Interval, marks: Marks, ax: Axes, seeds_S: Sequence[fl
         ax: where to draw.
         seeds_S: what each seed says, as small rings under the bar.
     """
-    seen = [value for value in seeds_S if _drawable(value, marks.log)]
-    ends = [value for value in (effect.low, effect.high, effect.estimate, *seen) if _drawable(value, marks.log)]
-    left, right = _limits([*ends, *(value for value, _ in marks.values)], marks.log)
+    seen = [value for value in seeds_S if drawable(value, marks.log)]
+    ends = [value for value in (effect.low, effect.high, effect.estimate, *seen) if drawable(value, marks.log)]
+    left, right = limits([*ends, *(value for value, _ in marks.values)], marks.log)
     ax.axvspan(max(marks.zone[0], left), min(marks.zone[1], right), color=ZONE, linewidth=0)
     _draw_marks(marks, ax, left, right)
-    low, high = (end if _drawable(end, marks.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
+    low, high = (end if drawable(end, marks.log) else edge for end, edge in ((effect.low, left), (effect.high, right)))
     ax.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="butt")
     for end, edge, marker in ((effect.low, left, "<"), (effect.high, right, ">")):
-        open_ended = not _drawable(end, marks.log)
+        open_ended = not drawable(end, marks.log)
         ax.plot(
             [edge if open_ended else end], [0], marker if open_ended else "|", color=INK, markersize=9, clip_on=False
         )
-    if _drawable(effect.estimate, marks.log):
+    if drawable(effect.estimate, marks.log):
         ax.plot([effect.estimate], [0], "o", color=INK, markersize=8)
     if seen:
         ax.plot(seen, [-0.5] * len(seen), "o", color=QUIET, markersize=4, fillstyle="none", markeredgewidth=0.9)
@@ -59,7 +59,9 @@ def draw_interval(effect: Interval, marks: Marks, ax: Axes, seeds_S: Sequence[fl
     ax.spines["left"].set_visible(False)
     ax.grid(False)
     if marks.log:
-        _plain_ticks(ax, left, right)
+        ticks = plain_ticks(left, right, log=True)
+        ax.set_xticks([tick for tick, _ in ticks], [word for _, word in ticks])
+        ax.minorticks_off()
     return ax
 
 
@@ -73,11 +75,12 @@ def _draw_marks(marks: Marks, ax: Axes, left: float, right: float) -> None:
                     textcoords="offset points", color=QUIET, fontsize=8.5, ha=side, va="top")  # fmt: skip
 
 
-def _drawable(value: float, log: bool) -> bool:
+def drawable(value: float, log: bool) -> bool:
+    """Whether a value has a place on an axis."""
     return math.isfinite(value) and not (log and value <= 0)
 
 
-def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
+def limits(values: Sequence[float], log: bool) -> tuple[float, float]:
     """From the least to the greatest value, with a tenth of the way added on both sides."""
     low, high = (math.log(end) if log else end for end in (min(values), max(values)))
     width = (high - low) or 1.0
@@ -85,19 +88,32 @@ def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
     return (math.exp(left), math.exp(right)) if log else (left, right)
 
 
-def _plain_ticks(ax: Axes, left: float, right: float) -> None:
-    """Ratios as people say them: 1.2, 2, 10; not as powers."""
+def plain_ticks(left: float, right: float, log: bool) -> list[tuple[float, str]]:
+    """Ticks with their words; ratios as people say them: 1.2, 2, 10; not as powers."""
     from matplotlib.ticker import MaxNLocator
 
+    linear = [float(tick) for tick in MaxNLocator(5).tick_values(left, right) if left <= tick <= right]
+    if not log:
+        return [(tick, word) for tick, word in zip(linear, _tick_words(linear), strict=True)]
     powers = range(math.floor(math.log10(left)), math.ceil(math.log10(right)) + 1)
     for steps in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
         ticks = [step * 10.0**power for power in powers for step in steps if left <= step * 10.0**power <= right]
         if len(ticks) <= 7:
             break
-    if len(ticks) < 4:
-        ticks = [float(tick) for tick in MaxNLocator(5).tick_values(left, right) if left <= tick <= right]
-    ax.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks])
-    ax.minorticks_off()
+    return [(tick, f"{tick:.4g}") for tick in (ticks if len(ticks) >= 4 else linear)]
+
+
+def _tick_words(ticks: Sequence[float]) -> list[str]:
+    """Evenly spaced values, with as many digits in each as the most exact one needs.
+
+    Example:
+        >>> _tick_words([-0.5, 0.0, 0.5]), _tick_words([0.0, 2e-5])
+        (['-0.5', '0.0', '0.5'], ['0', '2e-05'])
+    """
+    largest = max(map(abs, ticks), default=0.0)
+    near = 1e-6 * largest
+    digits = next((digits for digits in range(5) if all(abs(round(tick, digits) - tick) <= near for tick in ticks)), None)
+    return [f"{tick:.3g}" if digits is None else f"{tick:,.{digits}f}" for tick in ticks]
 
 
 def draw_pairs(
@@ -110,8 +126,9 @@ def draw_pairs(
 ) -> Axes:
     """One line a seed from the side compared with to the side the claim is about."""
     shift_S = np.linspace(-SPREAD, SPREAD, len(arm_S))
-    for shift, base, arm in zip(shift_S, base_S, arm_S, strict=True):
-        ax.plot([shift, 1 + shift], [base, arm], color="#9aa5b1", linewidth=0.9, zorder=1)
+    gap_S = np.full(len(arm_S), np.nan)  # one line with gaps: hundreds of lines take seconds to draw
+    x_S3, y_S3 = np.stack([shift_S, 1 + shift_S, gap_S], 1), np.stack([base_S, arm_S, gap_S], 1)
+    ax.plot(x_S3.ravel(), y_S3.ravel(), color="#9aa5b1", linewidth=0.9, zorder=1)
     for place, values, color, marker in ((0, base_S, COLORS["none"], "s"), (1, arm_S, COLORS["batch"], "o")):
         ax.plot(place + shift_S, values, marker, color=color, markersize=5.5, zorder=2)
     ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)

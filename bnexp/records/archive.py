@@ -102,6 +102,11 @@ class ArchivedRun(RunRecord):
 
     def curve(self, name: str) -> Curve:
         """All values recorded under ``name``; None where one was not finite."""
+        if name not in self._curves:
+            self._curves[name] = (0, 0), self._curve(name)
+        return self._curves[name][1]
+
+    def _curve(self, name: str) -> Curve:
         curve = self.line["curves"].get(name, {"steps": "", "values": ()})
         values = tuple(None if isinstance(value, str) else value for value in curve["values"])
         return Curve(steps_of(curve["steps"]), values, tuple(self._seconds(curve)))
@@ -121,8 +126,12 @@ class ArchivedRun(RunRecord):
         keys = [key for key in _keys(self.folder.parent, self.folder.name) if key.startswith(start)]
         if not keys:
             raise FileNotFoundError(f"{self.folder.name} has no arrays of {probe} in {self.folder.parent / ARRAYS}")
-        with np.load(self.folder.parent / ARRAYS, allow_pickle=False) as file:
-            return {key.removeprefix(start): file[key] for key in keys}
+        members = _members(self.folder.parent / ARRAYS)
+        found = {}
+        for key in keys:
+            with members.open(f"{key}.npy") as stream:
+                found[key.removeprefix(start)] = np.lib.format.read_array(stream, allow_pickle=False)
+        return found
 
 
 def archived_runs(folder: Path) -> dict[str, ArchivedRun]:
@@ -171,13 +180,22 @@ def _keys(folder: Path, name: str) -> list[str]:
 @lru_cache(maxsize=4)
 def _keys_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:  # noqa: ARG001 - as above
     keys: dict[str, list[str]] = {}
+    for member in _members(file).namelist():
+        keys.setdefault(member.split("/")[0], []).append(member.removesuffix(".npy"))
+    return keys
+
+
+def _members(file: Path) -> zipfile.ZipFile:
+    """The open ``arrays.npz``: reading its list of thousands of members takes longer than reading one of them."""
+    return _opened(file, _stamp(file))
+
+
+@lru_cache(maxsize=2)
+def _opened(file: Path, stamp: tuple[int, int]) -> zipfile.ZipFile:  # noqa: ARG001 - as above
     try:
-        with zipfile.ZipFile(file) as members:
-            for member in members.namelist():
-                keys.setdefault(member.split("/")[0], []).append(member.removesuffix(".npy"))
+        return zipfile.ZipFile(file)
     except zipfile.BadZipFile:
         raise _damaged(file, f"{file.name} is not an npz file") from None
-    return keys
 
 
 def _stamp(file: Path) -> tuple[int, int]:

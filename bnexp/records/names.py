@@ -54,14 +54,12 @@ def differing_settings(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
 
     A setting differs if two runs that have it have other values: options that come with another norm do not count.
     """
-    values: dict[str, list[Any]] = {}
+    first: dict[str, Any] = {}
     several: set[str] = set()
     for found in runs.values():
-        for key, value in found.items():
-            if key not in several:
-                seen = values.setdefault(key, [value])
-                if seen[0] != value:
-                    several.add(key)
+        new = [key for key, value in found.items() if key not in first or first[key] != value]
+        several.update(key for key in new if key in first)
+        first |= {key: found[key] for key in new if key not in first}
     keys = sorted(several, key=_place)
     return {name: {key: found[key] for key in keys if key in found} for name, found in runs.items()}
 

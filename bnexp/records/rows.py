@@ -7,9 +7,11 @@ and are read again when a stamp has changed. Losing that file costs a second.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,33 +91,52 @@ def read_rows(runs_dir: Path) -> list[Row]:
     if is_archive(runs_dir):
         return [row_of(record) for record in find_runs(runs_dir)]
     kept = _read_kept(runs_dir / KEPT)
-    rows = []
-    for name in names(runs_dir):
-        stamp = _stamp(runs_dir / name)
-        before = kept.get(name)
-        rows.append(before if before and before.stamp == stamp else _row_at(runs_dir, name, stamp))
+    with _no_garbage():
+        rows = [
+            before if (before := kept.get(name)) and before.stamp == _stamp(runs_dir / name) else _row_at(runs_dir, name)
+            for name in names(runs_dir)
+        ]
     fresh = {row.name: row for row in rows if len(row.stamp) == 4 and not row.damage}
     if len(rows) >= WORTH_KEEPING and fresh != kept:
         _keep(runs_dir / KEPT, fresh.values())
     return rows
 
 
-def _row_at(runs_dir: Path, name: str, stamp: Stamp) -> Row:
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """No search for cycles among a million small things that are all to stay: it would take a fifth of the time."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
+
+
+def _row_at(runs_dir: Path, name: str) -> Row:
     """What :func:`row_of` says of a folder, in half the time where both files are sound."""
     try:
-        header, end = (_load(f"{runs_dir}/{name}/{file}") for file in (paths.HEADER, paths.END))
+        header, written = _load(f"{runs_dir}/{name}/{paths.HEADER}")
+        end, ended = _load(f"{runs_dir}/{name}/{paths.END}")
         if isinstance(end["status"], str):
-            return Row(name, settings(header), _measured(end["status"], end), "", stamp)
+            return Row(name, settings(header), _measured(end["status"], end), "", written + ended)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
-    return row_of(RunRecord(runs_dir / name), stamp)
+    return row_of(RunRecord(runs_dir / name), _stamp(runs_dir / name))
 
 
-def _load(file: str) -> Any:
-    if not os.path.isfile(file):  # a pipe or a device has no end
-        raise OSError(file)
-    with open(file, "rb") as stream:  # a Path costs as much as the reading
-        return json.loads(stream.read())
+def _load(file: str) -> tuple[Any, Stamp]:
+    """A JSON file's content and its stamp, by the system's own calls: Python's files and paths cost as much as the reading."""
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device has no end
+            raise OSError(file)
+        text = os.read(handle, found.st_size)
+    finally:
+        os.close(handle)
+    return json.loads(text.decode()), [found.st_mtime_ns, found.st_size]
 
 
 def names(runs_dir: Path) -> list[str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -34,6 +39,12 @@ from bnexp.stats.verdict import RuleWords, Verdict
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
 
+#: Fewer are drawn in less time than a process takes to start.
+CLAIMS_A_PROCESS = 5
+
+#: What a process draws.
+_claims: Sequence[tuple[Judged, Sequence[Judged]]] = ()
+
 
 @dataclass(frozen=True)
 class Written:
@@ -61,7 +72,7 @@ def build(judged: Sequence[Judged], out: Path, others: Mapping[str, Sequence[Jud
     """
     out.mkdir(parents=True, exist_ok=True)
     written = Written(out / PAGE, out / TABLE)
-    sections = [section(one, others.get(one.claim.key, ())) for one in judged]
+    sections = sections_of([(one, others.get(one.claim.key, ())) for one in judged])
     written.page.write_text(page(sections, filled(judged, others)), encoding="utf-8")
     written.table.write_text(markdown_table(judged) + "\n", encoding="utf-8")
     return written
@@ -84,7 +95,7 @@ def page(sections: Sequence[Section], argued: Sequence[Judged]) -> str:
     outcomes = [one.row.outcome for one in sections]
     drawn = {one.row.id: one for one in sections if one.own}
     judged = [one.judged for one in sections]
-    return environment.get_template("index.html.j2").render(
+    html = environment.get_template("index.html.j2").render(
         sections=sections,
         answers=[claim_row(one) for one in answers([one.judged for one in sections if not one.overruled])],
         argument=argument(argued),
@@ -98,7 +109,18 @@ def page(sections: Sequence[Section], argued: Sequence[Judged]) -> str:
         meanings={name: words for name, words in MEANINGS.items() if name not in WITHOUT_VERDICT or name in outcomes},
         draws_shown=DRAWS,
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        first=first_places(sections),
     )
+    return re.sub(r"\n\s+", "\n", html)  # indented for who reads the templates
+
+
+def first_places(sections: Sequence[Section]) -> dict[object, ClaimRow]:
+    """Claims share runs, and with them pictures of how these were tuned: each to the claim where it is shown."""
+    first: dict[object, ClaimRow] = {}
+    for one in sections:
+        for shared in (*(runs.commands for runs in one.series), *(drawn for tuning in one.tuning for drawn in tuning.pictures)):
+            first.setdefault(shared, one.row)
+    return first
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,34 @@ class Section:
     deviations: list[str]
     command: str
     overruled: bool
+
+
+def sections_of(claims: Sequence[tuple[Judged, Sequence[Judged]]]) -> list[Section]:
+    """A section of each claim, with what other budgets say of it; drawn on all cores where a process can be forked safely."""
+    from joblib import cpu_count  # which knows of a container's share of the cores, and is slow to import
+
+    jobs = min(cpu_count(), len(claims) // CLAIMS_A_PROCESS)
+    if jobs < 2 or sys.platform != "linux":
+        return [section(*one) for one in claims]
+    import matplotlib.backends.backend_svg  # noqa: F401 - once, not in every process
+
+    with warnings.catch_warnings():
+        # Python 3.12 warns of any thread; the only ones here are those of numpy's products, which are made for forking
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(jobs, context, initializer=_take, initargs=(claims,)) as pool:
+            made = list(pool.map(_section, range(len(claims))))
+    return [replace(one, judged=judged) for one, (judged, _) in zip(made, claims, strict=True)]
+
+
+def _take(claims: Sequence[tuple[Judged, Sequence[Judged]]]) -> None:
+    global _claims  # of a process of its own, which has them by being forked: functions cannot be sent
+    _claims = claims
+
+
+def _section(index: int) -> Section:
+    made = section(*_claims[index])
+    return replace(made, judged=replace(made.judged, claim=None, runs=None, evidence=None))  # type: ignore[arg-type] # asker has it
 
 
 def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:

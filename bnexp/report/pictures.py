@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +18,10 @@ from bnexp.claims import fig1_speed, fig1_stability
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.claims.words import about
-from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
+from bnexp.figures.endpoints import draw_errors, draw_pairs, draw_values
 from bnexp.figures.style import SETTINGS, save_as
+from bnexp.report.interval import interval_svg
+from bnexp.report.svg import lighter
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
 
@@ -33,9 +33,6 @@ PIXELS_PER_POINT = 96 / 72
 
 #: A cloud of more points is drawn as pixels, which takes a fifth of the bytes.
 MANY_POINTS = 150
-
-#: So deep are matplotlib's groups.
-NESTED = 6
 
 SMALL, OWN, WIDE = (4.2, 3.0), (5.2, 3.3), (10.5, 3.4)
 
@@ -72,6 +69,7 @@ class Picture:
         caption: the words.
         label: what a screen reader says of it.
         address: a data address for ``<img src='...'>``, with no single quote in it; empty where the figure could not be drawn.
+        drawing: SVG of the page's own style, in place of an image.
         size: width and height in CSS pixels.
         failure: why it could not be drawn, in one line.
     """
@@ -79,6 +77,7 @@ class Picture:
     caption: str
     label: str
     address: str = ""
+    drawing: str = ""
     size: tuple[int, int] = (0, 0)
     failure: str = ""
 
@@ -96,57 +95,26 @@ def picture(
     """
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+
+    from bnexp.figures.powers import in_letters
 
     stream = io.StringIO()
     try:
         with matplotlib.rc_context(SETTINGS | {"svg.fonttype": "none"}):
             figure = Figure(figsize=size)
             draw(figure)
-            for line in figure.findobj(Line2D):
+            for line in (line for axes in figure.axes for line in axes.lines):
                 line.set_rasterized(line.get_linestyle() == "None" and np.size(line.get_xdata()) > MANY_POINTS)
+            in_letters(figure)
             nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05, dpi=200)
+            figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05, dpi=144)
     except Exception as error:  # a bug in one figure must not cost the others, or the page
         return Picture(caption, label or caption, failure=in_one_line(error))
-    svg = stream.getvalue()
-    svg = _lighter(" ".join(svg[svg.index("<svg") :].split()))
+    svg = lighter(stream.getvalue())
     _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
     pixels = round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)
-    address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_')
-    return Picture(caption, label or caption, address, pixels)
-
-
-def _lighter(svg: str) -> str:
-    """The same picture in fewer bytes.
-
-    Coordinates to a tenth of a point; no comments; no groups that say nothing; short ids, and those only that are used; a style
-    that occurs again as a class; the font said once, with others of its widths for where it is not there.
-    """
-    svg = re.sub(r"<!--.*?-->", "", svg).replace("> <", "><").replace("xlink:href=", "href=")
-    svg = re.sub(r' style="[^"]*"', lambda found: " " + re.sub(r"([:;]) ", r"\1", found[0].lstrip()), svg)
-    svg = re.sub(r";font-family:'DejaVu Sans'", "", svg)
-    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
-    svg = re.sub(r'( (?:d|x|y)="[^"]*")', _coordinates, svg)
-    used = {name: f"i{number}" for number, name in enumerate(dict.fromkeys(re.findall(r'(?:url\(|href=")#([\w.-]+)', svg)))}
-    svg = re.sub(r'(url\(#|href="#| id=")([\w.-]+)', lambda found: found[1] + used.get(found[2], ""), svg)
-    svg = svg.replace(' id=""', "")
-    for _ in range(NESTED):
-        svg = re.sub(r"<g>((?:(?!</?g\b).)*)</g>", r"\1", svg)
-    classes = {
-        style: f"a{number}" for number, (style, count) in enumerate(Counter(re.findall(r' style="([^"]*)"', svg)).items())
-        if count > 1
-    }  # fmt: skip
-    svg = re.sub(r' style="([^"]*)"', lambda found: f' class="{classes[found[1]]}"' if found[1] in classes else found[0], svg)
-    rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
-    svg = svg.replace("</style>", f"{rules}</style>", 1)
-    return svg.replace("<svg ", '<svg font-family="DejaVu Sans,Verdana,sans-serif" ', 1)
-
-
-def _coordinates(found: re.Match[str]) -> str:
-    """An attribute with its numbers to a tenth, and no spaces around the letters of a path."""
-    shorter = re.sub(r"(\d\.\d)\d+", r"\1", found[0])
-    return re.sub(r" ?\b([MLQCz])\b ?", r"\1", shorter)
+    address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_{}')
+    return Picture(caption, label or caption, address, size=pixels)
 
 
 def own_picture(judged: Judged, evidence: Evidence) -> Picture:
@@ -157,8 +125,9 @@ def own_picture(judged: Judged, evidence: Evidence) -> Picture:
         from matplotlib.text import Text
 
         judged.claim.draw(evidence, figure)
-        for text in figure.findobj(Text):
-            text.set_text(about(judged.claim, text.get_text()))
+        if judged.claim.variant:
+            for text in figure.findobj(Text):
+                text.set_text(about(judged.claim, text.get_text()))
 
     return picture(draw, about(judged.claim, caption), size=OWN)
 
@@ -235,10 +204,7 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
             effects_S = sample.effects("ratio" if marks.log and sample.base else "difference")
             seeds_S = np.exp(effects_S).tolist() if marks.log and sample.base else effects_S.tolist()
 
-        def draw(figure: Figure) -> None:
-            draw_interval(effect, marks, figure.subplots(), seeds_S).set_xlabel(words)
-
-        pictures.append(picture(draw, caption, label, (4.2, 1.9)))
+        pictures.append(Picture(caption, label, drawing=interval_svg(effect, marks, words, label, seeds_S)))
     if measured or effect is None:
         pictures.append(_seeds_picture(endpoint, sample, measured))
     return pictures

@@ -90,7 +90,8 @@ class Series:
         name: arm and what the runs are for.
         count: how many runs, and which seeds.
         commands: what does them all; more than one only where they do not fit into one sweep.
-        runs: names of those that are there.
+        runs: names of those that are there, in braces as a shell takes them apart.
+        num_runs: how many these are.
         num_diverged, num_missing: how many ended so, and how many are not there.
     """
 
@@ -98,6 +99,7 @@ class Series:
     count: str
     commands: tuple[str, ...]
     runs: tuple[str, ...]
+    num_runs: int
     num_diverged: int
     num_missing: int
 
@@ -117,11 +119,13 @@ def series(judged: Judged) -> list[Series]:
 def _series(judged: Judged, key: tuple[int, str, str], cells: Sequence[Cell]) -> Series:
     grid, regime, arm = key
     records = [judged.runs.record(cell) for cell in cells]
+    names = [record.folder.name for record in records if record.complete]
     return Series(
         name="measurement" if grid == -1 else f"{arm}: {_role(judged, grid, regime, cells[0].value)}",
         count=f"{counted(len(cells), 'run')}, {seed_words([cell.seed for cell in cells])}",
         commands=merged([cell.command for cell in cells]),
-        runs=tuple(record.folder.name for record in records if record.complete),
+        runs=in_braces(names),
+        num_runs=len(names),
         num_diverged=sum(record.status == "diverged" for record in records),
         num_missing=sum(not record.complete for record in records),
     )
@@ -136,28 +140,40 @@ def _role(judged: Judged, grid: int, regime: str, value: float | None) -> str:
 
 
 def merged(commands: Sequence[str]) -> tuple[str, ...]:
-    """Commands that differ in some values as one sweep with comma lists; as they are where that would ask for other runs.
+    """Commands that differ in one value as one sweep with a comma list, as far as that asks for the same runs.
 
     Example:
         >>> merged(["bnexp train norm=batch seed=0", "bnexp train norm=batch seed=1"])
         ('bnexp train norm=batch seed=0,1',)
-        >>> merged(["bnexp train lr=1 seed=0", "bnexp train lr=2 seed=1"])
-        ('bnexp train lr=1 seed=0', 'bnexp train lr=2 seed=1')
+        >>> merged(["bnexp train lr=1 seed=0", "bnexp train lr=1 seed=1", "bnexp train lr=2 seed=1"])
+        ('bnexp train lr=1 seed=0,1', 'bnexp train lr=2 seed=1')
     """
-    different = tuple(dict.fromkeys(commands))
-    words = [command.split(" ") for command in different]
-    if len({len(row) for row in words}) > 1:
-        return different
-    combined, size = [], 1
-    for column in zip(*words, strict=True):
-        choices = list(dict.fromkeys(column))
-        keys = {word.partition("=")[0] for word in choices}
-        values = [word.partition("=")[2] for word in choices]
-        if len(choices) > 1 and (len(keys) > 1 or any(not value or set(value) & _UNFIT for value in values)):
-            return different
-        size *= len(choices)
-        combined.append(choices[0] if len(choices) == 1 else f"{keys.pop()}={','.join(values)}")
-    return (" ".join(combined),) if size == len(different) else different
+    rows = list(dict.fromkeys(tuple(command.split(" ")) for command in commands))
+    for place in reversed(range(max(map(len, rows), default=0))):
+        groups: dict[tuple[tuple[str, ...], str, tuple[str, ...]], list[str]] = {}
+        for row in rows:
+            key, _, value = row[place].partition("=") if place < len(row) else ("", "", "")
+            fits = value and not set(value) & _UNFIT
+            groups.setdefault((row[:place], key, row[place + 1 :]) if fits else (row, "", ()), []).append(value)
+        rows = [
+            (*before, f"{key}={','.join(values)}", *after) if key else before
+            for (before, key, after), values in groups.items()
+        ]
+    return tuple(" ".join(row) for row in rows)
+
+
+def in_braces(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of runs that differ behind the seed's letter only, as one word of a shell.
+
+    Example:
+        >>> in_braces(["mlp-none-s0-01ab", "mlp-none-s1-23cd", "mlp-batch-s0-45ef"])
+        ('mlp-none-s{0-01ab,1-23cd}', 'mlp-batch-s0-45ef')
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        found = re.fullmatch(r"(.*-s)(\d+-\w+)", name)
+        groups.setdefault(found[1] if found else name, []).append(found[2] if found else "")
+    return tuple(f"{start}{{{','.join(ends)}}}" if len(ends) > 1 else start + ends[0] for start, ends in groups.items())
 
 
 def seed_words(seeds: Sequence[int]) -> str:

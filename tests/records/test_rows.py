@@ -123,7 +123,7 @@ def test_kept_rows_are_the_rows_until_a_record_changes(folder, monkeypatch):
     assert not (folder / KEPT).exists()  # so few runs are read as fast
     monkeypatch.setattr(rows_module, "WORTH_KEEPING", 2)
     assert read_rows(folder) == fresh
-    monkeypatch.setattr(rows_module, "_row_at", lambda _, name, __: pytest.fail(name) if name[0] != "d" else fresh[3])
+    monkeypatch.setattr(rows_module, "_row_at", lambda _, name: pytest.fail(name) if name[0] != "d" else fresh[3])
     assert read_rows(folder) == fresh
     monkeypatch.undo()
     monkeypatch.setattr(rows_module, "WORTH_KEEPING", 2)
