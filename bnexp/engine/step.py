@@ -83,7 +83,8 @@ def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
         if experiment.config.execution.ddp:
             from bnexp.engine.processes import SharedStep  # which needs this module
 
-            return f"{int(experiment.config.execution.ddp)} processes, eager", SharedStep(experiment)
+            with watch.aside("compile"):  # torch imports its compiler for this, some 2 s
+                return f"{int(experiment.config.execution.ddp)} processes, eager", SharedStep(experiment)
         return "eager", eager
 
     def graph() -> tuple[Advance, str]:

@@ -5,6 +5,7 @@ Most of it is tried by forked processes, which need no start; ``torchrun`` itsel
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
@@ -39,6 +40,7 @@ CNN = ("model=cnn", "model.width=4")
 @pytest.fixture
 def together(tmp_path):
     """``together(2, do)``: calls ``do(rank)`` in so many processes that know of each other; returns their exit codes."""
+    importlib.import_module("torch._dynamo")  # which DistributedDataParallel imports: here once, not in every process
 
     def carry_out(size, do):
         with socket.socket() as free:
@@ -71,7 +73,7 @@ def together(tmp_path):
     return carry_out
 
 
-def trained(config, steps=8):
+def trained(config, steps=4):
     """Parameters and losses after some steps in float64, and the buffers."""
     experiment = build(config)
     experiment.model.double()
@@ -116,14 +118,14 @@ def close(some, other, tolerance=1e-12):
 
 
 WHOLE = [
-    ("norm=sync",),
-    ("norm=sync", *CNN, "dataset.crop=1", "dataset.flip=true"),
     ("norm=sync", "train.accumulate=2", "norm.momentum=null", "optimizer=adam"),
-    ("norm=layer",),
+    pytest.param(("norm=sync",), marks=pytest.mark.slow),
+    pytest.param(("norm=sync", *CNN, "dataset.crop=1", "dataset.flip=true"), marks=pytest.mark.slow),
+    pytest.param(("norm=layer",), marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("words", WHOLE, ids=" ".join)
+@pytest.mark.parametrize("words", WHOLE)
 def test_processes_that_share_a_batch_are_one_process_with_the_whole_batch(make, shared, words):
     (here, buffers), (there, _) = shared(make(*words, "execution.ddp=2"))
     alone, own = trained(make(*words))
@@ -133,6 +135,7 @@ def test_processes_that_share_a_batch_are_one_process_with_the_whole_batch(make,
     assert all(torch.equal(here[name], there[name]) for name in here)
 
 
+@pytest.mark.slow
 def test_with_batch_each_process_normalises_its_own_part_as_ghosts_do_and_sync_is_something_else(make, shared):
     (parts, buffers), (_, theirs) = shared(make("norm=batch", "execution.ddp=2"))
     ghosts, _ = trained(make("norm=ghost", "norm.ghost_size=10"))
@@ -164,6 +167,7 @@ def only_record(config):
     return RunRecord(folder)
 
 
+@pytest.mark.slow
 def test_the_record_is_one_and_that_of_one_process_to_rounding(make, together, curves):
     words = ("norm=sync", "train.stop_at_accuracy=0.9", "probes=full")
     config = make(*words, "execution.ddp=2")
@@ -185,14 +189,16 @@ def test_the_record_is_one_and_that_of_one_process_to_rounding(make, together, c
     assert (record.folder / "end.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_in_every_process(make, together):
     config = make("norm=none", "model.activation=relu", "execution.ddp=2", "optimizer.lr=1e30")
     assert together(2, share(config)) == [0, 0]
     assert only_record(config).status == "diverged"
 
 
+@pytest.mark.slow
 def test_one_process_that_is_told_to_stop_stops_all_and_the_rest_is_the_unbroken_run(make, together, without_clock, tmp_path):
-    config = make("norm=batch", "execution.ddp=2", "train.keep=last")
+    config = make("norm=sync", "execution.ddp=2", "train.keep=last", "train.steps=20")
 
     def interrupted(rank):
         if rank == 1:
@@ -227,9 +233,10 @@ def same_record(one, other, without_clock):
     assert not (one.folder / "error.txt").exists()
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_process_leaves_a_record_that_goes_on_to_the_same_bits(make, together, without_clock, tmp_path):
     """Three processes, whose sums depend on their order, which torch changes after the first step."""
-    config = make("norm=sync", "execution.ddp=3", "train.batch_size=21", "train.keep=last")
+    config = make("norm=batch", "execution.ddp=3", "train.batch_size=21", "train.keep=last", "probes=none")
 
     def dies(rank):
         running.CHECKPOINT_SECONDS = -1
@@ -256,6 +263,7 @@ def test_the_loss_of_a_process_leaves_a_record_that_goes_on_to_the_same_bits(mak
     same_record(only_record(config), only_record(whole), without_clock)
 
 
+@pytest.mark.slow
 def test_a_process_that_breaks_down_says_why(make, together):
     config = make("execution.ddp=2")
     ends = {}
