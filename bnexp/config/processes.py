@@ -23,10 +23,11 @@ class Launched:
 
 def launched() -> Launched | None:
     """This process among those that were started together; None for one that was started alone."""
-    if not all(os.environ.get(name) for name in NAMES):
+    numbers = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")]
+    if not (all(os.environ.get(name) for name in NAMES) and all(number.isdecimal() for number in numbers[:2])):
         return None
-    rank = int(os.environ["RANK"])
-    return Launched(rank, int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", rank)))
+    rank, size = map(int, numbers[:2])
+    return Launched(rank, size, int(numbers[2]) if numbers[2].isdecimal() else rank)
 
 
 def launch_command(processes: int) -> str:

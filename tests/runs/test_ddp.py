@@ -26,7 +26,7 @@ from bnexp.engine import build as building
 from bnexp.engine.build import build, seen_together
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.processes import joined
-from bnexp.engine.step import pick_step, set_lr
+from bnexp.engine.step import pick_step, reason_for_eager, set_lr, wants_graph
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
 from bnexp.runs import run as running
@@ -150,6 +150,11 @@ def test_what_a_process_passes_decides_what_is_seen_together(make):
     assert seen_together(make("norm=batch", "execution.ddp=2")) == 10
     assert seen_together(make("norm=sync", "execution.ddp=2")) == 20
     assert seen_together(make("norm=batch", "execution.ddp=2", "train.accumulate=2")) == 5
+
+
+def test_a_step_of_several_processes_is_never_one_graph(make):
+    assert reason_for_eager(make("execution.ddp=2"))
+    assert not wants_graph(make("execution.ddp=2", "execution.compile=on"), 10**6)
 
 
 def share(config):
