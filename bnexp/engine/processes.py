@@ -46,8 +46,9 @@ def joined(config: ExperimentConfig) -> Iterator[ExperimentConfig]:
     if here is None or here.size != int(wanted):
         got = f"execution.ddp={wanted}, {'one process' if here is None else f'{here.size} processes'}"
         raise UserError(
-            "a run on several processes has to be started by torchrun with as many", got=got, todo=launch_command(int(wanted))
-        )
+            "a run on several processes has to be started by torchrun with as many",
+            got=got, todo=f"{launch_command(int(wanted))}, or execution.ddp=false",
+        )  # fmt: skip
     gpu = config.device.startswith("cuda") or (config.device == "auto" and torch.cuda.is_available())
     with _together():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
