@@ -20,7 +20,7 @@ def as_called(text: str) -> str:
         >>> as_called("bnexp look --open")
         'bnexp look --open'
     """
-    return re.sub(r"(?<![\w/.-])bnexp(?= [a-z-])", lambda _: program(), text)
+    return re.sub(r"(?<![\w/.-])(?<!-m )bnexp(?= [a-z-])", lambda _: program(), text)
 
 
 class UserError(Exception):

@@ -8,10 +8,12 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from bnexp import __version__
+from bnexp.config.processes import launched
 from bnexp.errors import UserError, unknown_name
 
 DONE, USER_ERROR, SOME_FAILED, CONTRADICTED = 0, 2, 3, 4
@@ -42,6 +44,9 @@ COMMANDS = {
 ENVIRONMENT = {
     "PYTHONSAFEPATH": "1"
 }  # a joblib.py or tensorboard/ in the working folder is not the package (Python 3.11 on)
+
+#: Seconds in which the first of several processes tells a mistake that all of them find.
+FIRST_TO_SPEAK = 60.0
 
 #: What stands for a sign that the terminal's encoding lacks.
 _ASCII = {"×": "x", "✓": "+", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "→": "->", "·": "."} | dict.fromkeys(
@@ -188,8 +193,13 @@ def entry() -> None:
     """The console script: a reader that closes the pipe early (``| head``) is no error."""
     be_kind_to_other_processes()
     out, err = prepare_process()
+    follows = (here := launched()) is not None and here.rank > 0
+    if follows:  # what all processes would say, the first one says
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:
         code = run(sys.argv[1:])
+        if follows and code == USER_ERROR:  # torchrun ends the others when one ends so
+            time.sleep(FIRST_TO_SPEAK)
     finally:
         out.flush()
         err.flush()

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bnexp.cli.main import DONE, SOME_FAILED
+from bnexp.cli.main import DONE, INTERRUPTED, SOME_FAILED
 from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
 from bnexp.config.compose import QUESTIONS, combinations, count, expand, run_hydra, varied_keys, with_file_sweep
 from bnexp.config.paths import own_dir
+from bnexp.config.processes import launched
 from bnexp.config.schema import ExperimentConfig
+from bnexp.errors import UserError
 from bnexp.records import paths
 
 #: A sweep of more runs than this takes a while to plan, so its size is told first.
@@ -33,7 +35,8 @@ def main(argv: list[str]) -> int:
     if sweep and (number := count(overrides, extra_dir)) > MANY:
         print(f"{number:,} runs; planning them", file=sys.stderr, flush=True)
     configs = expand(overrides, extra_dir)
-    if any(config.train.leaves_open for config in configs):
+    _check_processes(configs, sweep)
+    if any(config.train.leaves_open or config.execution.ddp for config in configs):
         from bnexp.runs.settle import settle
 
         configs = settle(configs, arguments.dry_run)
@@ -49,7 +52,10 @@ def main(argv: list[str]) -> int:
 def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> int:
     from bnexp.runs.many import find_complete
 
-    (record,) = find_complete([config])
+    here = launched()
+    if config.execution.ddp and here and here.rank:
+        return take_part(config, here.rank)
+    (record,) = [None] if config.execution.ddp else find_complete([config])  # else the other processes would not know
     skipped = record is not None
     if record is None:
         from bnexp.runs.run import execute  # imports torch
@@ -66,6 +72,36 @@ def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> 
         )
     print(json.dumps(run_json(record)) if as_json else run_report(record))
     return DONE
+
+
+def take_part(config: ExperimentConfig, rank: int) -> int:
+    """What a process does that is not the first of a run's; it says nothing but what goes wrong in it alone."""
+    from bnexp.runs.follow import follow
+
+    try:
+        ended = follow(config)
+    except KeyboardInterrupt as error:
+        if str(error):
+            print(f"process {rank}: {error}", file=sys.__stderr__)
+        return INTERRUPTED
+    if not ended.complete:
+        print(f"process {rank} failed: {ended.reason}\n  see: {Path(ended.folder) / paths.ERROR}", file=sys.__stderr__)
+    return DONE if ended.complete else SOME_FAILED
+
+
+def _check_processes(configs: Sequence[ExperimentConfig], sweep: bool) -> None:
+    """Refuse a sweep on processes that share one run, and processes that share none."""
+    shared, here = any(config.execution.ddp for config in configs), launched()
+    if shared and (sweep or len(configs) > 1):
+        raise UserError(
+            "execution.ddp is for one large run; a sweep uses every core by itself, a run each",
+            got=f"{len(configs)} runs with execution.ddp", todo="execution.ddp=false without torchrun, or one run a command",
+        )  # fmt: skip
+    if here and here.size > 1 and not shared:
+        raise UserError(
+            "torchrun started several processes, and nothing says that they share one run",
+            got=f"{here.size} processes", todo="execution.ddp=true, or bnexp train without torchrun",
+        )  # fmt: skip
 
 
 def train_many(

@@ -33,6 +33,7 @@ LATER: Mapping[str, Any] = {
     "train.order": "shuffled",
     "train.eval_from": 0,
     "probes.layer_inputs.early": 0.5,
+    "execution.ddp": False,
 }
 
 
@@ -210,13 +211,15 @@ def _is_docstring(node: Any) -> bool:
 
 
 def computed(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision if it is not fp32.
+    """The settings that decide what a run computes: all but the cosmetic ones, and of those the precision and the
+    processes of one run if they are not fp32 and one.
 
     Those of :data:`LATER` are left out where they have their old value.
     """
     values = {key: value for key, value in asdict(config).items() if key not in COSMETIC}
-    if config.execution.precision != "fp32":  # left out, so that runs older than this setting keep their names
-        values["execution"] = {"precision": config.execution.precision}
+    execution = {"precision": config.execution.precision, "ddp": config.execution.ddp}
+    if execution != {"precision": "fp32", "ddp": False}:  # left out, so that runs older than these settings keep their names
+        values["execution"] = execution
     for key, before in LATER.items():
         part, name = _part(values, key)
         if part is not None and name in part and part[name] == before:

@@ -47,6 +47,7 @@ KEYS = {
     "output_dir": "runs_dir", "outdir": "runs_dir", "output": "runs_dir", "out": "runs_dir", "seeds": "seed",
     "num_threads": "threads", "layers": "model.depth", "num_layers": "model.depth", "hidden": "model.width",
     "hidden_size": "model.width", "amp": "execution.precision", "probe": "probes", "plugin": "plugins",
+    "ddp": "execution.ddp", "world_size": "execution.ddp", "nproc_per_node": "execution.ddp",
 }  # fmt: skip
 
 #: Keys that norms with running statistics have, and no others.

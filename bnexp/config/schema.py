@@ -28,7 +28,7 @@ RETRY = ("none", "failed")
 ONLY = ("all", "norm", "output", "random")
 ORDERS = ("shuffled", "fixed", "one_class", "two_classes")
 
-#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 apart.
+#: Fields that say where or how a run is carried out, not what it computes; they do not enter its identity, bf16 and ddp apart.
 COSMETIC = ("device", "threads", "execution", "runs_dir", "data_dir", "force", "retry", "max_failures")
 
 
@@ -292,14 +292,27 @@ def _auto_or_whole(key: str, value: Any) -> str | int:
         ) from error
 
 
+def _processes(key: str, value: Any) -> bool | int:
+    try:
+        return checks.flag(key, value)
+    except UserError:
+        try:
+            return checks.whole(key, value, least=2)
+        except UserError as error:
+            what = f"{key} must be true, false or a number of processes of at least 2"
+            raise UserError(what, got=error.got, todo=f"{key}=true") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExecutionConfig(Section):
-    """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed, bf16 apart.
+    """How a run is carried out; it decides how fast, and the last digits of rounding, not what is computed, bf16 and ddp apart.
 
     ``compile``: the training step as one compiled graph; ``auto`` only where a run is long enough to pay for compiling.
     ``precision``: fp32, or the forward pass in bfloat16, which is another run (``identity.computed``); ``auto`` is one of the two.
     ``stack``: runs of an arm that train side by side as one program; ``auto`` is many on a GPU and one on a CPU.
     ``jobs``: processes of a sweep; None is one a core.
+    ``ddp``: processes of ``torchrun`` that share every batch of one run, which is another run, as most norms then see the parts;
+    true: as many as there are (``runs/settle.py``).
     """
 
     group = "execution"
@@ -307,6 +320,7 @@ class ExecutionConfig(Section):
     precision: str = _by(checks.choice, options=("fp32", "bf16", "auto"))
     stack: str | int = _by(_auto_or_whole)
     jobs: int | None = _by(checks.whole, least=1, example=2)
+    ddp: bool | int = _by(_processes, False)
 
 
 def _device(key: str, value: Any) -> str:

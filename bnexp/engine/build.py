@@ -23,7 +23,7 @@ from bnexp.engine.restrict import restrict
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 from bnexp.models.factory import build_model
-from bnexp.norms.factory import norm_factory
+from bnexp.norms.factory import NORMS, norm_factory
 from bnexp.norms.one_shot import FoldedOneShot, fold_first_batch, foldable
 from bnexp.probes.base import Probe, View, build_probes
 from bnexp.rng import torch_stream
@@ -145,6 +145,13 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     )  # fmt: skip
 
 
+def seen_together(config: ExperimentConfig) -> int:
+    """Training examples whose statistics a norm takes together: those of a pass, or of several processes each its own part."""
+    if NORMS[config.norm.name].whole_batch:
+        return config.train.pass_size
+    return config.train.pass_size // int(config.execution.ddp or 1)
+
+
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of ``torch.optim`` over all trainable parameters of ``model``."""
     groups = _groups(model, config)
@@ -176,7 +183,7 @@ def prepare_weights(experiment: Experiment) -> None:
         return
     order, augmentation = experiment.batches.state(), experiment.augmentation.get_state()
     x, _ = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-    fold_first_batch(experiment.model, x[: experiment.config.train.pass_size])
+    fold_first_batch(experiment.model, x[: seen_together(experiment.config)])
     experiment.batches.restore(order)
     experiment.augmentation.set_state(augmentation)
 
@@ -192,14 +199,24 @@ def order_hash(experiment: Experiment) -> str:
 
 def _model(config: ExperimentConfig, data: Data, noise: torch.Generator) -> nn.Module:
     """The model, tried by one pass in eval mode, so that what does not fit is refused before a folder is made."""
+    processes = int(config.execution.ddp or 1)
+    if processes > 1 and NORMS[config.norm.name].uses_noise:
+        raise UserError(
+            f"norm={config.norm.name} draws its noise for a whole batch, which no process sees",
+            got=f"norm={config.norm.name} execution.ddp={processes}", todo="execution.ddp=false",
+        )  # fmt: skip
+    part = config.train.pass_size // processes
     try:
-        norm = norm_factory(config.norm, batch_size=config.train.pass_size, generator=noise)
+        norm = norm_factory(config.norm, batch_size=part, generator=noise)
     except UserError as error:
-        if config.train.pass_size == config.train.batch_size:
+        if part == config.train.batch_size:
             raise
         parts = f"train.batch_size={config.train.batch_size} train.accumulate={config.train.accumulate}"
-        what = f"{error.what}; a norm sees micro-batches of {config.train.pass_size}"
+        what = f"{error.what}; a norm sees micro-batches of {part}"
         todo = "train.accumulate_statistics=whole, or a smaller train.accumulate"
+        if processes > 1:
+            parts, what = f"{parts} execution.ddp={processes}", f"{error.what}; a process passes {part} examples together"
+            todo = "a larger train.batch_size, or fewer processes"
         raise UserError(what, got=parts, todo=todo) from error
     channels, height, width = data.train.images.shape[1:]
     model = build_model(config.model, (channels, height, width), data.num_classes, norm, config.seed).eval()
@@ -215,7 +232,7 @@ def _check_evaluation(config: ExperimentConfig, data: Data) -> None:
     """Refuse what a net without running statistics cannot evaluate: a single example, whose statistics say nothing of it."""
     if config.norm.track:
         return
-    sizes, passed = (len(data.validation), len(data.test)), config.train.pass_size
+    sizes, passed = (len(data.validation), len(data.test)), seen_together(config)
     if any(size % passed == 1 for size in sizes):
         fitting = [size for size in range(passed, 1, -1) if all(whole % size != 1 for whole in sizes)]
         parts = config.train.batch_size // passed
@@ -257,10 +274,10 @@ def _view(config: ExperimentConfig, model: nn.Module, data: Data, prepare: Stand
         return config.optimizer.lr * lr_factor(config.schedule, update, config.train.steps)
 
     order = torch.randperm(len(validation), generator=torch_stream(config.seed, "probe")).to(validation.labels.device)
-    wanted = max(min(len(order), MAX_PROBE_EXAMPLES), config.train.pass_size)
+    wanted = max(min(len(order), MAX_PROBE_EXAMPLES), seen_together(config))
     usable = order.repeat(-(-wanted // len(order)))[:wanted]
     return View(
         model=model, inputs=prepare(validation.images[usable]), labels=validation.labels[usable],
         validation=validation, test=data.test, prepare=prepare, training_batch=training_batch,
-        rate=rate, batch_size=config.train.pass_size, order=config.train.order, seed=config.seed, steps=config.train.steps,
+        rate=rate, batch_size=seen_together(config), order=config.train.order, seed=config.seed, steps=config.train.steps,
     )  # fmt: skip

@@ -61,7 +61,7 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     """Set torch's CPU threads and return the number: as asked, else 1 for a net without convolutions, else all cores.
 
     A fully connected net of a few hundred units gains nothing from a second thread, and sums in another order. A parallel
-    launcher sets ``BNEXP_THREADS`` so that its jobs do not fight for cores.
+    launcher sets ``BNEXP_THREADS`` so that its jobs do not fight for cores; the processes of ``torchrun`` share them.
     """
     inherited = os.environ.get("BNEXP_THREADS")
     if threads is None and inherited:
@@ -69,7 +69,7 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     elif threads is None and is_convolutional(model):
         from joblib import cpu_count  # which knows of taskset and of a container's share of the cores
 
-        threads = cpu_count()
+        threads = max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     threads = threads or 1
     torch.set_num_threads(threads)
     return threads

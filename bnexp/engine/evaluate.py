@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bnexp.data.batches import Batches
-from bnexp.engine.build import Experiment, Set
+from bnexp.engine.build import Experiment, Set, seen_together
 from bnexp.engine.device import is_convolutional
 from bnexp.engine.kernels import fast_inference
 from bnexp.norms.population import has_running_statistics, recompute_statistics
@@ -64,7 +64,7 @@ def evaluation_batches(model: nn.Module, split: Set, experiment: Experiment) -> 
         yield from zip(split.images.split(size), split.labels.split(size), strict=True)
         return
     order_N = torch.randperm(len(split), generator=torch_stream(experiment.config.seed, "evaluation"))
-    for chosen in order_N.to(split.labels.device).split(experiment.config.train.pass_size):
+    for chosen in order_N.to(split.labels.device).split(seen_together(experiment.config)):
         yield split.images.index_select(0, chosen), split.labels.index_select(0, chosen)
 
 
@@ -89,7 +89,7 @@ def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:
 
 def _population_batches(experiment: Experiment) -> Iterator[Tensor]:
     """Training batches from a stream of their own, augmented as in training."""
-    seed, batch_size = experiment.config.seed, experiment.config.train.pass_size
+    seed, batch_size = experiment.config.seed, seen_together(experiment.config)
     device = experiment.train.labels.device
     order = Batches(len(experiment.train), batch_size, torch_stream(seed, "population"), device)
     generator = torch_stream(seed, "population/augment", device.type)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from bnexp.engine.build import Experiment, prepare_weights
 from bnexp.engine.evaluate import evaluate
 from bnexp.engine.goals import Goals
-from bnexp.engine.journal import Journal, Ledger, run_title
+from bnexp.engine.journal import Journal, Ledger, Stopwatch, run_title
+from bnexp.engine.processes import any_of
 from bnexp.engine.step import pick_step, set_lr
 from bnexp.engine.weights import Keeper
 from bnexp.models.blocks import freeze_norms
@@ -38,26 +39,38 @@ def train(
         ``finished`` or ``diverged``, the last update that belongs to the run, and which training step it used; ``reason`` where
         a finished net is not finite.
     """
+    ledger = Ledger(experiment.config.train.batch_size)
+    looks = Looks(experiment, journal, ledger, save)
+    return _train(experiment, looks, ledger, journal.watch, resumed_at)
+
+
+def follow(experiment: Experiment, save: Callable[[int], None], resumed_at: int | None = None) -> Ended:
+    """:func:`train` in a process that shares its batches with process 0 (``execution.ddp``) and leaves all looks to that."""
+    ledger = Ledger(experiment.config.train.batch_size)
+    return _train(experiment, Followed(experiment, ledger, save), ledger, Stopwatch(), resumed_at)
+
+
+def _train(
+    experiment: Experiment, looks: Looks | Followed, ledger: Ledger, watch: Stopwatch, resumed_at: int | None
+) -> Ended:
     config = experiment.config
     steps = config.train.steps
-    ledger = Ledger(config.train.batch_size)
-    looks = Looks(experiment, journal, ledger, save)
     experiment.model.train()
     if resumed_at is None:
         prepare_weights(experiment)
     freeze_before(experiment, resumed_at)
-    execution, advance = pick_step(experiment, journal.watch)
+    execution, advance = pick_step(experiment, watch)
 
     for step in range(resumed_at or 0, steps + 1):
         if step != resumed_at:
             diverged_at = looks.after(step)
             if diverged_at is not None:
                 return Ended(status="diverged", step=diverged_at, execution=execution)
-        if step == steps or looks.goals.reached:
+        if step == steps or looks.reached:
             break
         if step == config.norm.freeze_after:
             freeze_norms(experiment.model)
-            frozen, advance = pick_step(experiment, journal.watch)
+            frozen, advance = pick_step(experiment, watch)
             execution = execution if frozen == execution else f"{execution}, then {frozen}"
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
         images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
@@ -96,14 +109,13 @@ class Looks:
 
     Attributes:
         goals: what the run may stop at; they have seen what is on record, so that a resumed run stops where the unbroken one does.
+        reached: they are reached, and every process of the run knows.
     """
 
     def __init__(self, experiment: Experiment, journal: Journal, ledger: Ledger, save: Callable[[int], None]) -> None:
         train = experiment.config.train
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
-        most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
-        self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from))
-        self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
+        self._evaluations, self._logs = _when(experiment)
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_step = train.steps
         self.goals = Goals(train)
@@ -111,6 +123,7 @@ class Looks:
         if train.may_stop:
             for event in RunRecord(journal.writer.folder).events():
                 self.goals.see(event["name"], event["value"])
+        self.reached = any_of(self.goals.reached)
 
     @property
     def steps(self) -> set[int]:
@@ -146,5 +159,38 @@ class Looks:
                     seen = experiment.probes[name].observe(step)
                 journal.observations(seen)
         if step in self._logs:  # nothing is waiting in the ledger: here the run can be saved, and stopped
+            self.reached = any_of(self.goals.reached)
             self._save(step)
         return None
+
+
+class Followed:
+    """What the other processes do at the steps after which process 0 looks: they read the same losses, and stop where it stops.
+
+    Attributes:
+        reached: process 0 says that the run's goals are.
+    """
+
+    def __init__(self, experiment: Experiment, ledger: Ledger, save: Callable[[int], None]) -> None:
+        self._ledger, self._save = ledger, save
+        self._logs = _when(experiment)[1]
+        self.reached = any_of(False)
+
+    def after(self, step: int) -> int | None:
+        """As of :class:`Looks`; the losses are those of the whole batch, so that all processes find the same."""
+        if step not in self._logs:
+            return None
+        reading = self._ledger.read(step)
+        if reading and reading.diverged_at is not None:
+            return reading.diverged_at
+        self.reached = any_of(False)
+        self._save(step)
+        return None
+
+
+def _when(experiment: Experiment) -> tuple[set[int], set[int]]:
+    """The steps after which a run is evaluated, and those after which its training curve has a point."""
+    train = experiment.config.train
+    most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
+    evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from))
+    return evaluations, evaluations | set(range(0, train.steps, train.log_every))

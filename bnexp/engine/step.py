@@ -64,7 +64,7 @@ def accumulated_step(
 
 def eager_step(experiment: Experiment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Standardise, then :func:`train_step`, or :func:`accumulated_step` where the batch goes in micro-batches."""
-    num_passes = len(labels) // experiment.config.train.pass_size
+    num_passes = experiment.config.train.batch_size // experiment.config.train.pass_size
     if num_passes == 1:
         return train_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels)
     return accumulated_step(experiment.model, experiment.optimizer, experiment.prepare(images), labels, num_passes)
@@ -80,6 +80,11 @@ def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
     """The step that a run uses and how ``end.json`` names it (``execution``)."""
     eager = partial(eager_step, experiment)
     if not wants_graph(experiment.config, experiment.config.train.steps):
+        if experiment.config.execution.ddp:
+            from bnexp.engine.processes import SharedStep  # which needs this module
+
+            with watch.aside("compile"):  # torch imports its compiler for this, some 2 s
+                return f"{int(experiment.config.execution.ddp)} processes, eager", SharedStep(experiment)
         return "eager", eager
 
     def graph() -> tuple[Advance, str]:
@@ -104,6 +109,8 @@ def reason_for_eager(config: ExperimentConfig) -> str | None:
     """Why a run's step cannot be one graph, nor one of several side by side; None if it can."""
     if NORMS[config.norm.name].uses_noise:
         return f"norm={config.norm.name} draws from a generator of its own, which a graph cannot hold"
+    if config.execution.ddp:
+        return "execution.ddp averages the gradients of several processes between backward and update"
     if config.train.only == "random":
         return "train.only=random holds weights by a hook on their gradients, which a graph does not run"
     return None

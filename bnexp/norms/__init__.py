@@ -16,6 +16,7 @@ from bnexp.norms import reference as reference
 from bnexp.norms import renorm as renorm
 from bnexp.norms import rms as rms
 from bnexp.norms import scale_only as scale_only
+from bnexp.norms import sync as sync
 from bnexp.norms import weight as weight
 from bnexp.norms.factory import NORMS, NormFactory, NormSpec, register
 

@@ -32,6 +32,7 @@ class NormSpec:
         check_batch: ``check_batch(batch_size, options)`` raises a UserError when the training batch does not fit.
         check_placement: ``check_placement(placement, options)`` raises a UserError where the norm cannot stand there.
         needs_bias: ``needs_bias(options)`` says whether a norm that centres needs the bias before it all the same.
+        whole_batch: its statistics are those of the whole batch where several processes share it, not of each one's part.
     """
 
     build: Callable[..., nn.Module]
@@ -42,6 +43,7 @@ class NormSpec:
     check_batch: Callable[[int, Mapping[str, Any]], None] | None = None
     check_placement: Callable[[str, Mapping[str, Any]], None] | None = None
     needs_bias: Callable[[Mapping[str, Any]], bool] | None = None
+    whole_batch: bool = False
 
 
 def register(name: str, **facts: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:

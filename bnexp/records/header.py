@@ -45,7 +45,7 @@ def header(
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
         "arm_id": arm_id,
-        "command": command(overrides),
+        "command": command(overrides, int(config.execution.ddp or 1)),
         "config": computed(config),
         "hashes": hashes,
         "data": data,
@@ -78,14 +78,19 @@ def _circumstances() -> dict[str, Any]:
     }
 
 
-def command(overrides: Sequence[str]) -> str:
+def command(overrides: Sequence[str], processes: int = 1) -> str:
     """The command that does the run again anywhere, to be pasted into a shell: without the overrides that only say where it ran.
+
+    Args:
+        overrides: what was typed.
+        processes: that share the run.
 
     Example:
         >>> print(command(["norm=none", "train.targets=[0.5, 0.9]", "runs_dir=/tmp/x"]))
         bnexp train norm=none 'train.targets=[0.5, 0.9]'
     """
-    return shlex.join(["bnexp", "train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
+    torchrun = ["torchrun", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
+    return shlex.join([*torchrun, "bnexp", "train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
 
 
 def processor() -> str:

@@ -23,6 +23,7 @@ from bnexp.engine import checkpoint
 from bnexp.engine.build import Experiment, build, order_hash
 from bnexp.engine.journal import Journal, Progress, Sink, Stopwatch, run_title
 from bnexp.engine.loop import train
+from bnexp.engine.processes import any_of, joined, share_refusal, told
 from bnexp.engine.tensorboard import TensorBoardSink
 from bnexp.engine.weights import Keeper
 from bnexp.models.init import layer_hashes
@@ -81,7 +82,7 @@ def request(config: ExperimentConfig, overrides: Sequence[str] = (), hashes: dic
 
 
 def execute(config: ExperimentConfig, overrides: Sequence[str] = (), show: Show = True, wait: bool = False) -> Ended:
-    """Bring a run to its end, unless it is there already.
+    """Bring a run to its end, unless it is there already. Of several processes (``execution.ddp``) this is what process 0 does.
 
     Args:
         config: the run.
@@ -96,17 +97,22 @@ def execute(config: ExperimentConfig, overrides: Sequence[str] = (), show: Show 
         UserError: found before a folder is made, or a disk that refuses to take the record.
         KeyboardInterrupt: Ctrl-C or SIGTERM, with words that say where the same command continues.
     """
-    with stoppable() as stop:
+    with joined(config) as config, stoppable() as stop:
+        if config.execution.ddp:
+            stop.share(any_of)
         asked = request(config, overrides)
-        if complete := find_place(*asked.where).complete:
+        if (complete := find_place(*asked.where).complete) and not config.execution.ddp:
             return done_before(complete)
         experiment = build(asked.config)
+        share_refusal(None)
         with occupied(*asked.where, wait) as place:
             if place.complete:
+                told(None)
                 return done_before(place.complete)
             with told_if_disk_refuses(place.folder):
                 recording = Recording(asked, experiment, place, stop)
                 with kept([recording]):
+                    told((str(place.folder), recording.resumed_at))
                     journal = recording.journal(Stopwatch(recording.spent), show)
                     stop.gently = True
                     recording.conclude(train(recording.experiment, journal, recording.offer, recording.resumed_at))
@@ -132,7 +138,8 @@ def kept(recordings: Sequence[Recording]) -> Iterator[None]:
             else:
                 one.fail(error)
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(recordings[0].continues()) from None
+            why = f"{error}; " if str(error) else ""
+            raise KeyboardInterrupt(f"{why}{recordings[0].continues()}") from None
         if disk:
             raise
 
@@ -164,7 +171,7 @@ class Recording:
         self._last_save = self._started = time.monotonic()
         self._saved_at: int | None = None
         self._stopping, self.alone = False, True
-        for torn in self.folder.glob(".*.[0-9]*"):  # what a killed attempt was writing
+        for torn in [*self.folder.glob(".*.[0-9]*"), *self.folder.glob(paths.ERROR)]:  # what a killed attempt was writing
             torn.unlink()
         self._writer = self._resumed() if place.interrupted else self._begun()
 

@@ -1,10 +1,12 @@
-"""What a config leaves to the data, in numbers: epochs as steps, a batch of all, the highest target as a goal. Imports no torch."""
+"""What a config leaves to the data and to torchrun, in numbers: epochs as steps, a batch of all, the highest target as a goal, the
+processes that share a run. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bnexp.config.processes import launch_command, launched
 from bnexp.config.schema import ALL, DatasetConfig, ExperimentConfig
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import load_source
@@ -13,8 +15,8 @@ from bnexp.runs.price import missing_data
 
 
 def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> ExperimentConfig:
-    """The same run with ``train.epochs`` as ``train.steps``, ``train.stop_at_target`` as ``train.stop_at_accuracy`` and
-    ``train.batch_size=all`` as a number.
+    """The same run with ``train.epochs`` as ``train.steps``, ``train.stop_at_target`` as ``train.stop_at_accuracy``,
+    ``train.batch_size=all`` and ``execution.ddp=true`` as numbers; one process that shares a run with none is a run like any other.
 
     So two ways of asking for a run have one name. An epoch is as many whole batches as the training examples fill: one step where
     the batch is all of them.
@@ -24,7 +26,8 @@ def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> Ex
         known: training examples by data set, of the runs that were asked about before.
 
     Raises:
-        UserError: the data set cannot be read, or is smaller than one batch.
+        UserError: the data set cannot be read, or is smaller than one batch; or ``torchrun`` did not start this process, or not
+            as many as divide the batch.
     """
     train, known = config.train, {} if known is None else known
     if train.stop_at_target:
@@ -40,7 +43,31 @@ def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> Ex
                 todo=f"train.batch_size={max(1, _num_examples(config, known) // 10)}",
             )
         train = replace(train, steps=max(1, round(train.epochs * batches)), epochs=None)
-    return config if train is config.train else replace(config, train=train)
+    config = config if train is config.train else replace(config, train=train)
+    return _shared(config) if config.execution.ddp else config
+
+
+def _shared(config: ExperimentConfig) -> ExperimentConfig:
+    """``config`` with its number of processes, which divides its batch."""
+    processes, train = config.execution.ddp, config.train
+    if processes is True:
+        here = launched()
+        if here is None:
+            raise UserError(
+                "execution.ddp shares one run among the processes of torchrun, and this process was started alone",
+                got="execution.ddp=true", todo=launch_command(2),
+            )  # fmt: skip
+        processes = here.size
+        config = replace(config, execution=replace(config.execution, ddp=processes if processes > 1 else False))
+    parts = processes * (train.batch_size // train.pass_size)
+    if train.batch_size % parts:
+        accumulate = f" train.accumulate={train.accumulate}" if parts > processes else ""
+        raise UserError(
+            f"every process takes an equal part of each batch, so that train.batch_size must be a multiple of {parts}",
+            got=f"train.batch_size={train.batch_size}{accumulate} on {processes} processes",
+            todo=f"train.batch_size={max(parts, round(train.batch_size / parts) * parts)}",
+        )
+    return config
 
 
 def settle(configs: Sequence[ExperimentConfig], dry: bool = False) -> list[ExperimentConfig]:

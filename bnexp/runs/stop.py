@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 #: Seconds that a run which is told to stop has for reaching the next point of its training curve, where it can be saved.
 GRACE = 3.0
+
+#: The same for processes of ``torchrun``, which kills them 30 s after it told them to stop; a large run's points are far apart.
+SHARED_GRACE = 25.0
 
 #: A signal so soon after another is the same one: schedulers and wrappers tell the whole group and then each process as well.
 ECHO = 0.5
@@ -28,13 +31,19 @@ class Stop:
 
     def __init__(self) -> None:
         self.gently = False
+        self._grace = GRACE
+        self._agree: Callable[[bool], bool] = bool
         self._asked_at: float | None = None
         self._step, self._answer = -1, False
+
+    def share(self, agree: Callable[[bool], bool]) -> None:
+        """Several processes share the run; ``agree`` makes an answer of this one that of all."""
+        self._grace, self._agree = SHARED_GRACE, agree
 
     def at(self, step: int) -> bool:
         """Whether to stop after this step; runs that train as one program are all told the same."""
         if step != self._step:
-            self._step, self._answer = step, self._asked_at is not None
+            self._step, self._answer = step, self._agree(self._asked_at is not None)
         return self._answer
 
     def signalled(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
@@ -45,7 +54,7 @@ class Stop:
             self._asked_at, told_by = now, told_by or number
             if not self.gently:
                 raise KeyboardInterrupt
-            signal.setitimer(signal.ITIMER_REAL, GRACE)
+            signal.setitimer(signal.ITIMER_REAL, self._grace)
         elif number == signal.SIGALRM or now - self._asked_at > ECHO:
             raise KeyboardInterrupt
 

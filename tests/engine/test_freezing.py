@@ -31,7 +31,7 @@ def by_hand(built: Experiment) -> Experiment:
     return built
 
 
-@pytest.mark.parametrize("norm", ["batch", "reference", "ghost", "renorm", "noisy"])
+@pytest.mark.parametrize("norm", ["batch", "reference", "sync", "ghost", "renorm", "noisy"])
 def test_a_run_that_freezes_is_the_plain_loop_with_norms_in_eval_mode(make, trained, norm):
     config = make(f"norm={norm}", *WORDS)
     run, plain = trained(config).experiment.model.state_dict(), by_hand(build(config)).model.state_dict()

@@ -17,7 +17,7 @@ from bnexp.norms.base import AFFINE
 from bnexp.norms.population import has_running_statistics
 
 SHAPES = {0: (8, 6), 2: (8, 6, 3, 2)}
-RUNNING = {"batch", "reference", "ghost", "renorm", "noisy", "mean_only", "scale_only", "detached", "lp"}
+RUNNING = {"batch", "reference", "ghost", "renorm", "noisy", "mean_only", "scale_only", "detached", "lp", "sync"}
 #: Norms that look at one example at a time, or at none.
 PER_EXAMPLE = {"none", "layer", "group", "instance", "rms", "weight", "dyt"}
 #: Norms with parameters beside gamma and beta.

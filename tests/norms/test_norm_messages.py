@@ -131,7 +131,7 @@ def test_ghost_in_train_mode_names_the_batch_it_cannot_split(build, sample):
 
 
 @pytest.mark.parametrize(
-    "name", ["reference", "renorm", "noisy", "one_shot", "mean_only", "scale_only", "detached", "lp"]
+    "name", ["reference", "sync", "renorm", "noisy", "one_shot", "mean_only", "scale_only", "detached", "lp"]
 )
 def test_one_value_per_feature_has_no_statistics_in_train_mode(build, name):
     norm, x = build(name), torch.ones(1, 6, dtype=torch.float64)

@@ -11,7 +11,7 @@ from torch import nn
 from bnexp.norms import NORMS
 from bnexp.norms.population import has_running_statistics, recompute_statistics
 
-RUNNING = ["batch", "reference", "renorm", "noisy", "mean_only", "scale_only", "detached"]
+RUNNING = ["batch", "reference", "sync", "renorm", "noisy", "mean_only", "scale_only", "detached"]
 
 
 def batches(sample, shape=(8, 6), count=5):

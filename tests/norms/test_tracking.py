@@ -8,7 +8,7 @@ from torch import nn
 
 from bnexp.errors import UserError
 
-WITHOUT = ("batch", "reference", "detached", "lp", "mean_only", "scale_only", "noisy")
+WITHOUT = ("batch", "reference", "detached", "lp", "mean_only", "scale_only", "noisy", "sync")
 
 
 @pytest.mark.parametrize("name", WITHOUT)
