@@ -79,7 +79,7 @@ class Work:
         again, as often as it may. After any other, Slurm knows what becomes of the job; it must not leave an answer behind.
         """
         queue_again = signal.getsignal(signal.SIGUSR1)
-        os.environ.setdefault("BNEXP_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+        os.environ.setdefault("LOKY_MAX_CPU_COUNT", os.environ.get("SLURM_CPUS_PER_TASK", "1"))  # for joblib.cpu_count
         try:
             return self.do(*arguments)
         except KeyboardInterrupt as error:
