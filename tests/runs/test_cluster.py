@@ -59,6 +59,11 @@ def test_the_plugins_settings_count_and_timeouts_are_queued_again(tmp_path):
     assert (queue.settings["max_num_timeout"], queue.settings["submitit_folder"]) == (cluster.TIMEOUTS, None)
     typed = find_queue([*SLURM, "hydra.launcher.max_num_timeout=0", "hydra.launcher.submitit_folder=there"], tmp_path)
     assert (typed.settings["max_num_timeout"], typed.settings["submitit_folder"]) == (0, "there")
+    mine = tmp_path / "hydra" / "launcher" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("defaults: [submitit_slurm]\npartition: cpu\nmax_num_timeout: 3\nname: me\n", encoding="utf-8")
+    own = find_queue([f"--config-dir={tmp_path}", "hydra/launcher=mine"], tmp_path)
+    assert [own.settings[key] for key in ("partition", "max_num_timeout", "name", "submitit_folder")] == ["cpu", 3, "me", None]
     assert find_queue(["hydra/launcher=joblib"], tmp_path) is None
 
 
@@ -165,16 +170,18 @@ def test_a_warned_job_is_queued_again_and_a_killed_one_leaves_no_answer(monkeypa
 
 def test_an_interrupted_parent_leaves_its_jobs_and_one_that_wants_no_more_answers_cancels_them(monkeypatch):
     queue, jobs = object.__new__(Queue), [mock.Mock(job_id=f"3_{task}") for task in (0, 1)]
+    for job, answered in zip(jobs, (True, False), strict=True):
+        job.paths.result_pickle.exists.return_value = answered
     queue.slurm = True
     monkeypatch.setattr(queue, "_answers", lambda *_: iter([(0, "yes"), (1, "no")]), raising=False)
     answers = queue._awaited(jobs, print)
     assert next(answers) == (0, "yes")
     answers.close()
-    assert [job.cancel.call_count for job in jobs] == [1, 1]
+    assert [job.cancel.call_count for job in jobs] == [0, 1]
     monkeypatch.setattr(queue, "_answers", mock.Mock(side_effect=KeyboardInterrupt), raising=False)
     with pytest.raises(KeyboardInterrupt, match=r"the jobs go on \(scancel 3 ends them\)"):
         next(queue._awaited(jobs, print))
-    assert [job.cancel.call_count for job in jobs] == [1, 1]
+    assert [job.cancel.call_count for job in jobs] == [0, 1]
 
 
 def test_the_first_signal_is_remembered(monkeypatch):
