@@ -16,12 +16,12 @@ from pathlib import Path
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.records.writer import CLOCK_KEYS
 
-SWEEP = ("train", "norm=none,batch", "seed=0,1", "train.steps=4000")
+SWEEP = ("train", "norm=none,batch", "seed=0,1", "train.steps=3000")
 CLAIM = ("reproduce", "fig1_speed", "budget=smoke", "--json")
 SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=one", "hydra.launcher.mem_gb=null")
 
 #: Seconds that anything may take.
-LIMIT = 120
+LIMIT = 300
 
 START = time.monotonic()
 
