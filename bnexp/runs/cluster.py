@@ -79,7 +79,7 @@ class Work:
         again, as often as it may. After any other, Slurm knows what becomes of the job; it must not leave an answer behind.
         """
         queue_again = signal.getsignal(signal.SIGUSR1)
-        os.environ.setdefault("BNEXP_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+        os.environ.setdefault("LOKY_MAX_CPU_COUNT", os.environ.get("SLURM_CPUS_PER_TASK", "1"))  # for joblib.cpu_count
         try:
             return self.do(*arguments)
         except KeyboardInterrupt as error:
@@ -159,7 +159,7 @@ class Queue:
     def _submit(self, do: Callable[..., Any], calls: Sequence[Sequence[Any]], folder: Path) -> list[Any]:
         import submitit
 
-        settings = {key: value for key, value in self.settings.items() if key != "submitit_folder"} | {"name": "bnexp"}
+        settings = {key: value for key, value in self.settings.items() if key != "submitit_folder"}
         cluster, most = "slurm" if self.slurm else "local", {}
         if self.slurm:
             signalled = {"signal": f"USR1@{settings['signal_delay_s']}"}
@@ -182,7 +182,8 @@ class Queue:
             raise KeyboardInterrupt(f"the jobs go on{end}; the same command waits for what is not complete") from None
         except GeneratorExit:
             for job in jobs:
-                job.cancel(check=False)
+                if not job.paths.result_pickle.exists():
+                    job.cancel(check=False)
 
     def _answers(self, jobs: Sequence[Any], look: Callable[[str], None]) -> Iterator[tuple[int, Any]]:
         waiting, over_since = dict(enumerate(jobs)), dict[int, float]()
@@ -246,8 +247,9 @@ def find_queue(typed: Sequence[str], runs_dir: Path) -> Queue | None:
     settings = launcher(words, own[-1] if own else None)
     if not str(settings["_target_"]).startswith(_PLUGIN):
         return None
-    if "hydra.launcher.submitit_folder" not in keys:
-        settings["submitit_folder"] = None
-    if "hydra.launcher.max_num_timeout" not in keys and "max_num_timeout" in settings:
-        settings["max_num_timeout"] = TIMEOUTS
+    plugins = launcher([f"hydra/launcher=submitit_{'slurm' if 'max_num_timeout' in settings else 'local'}"])
+    ours = {"name": "bnexp", "submitit_folder": None, "max_num_timeout": TIMEOUTS}
+    for key in ours.keys() & settings.keys():  # a user's own, typed or from a YAML, stay
+        if f"hydra.launcher.{key}" not in keys and settings[key] == plugins[key]:
+            settings[key] = ours[key]
     return Queue(settings, runs_dir)

@@ -226,16 +226,23 @@ def _in_jobs(rest: Sequence[Asked], queue: Queue, told: Told) -> Answers:
 
     folders = [_folder(one.config, place) for one, place in zip(rest, find_places([one.config for one in rest]), strict=True)]
     done = 0
-    work = queue.work(partial(attempt, wait=True), [([one],) for one in rest], lambda words: told.look(done, words))
+    work = queue.work(in_job, [(one,) for one in rest], lambda words: told.look(done, words))
 
     def answers() -> Answers:
         nonlocal done
         with closing(work):
             for place, answer in work:
                 done += rest[place].config.train.steps
-                yield rest[place], _left_behind(folders[place], answer) if isinstance(answer, Lost) else answer[0], 0
+                yield rest[place], _left_behind(folders[place], answer) if isinstance(answer, Lost) else answer, 0
 
     return answers()
+
+
+def in_job(one: Asked) -> Ended:
+    """What a job on a cluster does; its log says how the run went. A run that an older job is at is waited for."""
+    (ended,) = attempt([one], show=True, wait=True)
+    print(f"{' '.join(one.overrides)}: {ended.status} {ended.reason}", file=sys.stderr)
+    return ended
 
 
 def _folder(config: ExperimentConfig, place: Place | None) -> Path | None:

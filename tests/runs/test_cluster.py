@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -58,6 +59,11 @@ def test_the_plugins_settings_count_and_timeouts_are_queued_again(tmp_path):
     assert (queue.settings["max_num_timeout"], queue.settings["submitit_folder"]) == (cluster.TIMEOUTS, None)
     typed = find_queue([*SLURM, "hydra.launcher.max_num_timeout=0", "hydra.launcher.submitit_folder=there"], tmp_path)
     assert (typed.settings["max_num_timeout"], typed.settings["submitit_folder"]) == (0, "there")
+    mine = tmp_path / "hydra" / "launcher" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("defaults: [submitit_slurm]\npartition: cpu\nmax_num_timeout: 3\nname: me\n", encoding="utf-8")
+    own = find_queue([f"--config-dir={tmp_path}", "hydra/launcher=mine"], tmp_path)
+    assert [own.settings[key] for key in ("partition", "max_num_timeout", "name", "submitit_folder")] == ["cpu", 3, "me", None]
     assert find_queue(["hydra/launcher=joblib"], tmp_path) is None
 
 
@@ -151,7 +157,7 @@ def test_a_warned_job_is_queued_again_and_a_killed_one_leaves_no_answer(monkeypa
         monkeypatch.setattr(stop, "told_by", number)
         raise KeyboardInterrupt
 
-    monkeypatch.setenv("BNEXP_THREADS", "1")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
     try:
@@ -160,6 +166,22 @@ def test_a_warned_job_is_queued_again_and_a_killed_one_leaves_no_answer(monkeypa
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert (left.value.code, heard) == (130, [number] * again)
+
+
+def test_an_interrupted_parent_leaves_its_jobs_and_one_that_wants_no_more_answers_cancels_them(monkeypatch):
+    queue, jobs = object.__new__(Queue), [mock.Mock(job_id=f"3_{task}") for task in (0, 1)]
+    for job, answered in zip(jobs, (True, False), strict=True):
+        job.paths.result_pickle.exists.return_value = answered
+    queue.slurm = True
+    monkeypatch.setattr(queue, "_answers", lambda *_: iter([(0, "yes"), (1, "no")]), raising=False)
+    answers = queue._awaited(jobs, print)
+    assert next(answers) == (0, "yes")
+    answers.close()
+    assert [job.cancel.call_count for job in jobs] == [0, 1]
+    monkeypatch.setattr(queue, "_answers", mock.Mock(side_effect=KeyboardInterrupt), raising=False)
+    with pytest.raises(KeyboardInterrupt, match=r"the jobs go on \(scancel 3 ends them\)"):
+        next(queue._awaited(jobs, print))
+    assert [job.cancel.call_count for job in jobs] == [0, 1]
 
 
 def test_the_first_signal_is_remembered(monkeypatch):
@@ -183,7 +205,7 @@ def test_a_sweeps_table_tells_what_records_say_of_jobs_that_died(bnexp, small, s
     queue = submitted_to(Cores(dying=[0, 1, 2], meanwhile=ends_its_run_and_dies_before_it_answers))
     answer = bnexp(*words)
     assert answer.code == 3
-    assert [call[0][0].config.seed for call in queue.calls] == [1, 2, 3]  # seed 0 is complete and no job any more
+    assert [call[0].config.seed for call in queue.calls] == [1, 2, 3]  # seed 0 is complete and no job any more
     assert answer.out.startswith("2 runs, 1 arm")
     told = re.findall(r"^([a-z ]+): .*seed=(\d).*: job (\S+) ended as TIMEOUT; the same command (.+)$", answer.out, re.M)
     assert told == [("interrupted", "1", "7_0", "continues it"), ("not run", "3", "7_2", "submits it again")]
