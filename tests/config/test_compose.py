@@ -64,7 +64,7 @@ REFUSALS = [
         ["optimizer=sdg"],
         "there is no optimizer named 'sdg'\n  got: optimizer=sdg\n  try: optimizer=sgd (known: adam, adamw, sgd)",
     ),
-    (["debug=fats"], "there is no debug named 'fats'\n  got: debug=fats\n  try: debug=fast (known: fast, overfit)"),
+    (["debug=fats"], "there is no debug setting named 'fats'\n  got: debug=fats\n  try: debug=fast (known: fast, overfit)"),
     (
         ["hydra/launcher=job_lib"],
         "there is no hydra/launcher named 'job_lib'\n  got: hydra/launcher=job_lib\n"
@@ -100,6 +100,11 @@ REFUSALS = [
         "  try: bnexp train --help   shows groups, keys and values",
     ),
 ]
+
+
+def test_a_group_whose_name_is_a_plural_is_told_in_english():
+    with pytest.raises(UserError, match="^there is no choice of probes named 'layer_input'\n.*\n  try: probes=layer_inputs"):
+        expand(["probes=layer_input"])
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSALS, ids=[" ".join(words) for words, _ in REFUSALS])
