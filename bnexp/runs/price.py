@@ -92,12 +92,13 @@ def missing_data(config: ExperimentConfig) -> list[str]:
 def _past(runs_dir: Path) -> dict[Kind, float]:
     """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine.
 
-    Of each kind those count that are at least half as long as the longest: in a short run its start weighs most.
+    Of each kind those count that are at least half as long as the longest, and no shorter than a calibration: in a short run its
+    start weighs most.
     """
     here = processor()
     spent: dict[Kind, list[tuple[int, float]]] = {}
     for record in find_runs(runs_dir):
-        if record.status == "finished" and record.header.get("threads") == 1:
+        if record.status == "finished" and record.header.get("threads") == 1 and record.end.get("step", 0) >= CALIBRATION_STEPS:
             try:
                 config, machine = record.header["config"], record.header["machine"]
                 dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
@@ -110,8 +111,8 @@ def _past(runs_dir: Path) -> dict[Kind, float]:
                 continue
             if machine.get("processor") == here:
                 spent.setdefault(name, []).append((steps, price))
-    long_enough = {name: max(steps for steps, _ in found) / 2 for name, found in spent.items()}
-    return {name: median(price for steps, price in found if steps >= long_enough[name]) for name, found in spent.items()}
+    least = {name: max(steps for steps, _ in found) / 2 for name, found in spent.items()}
+    return {name: median(price for steps, price in found if steps >= least[name]) for name, found in spent.items()}
 
 
 def _calibrate_dry(config: ExperimentConfig) -> float:

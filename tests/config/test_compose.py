@@ -103,7 +103,7 @@ REFUSALS = [
 
 
 def test_a_group_whose_name_is_a_plural_is_told_in_english():
-    with pytest.raises(UserError, match="^there is no choice of probes named 'layer_input'\n.*\n  try: probes=layer_inputs"):
+    with pytest.raises(UserError, match=r"^there is no choice of probes named 'layer_input'\n.*\n  try: probes=layer_inputs"):
         expand(["probes=layer_input"])
 
 
