@@ -98,7 +98,7 @@ def _past(runs_dir: Path) -> dict[Kind, float]:
     here = processor()
     spent: dict[Kind, list[tuple[int, float]]] = {}
     for record in find_runs(runs_dir):
-        if record.status == "finished" and record.header.get("threads") == 1 and record.end.get("step", 0) >= CALIBRATION_STEPS:
+        if record.status == "finished" and record.header.get("threads") == 1:
             try:
                 config, machine = record.header["config"], record.header["machine"]
                 dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
@@ -109,7 +109,7 @@ def _past(runs_dir: Path) -> dict[Kind, float]:
                 name = (dataset, model, "none" if norm == "none" else "norm", config["train"]["batch_size"])
             except (KeyError, TypeError, ZeroDivisionError):  # a measurement, or a record of other software
                 continue
-            if machine.get("processor") == here:
+            if machine.get("processor") == here and steps >= CALIBRATION_STEPS:
                 spent.setdefault(name, []).append((steps, price))
     least = {name: max(steps for steps, _ in found) / 2 for name, found in spent.items()}
     return {name: median(price for steps, price in found if steps >= least[name]) for name, found in spent.items()}
