@@ -67,6 +67,10 @@ def _plain(word: str) -> str:
     return re.sub(r"[^a-z0-9.]", "", word.lower())
 
 
+#: Groups whose names are not words for one of theirs.
+SINGULAR = {"probes": "choice of probes", "debug": "debug setting"}
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str], guess: str | None = None) -> UserError:
     """The error for a name that no registry, folder or schema knows; ``guess`` is what it may mean, by default the nearest.
 
@@ -80,4 +84,4 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], guess: str | None
     guess = guess or nearest(str(name), known)
     listing = f"known: {', '.join(known)}"
     todo = f"{kind}={guess} ({listing})" if guess else f"one of these; {listing}"
-    return UserError(f"there is no {kind} named {name!r}", got=f"{kind}={name}", todo=todo)
+    return UserError(f"there is no {SINGULAR.get(kind, kind)} named {name!r}", got=f"{kind}={name}", todo=todo)

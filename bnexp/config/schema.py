@@ -207,7 +207,10 @@ def _batch_size(key: str, value: Any) -> int:
         return ALL
     if isinstance(value, str) and value.isalpha():
         raise UserError(f"{key} must be a whole number of at least 1, or all", got=repr(value), todo=f"{key}=all")
-    return checks.whole(key, value, least=1, example=60)
+    try:
+        return checks.whole(key, value, least=1, example=60)
+    except UserError as error:
+        raise UserError(f"{error.what}, or all", got=error.got, todo=error.todo) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -69,12 +69,16 @@ class Journal:
             for sink in self._sinks:
                 sink.scalar(step, "clock/step_ms", milliseconds)
 
-    def observations(self, seen: Sequence[Observation]) -> None:
-        """What a probe saw: for the sinks only, since the probe's own arrays go to disk at the end."""
+    def observations(self, probe: str, seen: Sequence[Observation]) -> None:
+        """What a probe saw: for the sinks only, since the probe's own arrays go to disk at the end.
+
+        Its name stands before what it saw: several probes have a cosine or the norm of a gradient.
+        """
         with self.watch.aside("record"):
-            for observation in seen:
+            for one in seen:
+                named = one if one.name.startswith(f"{probe}/") else replace(one, name=f"{probe}/{one.name}")
                 for sink in self._sinks:
-                    sink.observation(observation)
+                    sink.observation(named)
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Let the sinks finish."""

@@ -157,7 +157,7 @@ class Looks:
             if (step in due or end in due) and not self._ledger.broken():
                 with journal.watch.aside("probe"), guest(experiment.model, [experiment.noise, experiment.augmentation]):
                     seen = experiment.probes[name].observe(step)
-                journal.observations(seen)
+                journal.observations(name, seen)
         if step in self._logs:  # nothing is waiting in the ledger: here the run can be saved, and stopped
             self.reached = any_of(self.goals.reached)
             self._save(step)

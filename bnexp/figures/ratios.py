@@ -40,10 +40,10 @@ def draw_ratios(nets: Mapping[str, Mapping[str, Interval | None]], ax: Axes, *, 
             ax.plot([ratio.low, ratio.high], [place, place], color=color, linewidth=2)
             ax.plot([ratio.estimate], [place], marker, color=color, markersize=6, label=None if arm in named else arm)
             named.add(arm)
-            ax.annotate(f"{ratio.estimate:.2g}", (ratio.high, place), xytext=(4, 0), textcoords="offset points", fontsize=8,
-                        color=color, va="center")  # fmt: skip
+            value = f"{ratio.estimate:.1f}" if 1 <= ratio.estimate < 10 else f"{ratio.estimate:.2g}"
+            ax.annotate(value, (ratio.high, place), xytext=(4, 0), textcoords="offset points", fontsize=8, color=color, va="center")
     ax.axvline(1, color="#333333", linewidth=0.9)
-    ax.annotate(compared_with, (1, 0.8), fontsize=8, color="#333333", ha="center", va="bottom")
+    ax.annotate(compared_with, (1, 0.8), xytext=(4, 0), textcoords="offset points", fontsize=8, color="#333333", va="bottom")
     ax.set_yticks([-(group * height + (len(arms) - 1) / 2) for group in range(len(nets))], list(nets))
     ax.set(xlabel=xlabel, xscale="log", ylim=(-(len(nets) * height) + 1.4, 1.6))
     ends = np.array([(one.low, one.high) for one in found]) if found else np.array([[1.0, 2.0]])

@@ -228,13 +228,16 @@ def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], _Histogram]:
         return statistics | nothing, None
     places_N, fine = _binned(values_N, lowest, highest)
     upto = np.cumsum(fine)
+    positions = np.array(QUANTILES) * (len(values_N) - 1)
+    ranks = np.array([np.floor(positions), np.ceil(positions)]).astype(int)
+    bins = upto.searchsorted(ranks, side="right")
+    shares = (positions - ranks[0]).astype(np.float32)
     quantiles = []
-    for position in np.array(QUANTILES) * (len(values_N) - 1):
-        ranks = np.floor(position).astype(int), np.ceil(position).astype(int)
-        first, last = np.searchsorted(upto, ranks, side="right")
-        around = np.sort(values_N[(places_N >= first) & (places_N <= last)])
-        below, above = (around[rank - (upto[first] - fine[first])] for rank in ranks)
-        quantiles.append(below + (above - below) * np.float32(position - ranks[0]))
+    for (low, high), (first, last), share in zip(ranks.T.tolist(), bins.T.tolist(), shares, strict=True):
+        around = np.sort(values_N[places_N == first if first == last else (places_N >= first) & (places_N <= last)])
+        before = upto[first] - fine[first]
+        below, above = around[low - before], around[high - before]
+        quantiles.append(below + (above - below) * share)
     counts = fine.reshape(NUM_BINS, -1).sum(axis=1)
     pooled = {
         "quantiles": np.array(quantiles, np.float32),
@@ -249,7 +252,10 @@ def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], _Histogram]:
 def _binned(values_N: np.ndarray, lowest: float, highest: float) -> tuple[np.ndarray, np.ndarray]:
     """Which of ``NUM_FINE`` bins each value is in, and how many are in each."""
     width = (highest - lowest) / NUM_FINE or 1.0
-    places_N = np.minimum((values_N.astype(np.float64) - lowest) / width, NUM_FINE - 1).astype(np.intp)
+    scaled_N = values_N.astype(np.float64)  # in place from here on: this is what a look costs most
+    scaled_N -= lowest
+    scaled_N /= width
+    places_N = np.minimum(scaled_N, NUM_FINE - 1, out=scaled_N).astype(np.int16)
     return places_N, np.bincount(places_N, minlength=NUM_FINE)
 
 

@@ -19,8 +19,8 @@ POINTS = {
     "next_input": "4 next layer",
 }
 
-#: Group of what other probes saw.
-PROBES = "5 other probes"
+#: What stands before the name of another probe, each of which is a group: several have a cosine or the norm of a gradient.
+PROBES = "5 probe"
 
 #: What a run ended with, one point a tag.
 TEST_ACCURACY = "7 result/test accuracy"
@@ -34,7 +34,7 @@ def scalar_tag(name: str) -> str:
         >>> scalar_tag("val/accuracy")
         '1 learning/1 accuracy, validation'
     """
-    return SCALARS.get(name, f"{PROBES}/{name}")
+    return SCALARS.get(name, f"{PROBES} {name}")
 
 
 def observation_tag(name: str) -> str:
@@ -42,11 +42,11 @@ def observation_tag(name: str) -> str:
 
     Example:
         >>> observation_tag("layer_inputs/pre_norm/hidden1"), observation_tag("shift/faded")
-        ('2 before the norm/hidden1', '5 other probes/shift/faded')
+        ('2 before the norm/hidden1', '5 probe shift/faded')
     """
     probe, _, rest = name.partition("/")
     point, _, site = rest.partition("/")
-    return f"{POINTS[point]}/{site}" if probe == "layer_inputs" and point in POINTS else f"{PROBES}/{name}"
+    return f"{POINTS[point]}/{site}" if probe == "layer_inputs" and point in POINTS else f"{PROBES} {name}"
 
 
 def target_tag(target: float) -> str:

@@ -20,9 +20,11 @@ from bnexp.records.reader import find_runs
 
 CALIBRATION_STEPS = 60
 
-#: Seconds that a run takes besides its steps, for building its model and data. Evaluation and records are in the price of a step
-#: of past runs; a calibration leaves them out, so that its price is somewhat low.
-PER_RUN = 0.5
+#: Seconds that a run takes however short it is: to build its model and data, and at its two ends, for its first and last evaluation
+#: and its records. What evaluation and records take beyond that is in the price of a step of past runs; a calibration leaves it
+#: out, so that its price is somewhat low.
+BUILDING, ENDS = 0.5, 0.5
+PER_RUN = BUILDING + ENDS
 
 Kind = tuple[str, str, str, int]
 
@@ -88,21 +90,29 @@ def missing_data(config: ExperimentConfig) -> list[str]:
 
 
 def _past(runs_dir: Path) -> dict[Kind, float]:
-    """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine."""
+    """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine.
+
+    Of each kind those count that are at least half as long as the longest, and no shorter than a calibration: in a short run its
+    start weighs most.
+    """
     here = processor()
-    spent: dict[Kind, list[float]] = {}
+    spent: dict[Kind, list[tuple[int, float]]] = {}
     for record in find_runs(runs_dir):
         if record.status == "finished" and record.header.get("threads") == 1:
             try:
                 config, machine = record.header["config"], record.header["machine"]
                 dataset, model, norm = (config[group]["name"] for group in ("dataset", "model", "norm"))
-                seconds = sum(record.end["seconds"].values()) / record.end["step"]
+                steps, seconds = record.end["step"], dict(record.end["seconds"])
+                training, _ = seconds.pop("train"), seconds.pop("compile", 0)  # compiling is part of the first steps
+                step = (record.end.get("step_ms") or 1000 * training / steps) / 1000  # without the first steps, where it is known
+                price = step + max(sum(seconds.values()) - ENDS, 0) / steps
                 name = (dataset, model, "none" if norm == "none" else "norm", config["train"]["batch_size"])
             except (KeyError, TypeError, ZeroDivisionError):  # a measurement, or a record of other software
                 continue
-            if machine.get("processor") == here:
-                spent.setdefault(name, []).append(seconds)
-    return {name: median(values) for name, values in spent.items()}
+            if machine.get("processor") == here and steps >= CALIBRATION_STEPS:
+                spent.setdefault(name, []).append((steps, price))
+    least = {name: max(steps for steps, _ in found) / 2 for name, found in spent.items()}
+    return {name: median(price for steps, price in found if steps >= least[name]) for name, found in spent.items()}
 
 
 def _calibrate_dry(config: ExperimentConfig) -> float:

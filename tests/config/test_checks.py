@@ -23,7 +23,7 @@ REFUSALS = [
     ("plugins=[3]", "plugins must be a word", "3", "plugins=[my_norm]"),
     ("train.steps=0", "train.steps must be a whole number of at least 1", "0", "train.steps=3000"),
     ("train.steps=1.5", "train.steps must be a whole number of at least 1", "1.5", "train.steps=3000"),
-    ("train.batch_size=0", "train.batch_size must be a whole number of at least 1", "0", "train.batch_size=60"),
+    ("train.batch_size=0", "train.batch_size must be a whole number of at least 1, or all", "0", "train.batch_size=60"),
     ("train.eval_every=0", "train.eval_every must be a whole number of at least 1", "0", "train.eval_every=100"),
     ("train.log_every=-5", "train.log_every must be a whole number of at least 1", "-5", "train.log_every=50"),
     ("train.targets=[0]", "train.targets must be a number above 0 and below 1", "0", "train.targets=[0.95]"),

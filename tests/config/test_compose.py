@@ -66,7 +66,7 @@ REFUSALS = [
         ["optimizer=sdg"],
         "there is no optimizer named 'sdg'\n  got: optimizer=sdg\n  try: optimizer=sgd (known: adam, adamw, sgd)",
     ),
-    (["debug=fats"], "there is no debug named 'fats'\n  got: debug=fats\n  try: debug=fast (known: fast, overfit)"),
+    (["debug=fats"], "there is no debug setting named 'fats'\n  got: debug=fats\n  try: debug=fast (known: fast, overfit)"),
     (
         ["train.stesp=3"],
         "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
@@ -126,6 +126,11 @@ def test_a_cluster_without_its_plugin_is_told_which_package_has_it(monkeypatch):
     with pytest.raises(UserError, match="needs hydra-submitit-launcher") as error:
         launcher(["hydra/launcher=submitit_slurm"])
     assert error.value.todo.endswith("-m pip install hydra-submitit-launcher")
+
+
+def test_a_group_whose_name_is_a_plural_is_told_in_english():
+    with pytest.raises(UserError, match=r"^there is no choice of probes named 'layer_input'\n.*\n  try: probes=layer_inputs"):
+        expand(["probes=layer_input"])
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSALS, ids=[" ".join(words) for words, _ in REFUSALS])

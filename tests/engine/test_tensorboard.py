@@ -55,6 +55,12 @@ def test_gradient_norms_and_saturation_have_a_tag_a_layer(make):
         assert [name for name in wanted if not any(tag.endswith(name) for tag in tags)] == []
 
 
+def test_what_several_probes_see_by_one_name_is_not_mixed(make):
+    folder = execute(make("probes=[gradients,depth]", "norm=none"), show=False).record.folder
+    tags = {tag for tag in read(folder).Tags()["scalars"] if "gradient_norm/hidden1" in tag}
+    assert tags == {"5 probe gradients/gradient_norm/hidden1", "5 probe depth/gradient_norm/hidden1"}
+
+
 def test_a_run_is_one_folder_with_one_file(arms):
     for folder, _ in arms:
         assert [path.name.split(".")[:3] for path in folder.rglob("events.out*")] == [["events", "out", "tfevents"]]

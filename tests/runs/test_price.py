@@ -24,9 +24,9 @@ def job(make):
 
 @pytest.fixture
 def past_run(tmp_path, job):
-    """Records a run of the same kind as the small one that took ``seconds`` for its 10 steps."""
+    """Records a run of the same kind as the small one that took ``seconds`` for its 100 steps."""
 
-    def write(name: str, seconds: float, *, status: str = "finished", threads: int = 1, machine: str | None = None):
+    def write(name: str, seconds: float, *, status: str = "finished", threads: int = 1, machine: str | None = None, more=()):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         config = job()
@@ -36,7 +36,7 @@ def past_run(tmp_path, job):
             "threads": threads,
             "machine": {"processor": machine or processor()},
         }
-        end = {"status": status, "step": 10, "seconds": {"train": 0.9 * seconds, "eval": 0.1 * seconds}}
+        end = {"status": status, "step": 100, "seconds": {"train": 0.9 * seconds, "eval": 0.1 * seconds}} | dict(more)
         RunWriter.begin(folder, header).end(end)
 
     return write
@@ -52,8 +52,24 @@ def test_past_runs_of_the_kind_say_what_a_step_costs(tmp_path, job, past_run):
     for name, seconds in (("a", 10.0), ("b", 20.0), ("c", 90.0)):
         past_run(name, seconds)
     prices = find_prices([job()], tmp_path / "runs", dry=True)
-    assert prices.per_step[kind(job())] == pytest.approx(2.0)
-    assert prices.total([job()] * 4, 2) == pytest.approx(4 * (pricing.PER_RUN + 30 * 2.0) / 2)
+    price = 0.18 + (2.0 - pricing.ENDS) / 100  # a run's own ends are not a matter of its steps
+    assert prices.per_step[kind(job())] == pytest.approx(price)
+    assert prices.total([job()] * 4, 2) == pytest.approx(4 * (pricing.PER_RUN + 30 * price) / 2)
+
+
+def test_a_run_that_is_shorter_than_a_calibration_says_nothing(tmp_path, job, past_run, monkeypatch):
+    monkeypatch.setattr(pricing, "_calibrate", lambda _: 0.5)
+    past_run("short", 30.0, more={"step": pricing.CALIBRATION_STEPS - 1})
+    assert find_prices([job()], tmp_path / "runs", dry=True).per_step == {kind(job()): 0.5}
+
+
+@pytest.mark.usefixtures("no_calibration")
+def test_of_short_runs_neither_start_nor_compiling_is_multiplied(tmp_path, job, past_run):
+    past_run("short", 30.0)
+    spent = {"train": 4.0, "compile": 3.0, "eval": 0.4, "record": 0.3}
+    past_run("long", 0, more={"step": 1000, "step_ms": 10.0, "seconds": spent})
+    prices = find_prices([job()], tmp_path / "runs", dry=True)
+    assert prices.per_step[kind(job())] == pytest.approx(0.01 + (0.7 - pricing.ENDS) / 1000)
 
 
 def test_runs_of_other_machines_more_threads_or_no_end_say_nothing(tmp_path, job, past_run, monkeypatch):
