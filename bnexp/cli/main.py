@@ -127,16 +127,28 @@ def be_kind_to_other_processes() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-class Output:
-    """A standard stream whose reader may go away or whose disk may fill: a run goes on, and ``error`` says what happened."""
+#: Signs that command a terminal: the controls of ASCII and of Latin-1 less tabs and the ends of lines.
+COMMANDING = {*range(32), *range(127, 160)} - {9, 10, 13}
 
-    def __init__(self, stream: TextIO) -> None:
+
+class Output:
+    """A standard stream whose reader may go away or whose disk may fill: a run goes on, and ``error`` says what happened.
+
+    What commands a terminal (a name in a record may hold such signs) is written as a question mark.
+
+    Args:
+        stream: where to.
+        keep: such signs as we write ourselves.
+    """
+
+    def __init__(self, stream: TextIO, keep: str = "") -> None:
         self.stream = stream
+        self._harmless = {sign: "?" for sign in COMMANDING if chr(sign) not in keep}
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write, unless writing has failed before."""
-        return self._tried(self.stream.write, text) or len(text)
+        return self._tried(self.stream.write, text.translate(self._harmless)) or len(text)
 
     def flush(self) -> None:
         """Flush, unless writing has failed before."""
@@ -174,7 +186,7 @@ def prepare_process() -> tuple[Output, Output]:
         stream = stream or os.fdopen(number, "w", encoding="utf-8", closefd=False)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="bnexp")
-        outputs.append(Output(stream))
+        outputs.append(Output(stream, keep="\x1b" if number == 2 and stream.isatty() else ""))
     sys.stdout, sys.stderr = outputs
     return outputs[0], outputs[1]
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,17 +20,25 @@ class JsonFile:
     problem: str = ""
 
 
-def read_json(file: Path, needs: str = "") -> JsonFile:
+#: Bytes that a JSON file of a record has at most; ours have some thousands, lists of runs some millions.
+MOST_BYTES = 2**28
+
+
+def read_json(file: Path, needs: str = "", misfit: Callable[[dict[str, Any]], str] | None = None) -> JsonFile:
     """Read a file of a record, whatever became of it: torn, empty, of another encoding, somebody else's.
 
     Args:
         file: where it is.
         needs: a key without which it is not ours; its value is text.
+        misfit: says what in it is not as we write it.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # a pipe or a device has no end
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device has no end
             return JsonFile(problem=f"{file.name} is not a file")
-        content = json.loads(file.read_bytes())
+        if status.st_size > MOST_BYTES:
+            return JsonFile(problem=f"{file.name} is too large ({status.st_size:,} bytes)")
+        content = json.loads(file.read_bytes(), parse_constant=refuse_constant)
     except FileNotFoundError:
         return JsonFile()
     except OSError as error:
@@ -39,7 +47,14 @@ def read_json(file: Path, needs: str = "") -> JsonFile:
         return JsonFile(problem=f"{file.name} is empty, torn or not JSON")
     if not isinstance(content, dict) or (needs and not isinstance(content.get(needs), str)):
         return JsonFile(problem=f"{file.name} is not a file of bnexp's")
+    if misfit and (wrong := misfit(content)):
+        return JsonFile(problem=f"{file.name} is not as bnexp writes it: {wrong}")
     return JsonFile(content)
+
+
+def refuse_constant(word: str) -> None:
+    """NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
+    raise ValueError(word)
 
 
 def finite(value: float) -> dict[str, Any]:
@@ -64,6 +79,29 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         os.fsync(stream.fileno())
     temporary.replace(file)
     sync_folder(file.parent)
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name in its folder, then rename: a reader sees the old file or the new one.
+
+    What is there is replaced, so that a link is not followed.
+
+    Args:
+        file: what is to be.
+        write: is called with the temporary name, whose ending is that of the file.
+    """
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    open_new(temporary).close()
+    try:
+        write(temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """:func:`write_whole` of a text."""
+    write_whole(file, lambda place: place.write_text(text, encoding="utf-8"))
 
 
 def open_new(file: Path) -> BinaryIO:

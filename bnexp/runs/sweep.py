@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
+from bnexp.records import paths
 from bnexp.records.ended import Ended
 from bnexp.runs.folder import Place, done_before, make_runs_dir, told_if_disk_refuses
 from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, find_places, stacks
@@ -231,7 +232,7 @@ def _note(manifest: Path, ended: Ended) -> None:
 def _manifest(runs_dir: Path) -> Path:
     """A new file that will say how each run of a sweep ended, a line each."""
     make_runs_dir(runs_dir)
-    folder = runs_dir / "sweeps"
+    folder = runs_dir / paths.SWEEPS
     file = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
     with told_if_disk_refuses(folder, always=True):
         folder.mkdir(exist_ok=True)
