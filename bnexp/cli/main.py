@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import importlib
 import io
 import os
@@ -78,11 +79,29 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
+    except MemoryError:
+        print("error: this takes more memory than there is\n  try: less of it at once", file=sys.stderr)
+        return USER_ERROR
+    except (OSError, RuntimeError) as error:
+        told = _about_a_path(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt as error:
         print(
             f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr
         )
         return INTERRUPTED
+
+
+def _about_a_path(error: OSError | RuntimeError) -> UserError | None:
+    """What a user is told of a word that no file can be called, wherever it was taken for one."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UserError("this name is too long for a file", got=f"{str(error.filename)[:60]}...", todo="a shorter one")
+    if "home directory" in str(error):  # Path.expanduser's
+        return UserError("after ~ stands the name of somebody who has no home folder here", todo="~/FOLDER, which is your own")
+    return None
 
 
 def _check_surroundings() -> None:

@@ -60,7 +60,7 @@ CELL: Mapping[str, Any] = {
 def header_misfit(content: Mapping[str, Any]) -> str:
     """What in ``run.json`` is not as bnexp writes it: a key, or nothing."""
     if not _is_plain(content, MOST_DEEP):
-        return "a number or a nesting beyond all measure"
+        return "a number, a nesting or a sign beyond all measure"
     if wrong := _wrong(content, HEADER):
         return wrong
     config, measured = content.get("config"), content.get("measurement")
@@ -88,7 +88,7 @@ def header_misfit(content: Mapping[str, Any]) -> str:
 def end_misfit(content: Mapping[str, Any], header: Mapping[str, Any]) -> str:
     """What in ``end.json``, beside this ``run.json``, is not as bnexp writes it: a key, or nothing."""
     if not _is_plain(content, MOST_DEEP):
-        return "a number or a nesting beyond all measure"
+        return "a number, a nesting or a sign beyond all measure"
     if wrong := _wrong(content, END):
         return wrong
     trained = content.get("status") in COMPLETE and isinstance(header.get("config"), dict) and "schema_version" in header
@@ -97,6 +97,8 @@ def end_misfit(content: Mapping[str, Any], header: Mapping[str, Any]) -> str:
     for part in ("test", "validation", "seconds"):
         if wrong := _wrong(content.get(part) or {}, SCORES):
             return f"{part}.{wrong}"
+    if content.get("test") and content["test"].get("accuracy") is None:
+        return "test.accuracy"
     for row in content.get("targets") or ():
         if not isinstance(row, dict):
             return "targets"
@@ -121,7 +123,7 @@ def is_event(line: Any) -> bool:
     """Whether this is what a line of ``events.jsonl`` says."""
     try:
         return (
-            type(line["step"]) is int and 0 <= line["step"] < MOST and type(line["name"]) is str
+            type(line["step"]) is int and 0 <= line["step"] < MOST and type(line["name"]) is str and _is_text(line["name"])
             and type(line["value"]) in NUMBER_OR_NONE and type(line["seconds"]) in NUMBER
         )  # fmt: skip
     except (TypeError, KeyError, IndexError):
@@ -143,10 +145,19 @@ def _wrong(content: Mapping[str, Any], shape: Mapping[str, Any], all_of_them: bo
 
 def _is_plain(value: Any, levels: int) -> bool:
     kind = type(value)
-    if kind is str or kind is float or value is None or kind is bool:
+    if kind is float or value is None or kind is bool:
         return True
+    if kind is str:
+        return _is_text(value)
     if kind is int:
         return -MOST < value < MOST
-    if levels:
-        return all(_is_plain(one, levels - 1) for one in (value.values() if kind is dict else value))
-    return False
+    if not levels:
+        return False
+    if kind is dict:
+        return all(_is_text(key) and _is_plain(one, levels - 1) for key, one in value.items())
+    return all(_is_plain(one, levels - 1) for one in value)
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word can be written to a file: JSON may hold halves of a character."""
+    return word.isascii() or not any(0xD800 <= ord(sign) < 0xE000 for sign in word)
