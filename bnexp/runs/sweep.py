@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
+from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.ended import Ended
 from bnexp.runs.folder import Place, done_before, make_runs_dir, told_if_disk_refuses
@@ -169,7 +170,10 @@ def _carry_out(rest: Sequence[Asked], num_processes: int, told: Told, manifest: 
 
     def tell(one: Asked, answer: Ended, steps: int) -> None:
         ended.append(replace(answer, overrides=tuple(one.overrides)))
-        _note(manifest, ended[-1])
+        try:
+            _note(manifest, ended[-1])
+        except UserError as error:  # the other runs may fit where this line did not
+            told.line(f"{manifest} lacks a line: {error.what}")
         told.ended(ended[-1], steps)
         if sum(one.status == "failed" for one in ended) >= most:
             raise TooManyFailures
