@@ -20,7 +20,7 @@ from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import recorded
-from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
+from bnexp.schedule import curve_steps, evaluation_steps, lr_factor, most_evaluations
 
 
 def train(
@@ -103,7 +103,7 @@ class Looks:
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
         most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
         self._evaluations = set(evaluation_steps(train.steps, train.eval_every, most))
-        self._logs = self._evaluations | set(range(0, train.steps, train.log_every))
+        self._logs = self._evaluations | set(curve_steps(train.steps, train.log_every))
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_step = train.steps
         self.goals = Goals(train)
