@@ -21,7 +21,7 @@ from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.compact import LOSS_DIGITS, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
-from bnexp.records.jsonfile import read_json, refuse_constant, write_text, write_whole
+from bnexp.records.jsonfile import loads, read_json, write_text, write_whole
 from bnexp.records.reader import RunRecord, first_line, load_arrays
 from bnexp.records.shape import are_cells, end_misfit, header_misfit, is_name
 from bnexp.records.shared import pack, unpack
@@ -159,9 +159,9 @@ def archived_lines(folder: Path) -> dict[str, dict[str, Any]]:
 def _lines(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:  # noqa: ARG001 - a changed file is read again
     lines: dict[str, dict[str, Any]] = {}
     parts: dict[str, Any] = {}
-    for number, text in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, text in enumerate(file.read_bytes().splitlines(), start=1):
         try:
-            line = json.loads(text, parse_constant=refuse_constant)
+            line = loads(text)
             if "part" in line:
                 parts[line["part"]] = line["is"]
                 continue

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bnexp.records.shape import MOST_DEEP, is_sane
+
 
 @dataclass(frozen=True)
 class JsonFile:
@@ -38,7 +40,7 @@ def read_json(file: Path, needs: str = "", misfit: Callable[[dict[str, Any]], st
             return JsonFile(problem=f"{file.name} is not a file")
         if status.st_size > MOST_BYTES:
             return JsonFile(problem=f"{file.name} is too large ({status.st_size:,} bytes)")
-        content = json.loads(file.read_bytes(), parse_constant=refuse_constant)
+        content = loads(file.read_bytes())
     except FileNotFoundError:
         return JsonFile()
     except OSError as error:
@@ -52,9 +54,48 @@ def read_json(file: Path, needs: str = "", misfit: Callable[[dict[str, Any]], st
     return JsonFile(content)
 
 
-def refuse_constant(word: str) -> None:
-    """NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
-    raise ValueError(word)
+def loads(text: bytes) -> Any:
+    """What a JSON text says, if it can be counted with, walked through and written down again.
+
+    Raises:
+        ValueError: of :func:`decode`, and nesting of hundreds of levels or halves of characters.
+        RecursionError: thousands of levels.
+    """
+    content = decode(text)
+    # Only a text that may have any of the latter is walked through, because a folder may have ten thousand.
+    if (b"\\u" in text or text.count(b"{") + text.count(b"[") > MOST_DEEP) and not is_sane(content):
+        raise ValueError("nesting or signs beyond all measure")
+    return content
+
+
+def decode(text: bytes) -> Any:
+    """What a JSON text says; for lines whose every value is looked at anyway.
+
+    Raises:
+        ValueError: it is no JSON, or what only Python takes for JSON: NaN, and numbers of any length.
+        RecursionError: as :func:`loads`.
+    """
+    return _DECODER.decode(text.decode())
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _whole(word: str) -> int:
+    if len(word) > 19:
+        raise ValueError("a number beyond all measure")
+    return int(word)
+
+
+def _real(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond all measure")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_whole, parse_float=_real)
 
 
 def finite(value: float) -> dict[str, Any]:

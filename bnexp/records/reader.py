@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.curves import Curve
-from bnexp.records.jsonfile import JsonFile, read_json, refuse_constant
+from bnexp.records.jsonfile import JsonFile, decode, read_json
 from bnexp.records.shape import COMPLETE, end_misfit, header_misfit, is_event
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def _events(lines: list[bytes]) -> list[Any]:
     """What lines of JSON say, all in one go, which is twice as fast; None for each that is not JSON where one is not."""
     if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
         with suppress(ValueError, RecursionError):
-            together = json.loads(b"[" + b",".join(lines) + b"]", parse_constant=refuse_constant)
+            together: list[Any] = decode(b"[" + b",".join(lines) + b"]")
             if len(together) == len(lines):
                 return together
     return [_event(line) for line in lines]
@@ -170,7 +169,7 @@ def _events(lines: list[bytes]) -> list[Any]:
 
 def _event(line: bytes) -> Any:
     try:
-        return json.loads(line, parse_constant=refuse_constant)
+        return decode(line)
     except (ValueError, RecursionError):
         return None
 

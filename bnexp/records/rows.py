@@ -16,7 +16,7 @@ from typing import Any
 
 from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
-from bnexp.records.jsonfile import MOST_BYTES, refuse_constant, write_text
+from bnexp.records.jsonfile import MOST_BYTES, loads, write_text
 from bnexp.records.names import settings
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.records.shape import end_misfit, header_misfit
@@ -117,7 +117,7 @@ def _load(file: str) -> Any:
     if not os.path.isfile(file):  # a pipe or a device has no end
         raise OSError(file)
     with open(file, "rb") as stream:  # a Path costs as much as the reading
-        return json.loads(stream.read(MOST_BYTES), parse_constant=refuse_constant)
+        return loads(stream.read(MOST_BYTES))
 
 
 def names(runs_dir: Path) -> list[str]:
