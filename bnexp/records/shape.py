@@ -58,13 +58,11 @@ def header_misfit(content: Mapping[str, Any]) -> str:
     """What in ``run.json`` is not as bnexp writes it: a key, or nothing."""
     if wrong := _wrong(content, HEADER):
         return wrong
-    config, measured = content.get("config"), content.get("measurement")
-    if measured is not None and not isinstance(measured, dict):
-        return "measurement"
+    if wrong := _wrong(content, {"measurement": dict, "config": dict}):
+        return wrong
+    config = content.get("config")
     if config is None:
         return ""
-    if not isinstance(config, dict):
-        return "config"
     whole = "schema_version" in content
     if wrong := _wrong(config, {"seed": int, "probes": dict, "plugins": list}, all_of_them=whole):
         return f"config.{wrong}"
@@ -87,6 +85,8 @@ def end_misfit(content: Mapping[str, Any], header: Mapping[str, Any]) -> str:
     trained = content.get("status") in COMPLETE and isinstance(header.get("config"), dict) and "schema_version" in header
     if trained and (absent := [key for key in TRAINED if key not in content]):
         return absent[0]
+    if trained and "final" not in content["validation"]:
+        return "validation.final"
     for part in ("test", "validation", "seconds"):
         if wrong := _wrong(content.get(part) or {}, SCORES):
             return f"{part}.{wrong}"

@@ -24,6 +24,9 @@ CALIBRATION_STEPS = 60
 #: of past runs; a calibration leaves them out, so that its price is somewhat low.
 PER_RUN = 0.5
 
+#: Past runs that are read for the price of a step.
+MOST_READ = 300
+
 Kind = tuple[str, str, str, int]
 
 
@@ -62,7 +65,7 @@ def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: boo
         UserError: not ``dry``, and what a run would raise before its first step: no data to be had, say.
     """
     examples = {kind(config): config for config in configs}
-    measured = _past(runs_dir) if examples else {}
+    measured = _past(runs_dir, examples) if examples else {}
     prices, reasons = {name: measured[name] for name in examples if name in measured}, {}
     for name in examples.keys() - prices.keys():
         try:
@@ -87,11 +90,16 @@ def missing_data(config: ExperimentConfig) -> list[str]:
     return [name for name in needed if name not in parsed and inspect(data_dir, OFFICIAL[name]).form is None]
 
 
-def _past(runs_dir: Path) -> dict[Kind, float]:
-    """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine."""
+def _past(runs_dir: Path, kinds: Iterable[Kind]) -> dict[Kind, float]:
+    """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine.
+
+    Of runs whose names say that they may be of these kinds, and of those at most ``MOST_READ``.
+    """
     here = processor()
     spent: dict[Kind, list[float]] = {}
-    for record in find_runs(runs_dir):
+    starts = tuple({f"{dataset}-{model}-" for dataset, model, *_ in kinds})
+    records = [record for record in find_runs(runs_dir) if record.folder.name.startswith(starts)]
+    for record in records[:: -(-len(records) // MOST_READ) or 1]:
         if record.status == "finished" and record.header.get("threads") == 1:
             try:
                 config, machine = record.header["config"], record.header["machine"]
