@@ -1,12 +1,15 @@
-"""``python -m bnexp``: as the console script, so that a package is not taken from the working folder."""
+"""``python -m bnexp``: as the console script, which takes no module from the working folder."""
 
 import os
 import sys
-from contextlib import suppress
 
-with suppress(OSError):
+try:
     if sys.path[0] in ("", os.getcwd()):
-        sys.path.append(sys.path.pop(0))
+        here = sys.path.pop(0)
+        if os.path.isfile(os.path.join(here, "bnexp", "__main__.py")):  # a checkout: workers find bnexp there, and there last
+            sys.path.append(here)
+except OSError:  # the working folder was deleted
+    pass
 
 from bnexp.cli.main import entry
 

@@ -43,6 +43,24 @@ EVALUATED_PER_TRAINED = 3.6
 #: A run may have so many evaluations, and evaluate so many examples in all, whatever that costs.
 LEAST_EVALUATIONS, LEAST_EVALUATED = 12, 12_000
 
+#: Evaluations and points of the training curve that a run has at most, however long it is: the record of a million steps then stays
+#: below 20 MB and is read in a second.
+MOST_EVALUATIONS, MOST_POINTS = 15_000, 40_000
+
+
+def curve_steps(steps: int, every: int) -> range:
+    """Steps after which a point of the training curve is due: ``every`` apart, a multiple of it where that were too many.
+
+    It depends on the config alone, so that all arms of equal steps have the same points.
+
+    Example:
+        >>> curve_steps(3000, 50)
+        range(0, 3000, 50)
+        >>> curve_steps(1_000_000, 1)
+        range(0, 1000000, 25)
+    """
+    return range(0, steps, every * max(1, math.ceil(steps / every / MOST_POINTS)))
+
 
 def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
     """How many evaluations of ``num_examples`` examples a run may have, so that they take about as long as training does at most.
@@ -53,7 +71,8 @@ def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
         >>> most_evaluations(300, 32, 1000)
         34
     """
-    return max(LEAST_EVALUATIONS, int(max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size) / num_examples))
+    affordable = int(max(LEAST_EVALUATED, EVALUATED_PER_TRAINED * steps * batch_size) / num_examples)
+    return min(max(LEAST_EVALUATIONS, affordable), MOST_EVALUATIONS)
 
 
 def evaluation_steps(steps: int, every: int, most: int | None = None, start: int = 0) -> list[int]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from bnexp.claims.base import Claim
 from bnexp.claims.tuning import at_edge
+from bnexp.errors import UserError
 from bnexp.records import archive, paths
 from bnexp.records.archive import open_record
 from bnexp.records.jsonfile import write_json
-from bnexp.records.reader import RunRecord
+from bnexp.records.reader import RunRecord, first_line
 from bnexp.stats.sample import Side
 
 INSIDE = "every tuned value lies inside its list, which grew as far as it may"
@@ -195,5 +196,14 @@ def write_cells(folder: Path, budget: str, claim: Claim, cells: Sequence[Cell]) 
 
 
 def kept_cells(folder: Path, budget: str) -> dict[str, list[Cell]]:
-    """Claim or variant (see ``Claim.key``) to its runs, of all that were reproduced with this budget in a folder of either kind."""
-    return {key: [Cell(**row) for row in rows] for key, rows in archive.read_cells(folder).get(budget, {}).items()}
+    """Claim or variant (see ``Claim.key``) to its runs, of all that were reproduced with this budget in a folder of either kind.
+
+    Raises:
+        UserError: a list is damaged.
+    """
+    kept = archive.read_cells(folder).get(budget, {})
+    try:
+        return {key: [Cell(**row) for row in rows] for key, rows in kept.items()}
+    except TypeError as error:
+        todo = f"bnexp reproduce all budget={budget} runs_dir={folder}"
+        raise UserError("a claim's list of runs lacks something", got=first_line(error), todo=todo) from error

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnexp.cli.main import DONE
-from bnexp.cli.rerun import config_dir_of, recorded_config
+from bnexp.cli.rerun import config_dir_of, import_recorded, recorded_config
 from bnexp.cli.run_list import find
-from bnexp.cli.settings import Parser, as_flags
+from bnexp.cli.settings import Parser, as_flags, plugin_names
 from bnexp.cli.table import columns, percent
 from bnexp.errors import UserError, nearest
 from bnexp.stats.verdict import counted
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bnexp.engine.kept import Kept
 
 #: Settings of the command itself; ``dataset=`` and its options are overrides.
-SETTINGS = ("runs_dir", "statistics", "split", "device", "data_dir")
+SETTINGS = ("runs_dir", "statistics", "split", "device", "data_dir", "plugins")
 
 
 def main(argv: list[str]) -> int:
@@ -38,11 +38,9 @@ def main(argv: list[str]) -> int:
         raise UserError("a folded net has its running statistics in its weights", got=got, todo="--fold alone")
 
     from bnexp.config.again import changed
-    from bnexp.config.plugins import import_plugins
 
     extra_dir = config_dir_of(record, arguments.config_dir)
-    plugins: Any = recorded.get("plugins") or ()
-    import_plugins(plugins)
+    import_recorded(record, plugin_names(arguments.plugins), "eval")
     where = {"device": arguments.device, "data_dir": arguments.data_dir}
     (config,) = changed(recorded)
     others = changed(recorded, overrides, extra_dir) if overrides else []
@@ -79,7 +77,7 @@ def _parser() -> Parser:
     parser = Parser(
         "bnexp eval",
         usage="bnexp eval RUN [dataset=NAME] [statistics=running|recomputed|batch] [split=test|validation|train] [runs_dir=DIR] "
-        "[device=NAME] [data_dir=DIR] [--fold] [--json]",
+        "[device=NAME] [data_dir=DIR] [plugins=[MODULE]] [--fold] [--json]",
         description="Accuracy and loss of a run's kept weights (train.keep=last|best). Without statistics=, by each kind that the "
         "net has: running, recomputed on these weights, and those of each batch. Another data set needs pictures of one shape.",
         allow_abbrev=False,
@@ -90,6 +88,7 @@ def _parser() -> Parser:
     parser.add_argument("--split", default="test")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data-dir")
+    parser.add_argument("--plugins", default="", metavar="[MODULE]", help="your own modules that the run was made with")
     parser.add_argument("-cd", "--config-dir", help="your own config folder (default: the one the run was made with)")
     parser.add_argument("--fold", action="store_true",
                         help="put each norm into the layer before it: is the net the same, and how much faster?")  # fmt: skip

@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bnexp.cli.main import DONE
-from bnexp.cli.report import told_if_unwritable
+from bnexp.cli.report import own_folder, told_if_unwritable
 from bnexp.cli.settings import Parser, as_flags
 from bnexp.cli.table import columns, program
 from bnexp.errors import UserError, nearest
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     if arguments.point not in scene.points:
         todo = f"point={scene.points[0]}" if scene.points else f"{program()} train probes=light"
         raise UserError("these records keep nothing of this point", got=f"point={arguments.point}", todo=todo)
-    out = (arguments.out or runs[0].folder.parent / "look").expanduser()
+    out = arguments.out.expanduser() if arguments.out else own_folder(runs[0].folder.parent / "look")
     files = write(scene, out, arguments.point, gif=arguments.gif, stills=not arguments.page_only)
     if arguments.json:
         print(json.dumps({"runs": [str(run.folder) for run in runs], "sentence": scene.sentence, "files": files}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import importlib
 import io
 import os
@@ -83,11 +84,29 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
+    except MemoryError:
+        print("error: this takes more memory than there is\n  try: less of it at once", file=sys.stderr)
+        return USER_ERROR
+    except (OSError, RuntimeError) as error:
+        told = _about_a_path(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt as error:
         print(
             f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr
         )
         return INTERRUPTED
+
+
+def _about_a_path(error: OSError | RuntimeError) -> UserError | None:
+    """What a user is told of a word that no file can be called, wherever it was taken for one."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UserError("this name is too long for a file", got=f"{str(error.filename)[:60]}...", todo="a shorter one")
+    if "home directory" in str(error):  # Path.expanduser's
+        return UserError("after ~ stands the name of somebody who has no home folder here", todo="~/FOLDER, which is your own")
+    return None
 
 
 def _check_surroundings() -> None:
@@ -132,16 +151,28 @@ def be_kind_to_other_processes() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-class Output:
-    """A standard stream whose reader may go away or whose disk may fill: a run goes on, and ``error`` says what happened."""
+#: Signs that command a terminal: the controls of ASCII and of Latin-1 less tabs and the ends of lines.
+COMMANDING = {*range(32), *range(127, 160)} - {9, 10, 13}
 
-    def __init__(self, stream: TextIO) -> None:
+
+class Output:
+    """A standard stream whose reader may go away or whose disk may fill: a run goes on, and ``error`` says what happened.
+
+    What commands a terminal (a name in a record may hold such signs) is written as a question mark.
+
+    Args:
+        stream: where to.
+        keep: such signs as we write ourselves.
+    """
+
+    def __init__(self, stream: TextIO, keep: str = "") -> None:
         self.stream = stream
+        self._harmless = {sign: "?" for sign in COMMANDING if chr(sign) not in keep}
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write, unless writing has failed before."""
-        return self._tried(self.stream.write, text) or len(text)
+        return self._tried(self.stream.write, text.translate(self._harmless)) or len(text)
 
     def flush(self) -> None:
         """Flush, unless writing has failed before."""
@@ -179,7 +210,7 @@ def prepare_process() -> tuple[Output, Output]:
         stream = stream or os.fdopen(number, "w", encoding="utf-8", closefd=False)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="bnexp")
-        outputs.append(Output(stream))
+        outputs.append(Output(stream, keep="\x1b" if number == 2 and stream.isatty() else ""))
     sys.stdout, sys.stderr = outputs
     return outputs[0], outputs[1]
 

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     if readme is not None:
         check_place(readme)
     judged = gather(claims, budget, runs_dir)
-    out = arguments.out or (runs_dir if is_archive(runs_dir) else runs_dir / "report")
+    out = arguments.out or (runs_dir if is_archive(runs_dir) else own_folder(runs_dir / "report"))
     with told_if_unwritable(out, "out=FOLDER, one you may write to"):
         others = judged_elsewhere(claims, budget, runs_dir)
         written = build(judged, out, others)
@@ -86,6 +86,17 @@ def _parser() -> Parser:
                         help="put table and answer between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
+
+
+def own_folder(folder: Path) -> Path:
+    """A folder in a runs folder that is written to without being named.
+
+    Raises:
+        UserError: it is a link, which somebody else may have made.
+    """
+    if folder.is_symlink():
+        raise UserError("this folder is a link, which bnexp never makes", got=folder, todo=f"rm '{folder}', or out=FOLDER")
+    return folder
 
 
 @contextmanager

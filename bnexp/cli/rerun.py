@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bnexp.cli.main import DONE
 from bnexp.cli.run_list import find
-from bnexp.cli.settings import Parser
+from bnexp.cli.settings import Parser, plugin_names
 from bnexp.config.paths import own_dir
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
@@ -71,22 +71,39 @@ def _configs(
     """The runs, into the folder of the old one, or ``runs`` where that is an export."""
     from bnexp.config.again import changed
     from bnexp.config.identity import SCHEMA_VERSION
-    from bnexp.config.plugins import import_plugins
     from bnexp.runs.settle import settle
 
     config = recorded_config(record)
     if (made := record.header.get("schema_version")) != SCHEMA_VERSION:
         print(f"note: made by another version (schema {made}): the same settings compute something else today", file=sys.stderr)
-    plugins = config.get("plugins")
-    import_plugins(list(plugins) if isinstance(plugins, list | tuple) else [])
+    named = [word.partition("=")[2] for word in overrides if word.startswith("plugins=")]
+    import_recorded(record, plugin_names(named[-1] if named else ""), "rerun")
     parent = record.folder.parent
     where = runs_dir if runs_dir and not is_archive(runs_dir) else Path("runs") if is_archive(parent) else parent
-    force = not [word for word in overrides if word.split("=")[0] not in ("device", "threads")]
+    force = not [word for word in overrides if word.split("=")[0] not in ("device", "threads", "plugins")]
     typed = {word.split("=")[0] for word in overrides}
     return [
         replace(one, runs_dir=str(where), force=one.force or (force and "force" not in typed))
         for one in settle(changed(config, overrides, config_dir))
     ]
+
+
+def import_recorded(record: RunRecord, typed: Sequence[str], command: str) -> None:
+    """Import the modules that a run was made with. A record may be anybody's, so what it names is imported only if it was typed.
+
+    Raises:
+        UserError: it was not typed, or does not import.
+    """
+    from bnexp.config.plugins import import_plugins
+
+    recorded = recorded_config(record).get("plugins")
+    named = list(recorded) if isinstance(recorded, list | tuple) else []
+    if not {*named} <= {*typed}:
+        what = "the run was made with Python modules that are not bnexp's, which are imported only where you name them"
+        listed = f"plugins=[{','.join(map(str, named))}]"
+        todo = f"bnexp {command} {record.folder.name} {shlex.quote(listed)}, if you trust them"
+        raise UserError(what, got=listed, todo=todo)
+    import_plugins(typed)
 
 
 def config_dir_of(record: RunRecord, typed: str | None) -> Path | None:

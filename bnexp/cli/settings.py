@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from bnexp.errors import UserError, nearest
@@ -45,7 +45,7 @@ def as_flags(command: str, words: Sequence[str], settings: Sequence[str]) -> lis
     flags: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or word.startswith("-") or "/" in key or Path(word).exists():  # a path may have an = in it
+        if not equals or word.startswith("-") or "/" in key or os.path.exists(word):  # a path may have an = in it
             flags.append(word)
         elif key in settings:
             flags += [f"--{key.replace('_', '-')}", value]

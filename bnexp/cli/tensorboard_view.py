@@ -73,13 +73,15 @@ class View:
 
     def _runs(self) -> dict[Path, dict[str, Any]]:
         """Folder of each run that has a copy for TensorBoard to its header, by name."""
-        found = {file.parent.parent for where in self._where for file in where.glob(f"**/{paths.TENSORBOARD}/events.*")}
+        files = (file for where in self._where for file in where.glob(f"**/{paths.TENSORBOARD}/events.*"))
+        found = {file.parent.parent for file in files if file.is_file()}
         return {folder: RunRecord(folder).header for folder in sorted(found)}
 
     def _older(self, run: Path) -> bool:
         """Whether a complete run's copy has the tags of version 0.1, so that it is shown as its record has it."""
         if run not in self._old_tags and RunRecord(run).complete:
-            with next((run / paths.TENSORBOARD).glob("events.*")).open("rb") as stream:
+            file = next(file for file in (run / paths.TENSORBOARD).glob("events.*") if file.is_file())
+            with file.open("rb") as stream:
                 self._old_tags[run] = b"train/loss" in stream.read(1 << 16)
         return self._old_tags.get(run, False)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bnexp.config.compose import Arm, compose, composed, flat
 from bnexp.config.schema import ExperimentConfig
-from bnexp.config.words import named, read
+from bnexp.config.words import named, read, refuse_too_many
 from bnexp.errors import UserError
 
 
@@ -29,6 +29,7 @@ def changed(
         UserError: as of :func:`compose`; or an experiment, which says more than a change does.
     """
     words = [named(word, extra_dir) for word in read(overrides)[0]]
+    refuse_too_many(words)
     for word in words:
         if word.key in ("experiment", "debug") or word.kind == "hydra":
             todo = f"bnexp train {word.texts[0]}, or single settings such as train.steps=20"

@@ -29,7 +29,7 @@ from bnexp.config.meant import HELP, unknown_option
 from bnexp.config.paths import check_own, config_dir, file_sweep, own_dir
 from bnexp.config.schema import ExperimentConfig
 from bnexp.config.values import structure, with_values
-from bnexp.config.words import Word, named, read
+from bnexp.config.words import Word, named, read, refuse_too_many
 from bnexp.errors import UserError, nearest, unknown_name
 
 _CONFIG = "train"
@@ -94,6 +94,7 @@ def expand(overrides: Sequence[str], extra_dir: Path | None = None) -> list[Expe
     A key that was given twice is told on standard error.
     """
     words, notes = read(overrides)
+    refuse_too_many([named(word, extra_dir) for word in words])
     configs = list(_configs(words, extra_dir))
     for note in notes:
         print(note, file=sys.stderr)
@@ -372,7 +373,7 @@ def _told(words: Sequence[str] = ()) -> Iterator[None]:
         tab = "\\t" in str(error.problem)
         todo = "blanks instead of the tab" if tab else f"mend that line; bnexp's own are in {config_dir()}"
         raise UserError(f"this YAML cannot be read: {error.problem}", got=place, todo=todo) from error
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         todo = HELP
         if unknown := re.search(r"'hydra\.launcher\.([\w.]+)'", str(error)):
             todo = _meant_of_launcher(unknown[1], words)

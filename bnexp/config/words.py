@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from bnexp.errors import UserError
 
 #: Keys whose value is a path: taken as it is typed, whatever signs it holds.
 PATHS = ("runs_dir", "data_dir", "dataset.path")
+
+#: Runs that one sweep has at most: planning them takes up to a minute, and a few hundred MB.
+MOST_RUNS = 100_000
 
 #: Settings of Hydra's that mean something here: which launcher carries out a sweep, and how.
 _HYDRA = re.compile(r"hydra[/.](launcher|sweeper)(\.|$)(?!params)")
@@ -328,10 +332,13 @@ def _swept(override: Override, text: str) -> tuple[list[str], tuple[Any, ...]]:
     """The texts and values of a sweep, in the order they are typed in."""
     sweep = override.value()
     if isinstance(sweep, RangeSweep):
+        _refuse_endless(sweep, override.key_or_group, text)
         # less the last digits of a sum: 0.3, not 0.30000000000000004
         entries: list[Any] = [one if isinstance(one, int) else float(f"{one:.12g}") for one in sweep.range()]
         texts = [str(number) for number in entries]
     elif isinstance(sweep, ChoiceSweep):
+        if any(isinstance(one, Sweep | Glob) for one in sweep.list):
+            raise UserError("a sweep inside a sweep has no meaning", got=text, todo=f"{override.key_or_group}=a,b,c")
         sweep.shuffle = False  # runs do not depend on each other, and both readings of a sweep must agree
         entries, texts = list(sweep.list), list(override.sweep_string_iterator())
     else:
@@ -342,6 +349,33 @@ def _swept(override: Override, text: str) -> tuple[list[str], tuple[Any, ...]]:
     if not entries:
         raise UserError("this sweep has no values", got=text, todo=f"{override.key_or_group}=range(0,5)")
     return texts, tuple(_as_is(entry) for entry in entries)
+
+
+def _refuse_endless(sweep: RangeSweep, key: str, text: str) -> None:
+    """A range is counted before it is written out: ``range(0,1e12)`` is no longer to type than ``range(0,10)``.
+
+    Raises:
+        UserError: it has more values than a sweep may have runs.
+    """
+    start, stop, step = (float(one) if one is not None else math.nan for one in (sweep.start, sweep.stop, sweep.step))
+    number = (stop - start) / step if step else math.inf
+    if not number <= MOST_RUNS:
+        counted = f"{number:,.0f}" if math.isfinite(number) else "no end of"
+        raise UserError(f"this range has {counted} values", got=text, todo=f"{key}=range(0,5)   ({MOST_RUNS:,} at most)")
+
+
+def refuse_too_many(words: Sequence[Word]) -> None:
+    """Runs are counted before any is composed.
+
+    Raises:
+        UserError: there are more than one sweep may have.
+    """
+    if (number := math.prod(len(word.texts) or 1 for word in words)) > MOST_RUNS:
+        swept = {word.key: len(word.texts) for word in words if len(word.texts) > 1}
+        longest = max(swept, key=lambda key: swept[key])
+        counts = " x ".join(f"{count:,} {key}" for key, count in swept.items())
+        todo = f"fewer values of {longest}, in several sweeps ({MOST_RUNS:,} runs at most in one)"
+        raise UserError(f"this sweep has {number:,} runs", got=counts, todo=todo)
 
 
 def _as_is(entry: Any) -> Any:

@@ -21,7 +21,7 @@ from bnexp.probes.base import guest
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.records.writer import recorded
-from bnexp.schedule import evaluation_steps, lr_factor, most_evaluations
+from bnexp.schedule import curve_steps, evaluation_steps, lr_factor, most_evaluations
 
 
 def train(
@@ -193,4 +193,4 @@ def _when(experiment: Experiment) -> tuple[set[int], set[int]]:
     train = experiment.config.train
     most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
     evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from))
-    return evaluations, evaluations | set(range(0, train.steps, train.log_every))
+    return evaluations, evaluations | set(curve_steps(train.steps, train.log_every))

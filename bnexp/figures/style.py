@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bnexp.records.jsonfile import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +43,17 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
+@contextmanager
+def own_look(more: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Inside, figures look the same for everybody, whatever a ``matplotlibrc`` in the working or the home folder says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS | dict(more or {}))
+        yield
+
+
 def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     """A logarithmic y axis with 200 and 1,500 on it and no powers; linear as it was where a value is not positive.
 
@@ -71,7 +86,7 @@ def save_as(figure: Figure, file: Path, formats: Sequence[str]) -> list[Path]:
     file.parent.mkdir(parents=True, exist_ok=True)
     files = [file.with_name(f"{file.name}.{ending}") for ending in formats]
     for ending, written in zip(formats, files, strict=True):
-        figure.savefig(written, format=ending, **FORMATS[ending])
+        write_whole(written, partial(figure.savefig, format=ending, **FORMATS[ending]))
     return files
 
 

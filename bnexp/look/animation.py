@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bnexp.figures.style import SETTINGS
+from bnexp.figures.style import own_look
 from bnexp.look.stills import draw
 from bnexp.look.tracks import Scene
+from bnexp.records.jsonfile import write_whole
 
 #: Milliseconds a frame stands, and the last one.
 FRAME, LAST_FRAME = 320, 3000
@@ -24,14 +26,13 @@ def write_gif(scene: Scene, file: Path, point: str, most_layers: int = 3) -> Pat
     """
     from io import BytesIO
 
-    from matplotlib import rc_context
     from PIL import Image
 
     steps = sorted({int(step) for index in scene.columns for step in scene.runs[index].steps})
     number = min(len(scene.layers), most_layers)
     rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
     frames = []
-    with rc_context(SETTINGS | {"path.simplify_threshold": 0.5}):
+    with own_look({"path.simplify_threshold": 0.5}):
         for step in steps:
             stream = BytesIO()
             draw(scene, point, step, rows).savefig(stream, dpi=96, format="png")
@@ -41,5 +42,6 @@ def write_gif(scene: Scene, file: Path, point: str, most_layers: int = 3) -> Pat
     flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     file.parent.mkdir(parents=True, exist_ok=True)
     durations = [FRAME] * (len(flat) - 1) + [LAST_FRAME]
-    flat[0].save(file, save_all=True, append_images=flat[1:], duration=durations, loop=0, optimize=True)
+    movie: dict[str, Any] = {"save_all": True, "append_images": flat[1:], "duration": durations, "loop": 0, "optimize": True}
+    write_whole(file, lambda place: flat[0].save(place, **movie))
     return file

@@ -53,8 +53,9 @@ def choose(words: Sequence[str], runs_dir: Path) -> list[RunRecord]:
     looked_at = [run for run in found if PROBE in run.probes()]
     if not looked_at:
         raise _nothing(found, runs_dir)
+    typed = {*words}
     for run in found:
-        if run not in looked_at and {run.folder.name, str(run.folder)} & set(words):
+        if typed & {run.folder.name, str(run.folder)} and run not in looked_at:
             raise _nothing([run], runs_dir)
     if not named and not values:
         looked_at = _newest_comparison(looked_at)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bnexp.look.style import colours
 from bnexp.look.tracks import POINTS, Scene, Seen, tracks
+from bnexp.records.jsonfile import write_text
 
 if TYPE_CHECKING:
     from bokeh.model import Model
@@ -77,7 +78,7 @@ def write_page(scene: Scene, out: Path, point: str) -> Path:
     )
     out.mkdir(parents=True, exist_ok=True)
     file = out / "index.html"
-    file.write_text(html, encoding="utf-8")
+    write_text(file, html)
     return file
 
 

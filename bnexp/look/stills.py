@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.figures.style import SETTINGS
+from bnexp.figures.style import own_look
 from bnexp.look.page import MOST_COLUMNS, ZERO
 from bnexp.look.style import colours
 from bnexp.look.tracks import POINTS, Place, Scene, Seen, tracks
+from bnexp.records.jsonfile import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,20 +37,19 @@ NUM_RIDGES = 8
 
 def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
     """Write ``look.svg``, ``look.png`` and ``look.pdf``; returns the files."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out.mkdir(parents=True, exist_ok=True)
-    with rc_context(SETTINGS):
+    with own_look():
         figure = draw(scene, point)
         figure.set_dpi(DPI)
         # Figure.savefig draws everything twice, and looks for the layout each time; what the first format found holds for all.
-        FigureCanvasAgg(figure).print_png(out / "look.png", metadata={"Software": None})
+        write_whole(out / "look.png", lambda place: FigureCanvasAgg(figure).print_png(place, metadata={"Software": None}))
         figure.set_layout_engine("none")
-        FigureCanvasSVG(figure).print_svg(out / "look.svg", metadata={"Date": None})
-        FigureCanvasPdf(figure).print_pdf(out / "look.pdf", metadata={"CreationDate": None})
+        write_whole(out / "look.svg", lambda place: FigureCanvasSVG(figure).print_svg(place, metadata={"Date": None}))
+        write_whole(out / "look.pdf", lambda place: FigureCanvasPdf(figure).print_pdf(place, metadata={"CreationDate": None}))
     return [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
 
 

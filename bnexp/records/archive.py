@@ -21,8 +21,9 @@ from bnexp.errors import UserError
 from bnexp.records import paths
 from bnexp.records.compact import LOSS_DIGITS, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
-from bnexp.records.jsonfile import read_json
-from bnexp.records.reader import RunRecord
+from bnexp.records.jsonfile import loads, read_json, write_text, write_whole
+from bnexp.records.reader import MOST_BYTES, RunRecord, first_line
+from bnexp.records.shape import are_cells, end_misfit, header_misfit, is_name
 from bnexp.records.shared import pack, unpack
 
 RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
@@ -94,7 +95,7 @@ class ArchivedRun(RunRecord):
         rows = [
             (step, name, value, seconds)
             for name, curve in self.line["curves"].items()
-            for step, value, seconds in zip(steps_of(curve["steps"]), curve["values"], self._seconds(curve), strict=True)
+            for step, value, seconds in zip(self._steps(curve), curve["values"], self._seconds(curve), strict=True)
         ]
         for step, name, value, seconds in sorted(rows, key=lambda row: row[:2]):
             told = {"value": None, "kind": value} if isinstance(value, str) else {"value": value}
@@ -109,12 +110,20 @@ class ArchivedRun(RunRecord):
     def _curve(self, name: str) -> Curve:
         curve = self.line["curves"].get(name, {"steps": "", "values": ()})
         values = tuple(None if isinstance(value, str) else value for value in curve["values"])
-        return Curve(steps_of(curve["steps"]), values, tuple(self._seconds(curve)))
+        return Curve(self._steps(curve), values, tuple(self._seconds(curve)))
+
+    def _steps(self, curve: Mapping[str, Any]) -> tuple[int, ...]:
+        """The steps of a curve, one for each value; a range of any length is written in few characters."""
+        try:
+            return steps_of(curve["steps"], len(curve["values"]))
+        except ValueError as error:
+            file = self.folder.parent / RUNS
+            raise _damaged(file, f"a curve of {self.folder.name} is damaged: {first_line(error)}") from error
 
     def _seconds(self, curve: Mapping[str, Any]) -> Sequence[float]:
         """The clock of a curve; where it was not kept, steps times the run's own price of a step."""
         price = (self.end.get("step_ms") or 0.0) / 1000
-        return curve.get("seconds") or [round(step * price, 3) for step in steps_of(curve["steps"])]
+        return curve.get("seconds") or [round(step * price, 3) for step in self._steps(curve)]
 
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
@@ -126,11 +135,18 @@ class ArchivedRun(RunRecord):
         keys = [key for key in _keys(self.folder.parent, self.folder.name) if key.startswith(start)]
         if not keys:
             raise FileNotFoundError(f"{self.folder.name} has no arrays of {probe} in {self.folder.parent / ARRAYS}")
-        members = _members(self.folder.parent / ARRAYS)
-        found = {}
-        for key in keys:
-            with members.open(f"{key}.npy") as stream:
-                found[key.removeprefix(start)] = np.lib.format.read_array(stream, allow_pickle=False)
+        file = self.folder.parent / ARRAYS
+        members = _members(file)
+        try:
+            size = sum(members.getinfo(f"{key}.npy").file_size for key in keys)
+            if size > MOST_BYTES:
+                raise ValueError(f"they would take {size:,} bytes")
+            found = {}
+            for key in keys:
+                with members.open(f"{key}.npy") as stream:
+                    found[key.removeprefix(start)] = np.lib.format.read_array(stream, allow_pickle=False)
+        except Exception as error:
+            raise _damaged(file, f"the arrays of {self.folder.name} are damaged: {first_line(error)}") from error
         return found
 
 
@@ -156,19 +172,30 @@ def archived_lines(folder: Path) -> dict[str, dict[str, Any]]:
 def _lines(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:  # noqa: ARG001 - a changed file is read again
     lines: dict[str, dict[str, Any]] = {}
     parts: dict[str, Any] = {}
-    for number, text in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, text in enumerate(file.read_bytes().splitlines(), start=1):
         try:
-            line = json.loads(text)
+            line = loads(text)
             if "part" in line:
                 parts[line["part"]] = line["is"]
                 continue
             run, header = line["run"], line["header"]
             if "shared" in line:  # an archive of an older bnexp has whole headers
                 header = unpack(line["shared"], header, run, parts)
+            if not is_run(run, header, line["end"], line["curves"]):
+                raise ValueError
             lines[run] = {"header": header, "end": line["end"], "curves": line["curves"]}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise _damaged(file, f"line {number} of {file.name} is not a run") from None
     return lines
+
+
+def is_run(name: Any, header: Any, end: Any, curves: Any) -> bool:
+    """Whether this is what a line may say of a run."""
+    if not (is_name(name) and isinstance(header, dict) and isinstance(end, dict) and isinstance(curves, dict)):
+        return False
+    if header_misfit(header) or end_misfit(end, header) or not isinstance(end.get("status"), str):
+        return False
+    return all(isinstance(curve["values"], list) and isinstance(curve["steps"], str | list) for curve in curves.values())
 
 
 def _keys(folder: Path, name: str) -> list[str]:
@@ -215,14 +242,23 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """
     if is_archive(folder):
         cells = _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
+        for budget, claims in cells.items():
+            if not isinstance(claims, dict) or not all(map(are_cells, claims.values())):
+                raise _damaged(folder / CLAIMS, f"the lists of runs for budget={budget} are damaged")
         for row in (row for claims in cells.values() for rows in claims.values() for row in rows):
             if row.get("command", "") is None:
-                row["command"] = archived_lines(folder)[row["run_id"]]["header"]["command"]
+                line = archived_lines(folder).get(row["run_id"])
+                if line is None:
+                    raise _damaged(folder / CLAIMS, f"{row['run_id']} is in no line of {RUNS}")
+                row["command"] = line["header"].get("command", "")
         return cells
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for file in sorted((folder / paths.CLAIMS).glob("*/*.json")):
         content = _json(file)
-        found.setdefault(file.parent.name, {})[content.get("claim", file.stem)] = content.get("cells", [])
+        claim, rows = content.get("claim", file.stem), content.get("cells", [])
+        if not isinstance(claim, str) or not are_cells(rows):
+            raise _damaged(file, f"{file.name} is no list of a claim's runs")
+        found.setdefault(file.parent.name, {})[claim] = rows
     return found
 
 
@@ -257,23 +293,13 @@ def write_archive(
     lines = [_line(record, curves, parts) for record in ordered]
     shared = [{"part": name, "is": content} for name, content in sorted(parts.items())]
     text = "".join(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in (*shared, *lines))
-    _write(out / RUNS, lambda file: file.write_text(text, encoding="utf-8"))
-    _write(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
+    write_text(out / RUNS, text)
+    write_whole(out / ARRAYS, lambda file: _write_arrays(file, ordered, keep))
     if cells:
         commands = {record.folder.name: record.header.get("command", "") for record in ordered}
-        _write(out / CLAIMS, lambda file: file.write_text(_claims_text(cells, commands), encoding="utf-8"))
+        write_text(out / CLAIMS, _claims_text(cells, commands))
     else:
         (out / CLAIMS).unlink(missing_ok=True)
-
-
-def _write(file: Path, write: Callable[[Path], object]) -> None:
-    """Under a temporary name first: a reader sees the old file or the new one."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _line(record: RunRecord, most: Callable[[str, str], float] | None, parts: dict[str, Any]) -> dict[str, Any]:

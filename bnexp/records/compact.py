@@ -55,20 +55,28 @@ def spans(steps: Sequence[int]) -> str:
     return " ".join(words)
 
 
-def steps_of(written: str | Sequence[int]) -> tuple[int, ...]:
-    """The steps that :func:`spans` wrote, or a list of them as it is."""
-    if not isinstance(written, str):
-        return tuple(written)
-    return _steps_of(written)
+def steps_of(written: str | Sequence[int], count: int) -> tuple[int, ...]:
+    """The steps that :func:`spans` wrote, or a list of them as it is.
+
+    Raises:
+        ValueError: they are not ``count`` steps.
+    """
+    steps = _steps_of(written, count) if isinstance(written, str) else tuple(written)
+    if len(steps) != count:
+        raise ValueError(f"{len(steps):,} steps for {count:,} values")
+    return steps
 
 
 @lru_cache(maxsize=1024)
-def _steps_of(written: str) -> tuple[int, ...]:
+def _steps_of(written: str, most: int) -> tuple[int, ...]:
     steps: list[int] = []
     for word in written.split():
         first, _, rest = word.partition("-")
         last, _, stride = rest.partition("/")
-        steps += range(int(first), int(last or first) + 1, int(stride or 1))
+        found = range(int(first), int(last or first) + 1, int(stride or 1))
+        if len(steps) + len(found) > most:  # a range of any length is written in few characters
+            raise ValueError(f"more than {most:,} steps for as many values")
+        steps += found
     return tuple(steps)
 
 

@@ -60,7 +60,7 @@ def conditions(words: Sequence[str], rows: Sequence[Row]) -> list[Condition]:
             todo = todo if "." in word else "norm=batch 'val.accuracy>0.9'   (bnexp list --help)"
             raise UserError("a filter is a key, one of = != > >= < <=, and a value", got=word, todo=todo)
         typed, operator, value = match.groups()
-        key = known_key(typed, rows, f"{{}}{operator}{value}")
+        key = known_key(typed, rows, "{}" + f"{operator}{value}".replace("{", "{{").replace("}", "}}"))
         operator = "=" if operator == "==" else operator
         if not value.strip() or (operator not in ("=", "!=") and _number(value) is None):
             what = f"{operator} compares with a number" if value.strip() else "this filter has no value"

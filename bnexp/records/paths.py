@@ -18,6 +18,9 @@ LOCK = ".lock"
 #: Where, below a runs folder, each budget's lists of runs are: ``claims/<budget>/<claim>.json``.
 CLAIMS = "claims"
 
+#: Where, below a runs folder, it is kept how the runs of each sweep ended.
+SWEEPS = "sweeps"
+
 
 def attempts(runs_dir: Path, run_id: str) -> list[Path]:
     """The folders of a run, oldest first: ``<run_id>``, then ``<run_id>.2``, ``.3``, ... from ``force=true`` or after a failure."""

@@ -18,14 +18,16 @@ from typing import Any
 
 from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
+from bnexp.records.jsonfile import MOST_BYTES, loads, write_text
 from bnexp.records.names import settings
 from bnexp.records.reader import RunRecord, find_runs
+from bnexp.records.shape import end_misfit, header_misfit
 
 #: Where rows are kept, in a runs folder of at least so many runs; fewer are read as fast.
 KEPT, WORTH_KEEPING = ".rows.json", 1000
 
 #: Raised when a row says something else of the same files.
-VERSION = 1
+VERSION = 2
 
 #: What is measured and can be asked for beside ``steps_to.<target>``.
 MEASURED = (
@@ -82,7 +84,7 @@ def _measured(status: str, end: Mapping[str, Any]) -> dict[str, Any]:
         }  # fmt: skip
         measured |= {name: value for name, value in found.items() if value is not None}
         for target in end.get("targets") or ():
-            measured[f"steps_to.{target['target']:g}"] = target["steps"] if target["observed"] else None
+            measured[f"steps_to.{target['target']:g}"] = target.get("steps") if target.get("observed") else None
     return measured
 
 
@@ -119,7 +121,7 @@ def _row_at(runs_dir: Path, name: str) -> Row:
     try:
         header, written = _load(f"{runs_dir}/{name}/{paths.HEADER}")
         end, ended = _load(f"{runs_dir}/{name}/{paths.END}")
-        if isinstance(end["status"], str):
+        if not header_misfit(header) and isinstance(end["status"], str) and not end_misfit(end, header):
             return Row(name, settings(header), _measured(end["status"], end), "", written + ended)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
@@ -133,10 +135,10 @@ def _load(file: str) -> tuple[Any, Stamp]:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):  # a pipe or a device has no end
             raise OSError(file)
-        text = os.read(handle, found.st_size)
+        text = os.read(handle, min(found.st_size, MOST_BYTES))
     finally:
         os.close(handle)
-    return json.loads(text.decode()), [found.st_mtime_ns, found.st_size]
+    return loads(text), [found.st_mtime_ns, found.st_size]
 
 
 def names(runs_dir: Path) -> list[str]:
@@ -163,16 +165,23 @@ def _stamp(folder: Path) -> Stamp:
 def _read_kept(file: Path) -> dict[str, Row]:
     """The rows in a file of :func:`_keep`; none where it is absent, torn or of another version."""
     try:
-        content = json.loads(file.read_bytes())
+        content, _ = _load(str(file))
         if content["version"] != VERSION:
             return {}
         keys = content["keys"]
-        return {
+        rows = {
             name: Row(name, dict(zip(keys[a], had, strict=True)), dict(zip(keys[b], got, strict=True)), "", stamp)
             for name, stamp, a, had, b, got in content["rows"]
         }
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return rows if all(map(_is_row, rows.values())) else {}
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return {}
+
+
+def _is_row(row: Row) -> bool:
+    """Whether readers may take a kept row for one; what it says is believed, as are the files beside it."""
+    numbers = (one for key, one in row.measured.items() if key != "status")
+    return type(row.measured["status"]) is str and all(one is None or type(one) in (int, float) for one in numbers)
 
 
 def _keep(file: Path, rows: Iterable[Row]) -> None:
@@ -182,10 +191,9 @@ def _keep(file: Path, rows: Iterable[Row]) -> None:
     for row in rows:
         a, b = (keys.setdefault(tuple(part), len(keys)) for part in (row.settings, row.measured))
         lines.append([row.name, row.stamp, a, [*row.settings.values()], b, [*row.measured.values()]])
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    with contextlib.suppress(OSError, TypeError):
-        temporary.write_text(json.dumps({"version": VERSION, "keys": list(keys), "rows": lines}), encoding="utf-8")
-        temporary.replace(file)
+    text = json.dumps({"version": VERSION, "keys": list(keys), "rows": lines})
+    with contextlib.suppress(OSError):
+        write_text(file, text)
 
 
 def _group(value: Any) -> Mapping[str, Any]:

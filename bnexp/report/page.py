@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
+from bnexp.records.jsonfile import write_text
 from bnexp.report.argument import argument, sources_picture, the_answer
 from bnexp.report.beside import Elsewhere, elsewhere, filled, overruled
 from bnexp.report.front import PAPER, SURFACE, answers
@@ -73,8 +74,9 @@ def build(judged: Sequence[Judged], out: Path, others: Mapping[str, Sequence[Jud
     out.mkdir(parents=True, exist_ok=True)
     written = Written(out / PAGE, out / TABLE)
     sections = sections_of([(one, others.get(one.claim.key, ())) for one in judged])
-    written.page.write_text(page(sections, filled(judged, others)), encoding="utf-8")
-    written.table.write_text(markdown_table(judged) + "\n", encoding="utf-8")
+    texts = {written.page: page(sections, filled(judged, others)), written.table: markdown_table(judged) + "\n"}
+    for file, text in texts.items():
+        write_text(file, text)
     return written
 
 

@@ -19,7 +19,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.claims.words import about
 from bnexp.figures.endpoints import draw_errors, draw_pairs, draw_values
-from bnexp.figures.style import SETTINGS, save_as
+from bnexp.figures.style import own_look, save_as
 from bnexp.report.interval import interval_svg
 from bnexp.report.svg import lighter
 from bnexp.stats.sample import Sample
@@ -93,14 +93,13 @@ def picture(
         label: what a screen reader says, where that is not the caption.
         size: width and height in inches, which ``draw`` may change.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
     from bnexp.figures.powers import in_letters
 
     stream = io.StringIO()
     try:
-        with matplotlib.rc_context(SETTINGS | {"svg.fonttype": "none"}):
+        with own_look({"svg.fonttype": "none"}):
             figure = Figure(figsize=size)
             draw(figure)
             for line in (line for axes in figure.axes for line in axes.lines):
@@ -141,10 +140,9 @@ class Drawing:
 
     def save(self, file: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
         """Draw it into ``file`` with each ending; whatever drawing raises is the caller's."""
-        import matplotlib
         from matplotlib.figure import Figure
 
-        with matplotlib.rc_context(SETTINGS):
+        with own_look():
             figure = Figure(figsize=self.size)
             self.draw(figure)
             return save_as(figure, file, formats)

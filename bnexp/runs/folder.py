@@ -98,11 +98,12 @@ def occupied(runs_dir: Path, run_id: str, force: bool = False, wait: bool = Fals
         if place.complete:
             yield place
             return
+        _refuse_links(runs_dir, (place.folder.name,))
         with told_if_disk_refuses(place.folder, always=True):
             place.folder.mkdir(exist_ok=True)
             lock = _lock(place.folder, wait)
         try:
-            _refuse_links(place.folder)
+            _refuse_links(place.folder, (paths.EVENTS, paths.PROBES, paths.TENSORBOARD, paths.ERROR))
             again = find_place(runs_dir, run_id, force)
             if again.folder == place.folder and not again.complete:
                 yield again
@@ -113,12 +114,12 @@ def occupied(runs_dir: Path, run_id: str, force: bool = False, wait: bool = Fals
             os.close(lock)
 
 
-def _refuse_links(folder: Path) -> None:
-    """A run's files are written, cut and removed where they stand, never where a link in their place leads."""
-    for name in (paths.EVENTS, paths.PROBES, paths.TENSORBOARD, paths.ERROR):
-        file = folder / name
+def _refuse_links(folder: Path, names: Sequence[str]) -> None:
+    """Files are written, cut and removed where they stand, never where a link in their place leads."""
+    for file in (folder / name for name in names):
         if file.is_symlink():
-            raise UserError(f"{name} in the run folder is a link, which bnexp never makes", got=file, todo=f"rm '{file}'")
+            what = f"{file.name} in {folder.name} is a link"
+            raise UserError(f"{what}, which bnexp never makes", got=file, todo=f"rm '{file}'")
 
 
 def remove_run(folder: Path) -> str:
@@ -217,6 +218,7 @@ def make_runs_dir(runs_dir: Path) -> None:
     """
     if is_archive(runs_dir):
         raise UserError("an export is a copy, which no run is added to", got=runs_dir, todo="runs_dir=runs")
+    _refuse_links(runs_dir, (paths.SWEEPS, paths.CLAIMS))
     with told_if_disk_refuses(runs_dir, always=True):
         if runs_dir.exists() and not runs_dir.is_dir():
             raise UserError(

@@ -26,6 +26,9 @@ CALIBRATION_STEPS = 60
 BUILDING, ENDS = 0.5, 0.5
 PER_RUN = BUILDING + ENDS
 
+#: Past runs that are read for the price of a step.
+MOST_READ = 300
+
 Kind = tuple[str, str, str, int]
 
 
@@ -64,7 +67,7 @@ def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: boo
         UserError: not ``dry``, and what a run would raise before its first step: no data to be had, say.
     """
     examples = {kind(config): config for config in configs}
-    measured = _past(runs_dir) if examples else {}
+    measured = _past(runs_dir, examples) if examples else {}
     prices, reasons = {name: measured[name] for name in examples if name in measured}, {}
     for name in examples.keys() - prices.keys():
         try:
@@ -89,15 +92,17 @@ def missing_data(config: ExperimentConfig) -> list[str]:
     return [name for name in needed if name not in parsed and inspect(data_dir, OFFICIAL[name]).form is None]
 
 
-def _past(runs_dir: Path) -> dict[Kind, float]:
+def _past(runs_dir: Path, kinds: Iterable[Kind]) -> dict[Kind, float]:
     """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine.
 
-    Of each kind those count that are at least half as long as the longest, and no shorter than a calibration: in a short run its
-    start weighs most.
+    Of runs whose names say that they may be of these kinds, and of those at most ``MOST_READ``. Of each kind those count that are
+    at least half as long as the longest, and no shorter than a calibration: in a short run its start weighs most.
     """
     here = processor()
     spent: dict[Kind, list[tuple[int, float]]] = {}
-    for record in find_runs(runs_dir):
+    starts = tuple({f"{dataset}-{model}-" for dataset, model, *_ in kinds})
+    records = [record for record in find_runs(runs_dir) if record.folder.name.startswith(starts)]
+    for record in records[:: -(-len(records) // MOST_READ) or 1]:
         if record.status == "finished" and record.header.get("threads") == 1:
             try:
                 config, machine = record.header["config"], record.header["machine"]

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from bnexp.config.compose import run_hydra, varied_keys
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
+from bnexp.records import paths
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import Place, done_before, find_place, make_runs_dir, told_if_disk_refuses
@@ -182,7 +183,10 @@ def _carry_out(rest: Sequence[Asked], answers: Answers, told: Told, manifest: Pa
         with stoppable(), closing(answers):
             for one, answer, steps in answers:
                 ended.append(replace(answer, overrides=tuple(one.overrides)))
-                _note(manifest, ended[-1])
+                try:
+                    _note(manifest, ended[-1])
+                except UserError as error:  # the other runs may fit where this line did not
+                    told.line(f"{manifest} lacks a line: {error.what}")
                 told.ended(ended[-1], steps)
                 if sum(one.status == "failed" for one in ended) >= most:
                     raise TooManyFailures
@@ -299,7 +303,7 @@ def _note(manifest: Path, ended: Ended) -> None:
 def _manifest(runs_dir: Path) -> Path:
     """A new file that will say how each run of a sweep ended, a line each."""
     make_runs_dir(runs_dir)
-    folder = runs_dir / "sweeps"
+    folder = runs_dir / paths.SWEEPS
     file = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.jsonl"
     with told_if_disk_refuses(folder, always=True):
         folder.mkdir(exist_ok=True)

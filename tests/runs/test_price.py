@@ -27,9 +27,9 @@ def past_run(tmp_path, job):
     """Records a run of the same kind as the small one that took ``seconds`` for its 100 steps."""
 
     def write(name: str, seconds: float, *, status: str = "finished", threads: int = 1, machine: str | None = None, more=()):
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
         config = job()
+        folder = tmp_path / "runs" / f"{config.dataset.name}-{config.model.name}-{name}"
+        folder.mkdir(parents=True)
         groups = {group: {"name": getattr(config, group).name} for group in ("dataset", "model", "norm")}
         header = {
             "config": {**groups, "train": {"batch_size": config.train.batch_size}},
