@@ -217,7 +217,6 @@ DISPUTES: tuple[Dispute, ...] = (
                 asks="Is it the same multiple in both nets?",
                 endpoint="difference",
                 supported=COHEN,
-                contradicted=SANTURKAR,
             ),
             *(
                 Test(
