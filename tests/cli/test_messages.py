@@ -23,7 +23,7 @@ REFUSED = [
     (
         "model=mpl",
         "there is no model named 'mpl'\n  got: model=mpl\n"
-        "  try: model=mlp (known: cnn, inception, linear, mlp, resmlp, resnet, vgg, vit)",
+        "  try: model=mlp (known: cnn, deep_linear, inception, linear, mlp, resmlp, resnet, vgg, vit)",
     ),
     (
         "dataset=mnist5k",
