@@ -90,14 +90,14 @@ def picture(
     Args:
         draw: draws on an empty figure; whatever it raises is told in the picture's place.
         caption: the words under it.
-        label: what a screen reader says, where that is not the caption.
+        label: what a screen reader says, where that is not the caption's first sentence.
         size: width and height in inches, which ``draw`` may change.
     """
     from matplotlib.figure import Figure
 
     from bnexp.figures.powers import in_letters
 
-    stream = io.StringIO()
+    first, stream = caption.partition(". ")[0], io.StringIO()
     try:
         with own_look({"svg.fonttype": "none"}):
             figure = Figure(figsize=size)
@@ -108,12 +108,12 @@ def picture(
             nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05, dpi=144)
     except Exception as error:  # a bug in one figure must not cost the others, or the page
-        return Picture(caption, label or caption, failure=in_one_line(error))
+        return Picture(caption, label or first, failure=in_one_line(error))
     svg = lighter(stream.getvalue())
     _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
     pixels = round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)
     address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_{}')
-    return Picture(caption, label or caption, address, size=pixels)
+    return Picture(caption, label or first, address, size=pixels)
 
 
 def own_picture(judged: Judged, evidence: Evidence) -> Picture:

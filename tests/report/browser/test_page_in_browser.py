@@ -33,7 +33,11 @@ def test_there_is_a_section_for_every_claim_with_its_figures_drawn(browser, addr
     browser.load(address, width=PROJECTOR)
     assert browser.evaluate("document.querySelectorAll('section.claim').length") == len(world.judged)
     figures = "[...document.querySelectorAll('figure img')]"
-    assert browser.evaluate(f"{figures}.length") > 20
+    assert browser.evaluate(f"{figures}.length") > 12
+    intervals = "[...document.querySelectorAll('.claim > .pictures svg.interval')]"
+    assert browser.evaluate(f"{intervals}.length") > 5
+    drawn = "e.getBoundingClientRect().height > 80 && e.querySelector('.axis').getBBox().width > 0"
+    assert browser.evaluate(f"{intervals}.filter(e => !({drawn})).length") == 0
     undrawn = (
         f"{figures}.filter(i => !i.complete || i.naturalWidth === 0 || i.getBoundingClientRect().height < 40).length"
     )
