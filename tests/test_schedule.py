@@ -21,6 +21,9 @@ from bnexp.schedule import (
     EVALUATED_PER_TRAINED,
     LEAST_EVALUATED,
     LEAST_EVALUATIONS,
+    MOST_EVALUATIONS,
+    MOST_POINTS,
+    curve_steps,
     evaluation_steps,
     lr_factor,
     most_evaluations,
@@ -158,3 +161,19 @@ def test_observations_are_dense_early_and_leave_no_long_gap_late(steps, count):
     grid = observation_steps(steps, count)
     assert grid[1] == 1
     assert max(after - before for before, after in pairwise(grid)) <= steps / (count // 2) + 1
+
+
+@given(steps=st.integers(1, 3_000_000), every=st.integers(1, 2000))
+def test_the_training_curve_of_a_long_run_has_a_bounded_number_of_points(steps, every):
+    grid = curve_steps(steps, every)
+    assert len(grid) <= MOST_POINTS
+    assert grid.step % every == 0
+    if steps / every <= MOST_POINTS:
+        assert grid == range(0, steps, every)
+
+
+def test_a_million_steps_are_evaluated_as_asked_and_no_more_often_than_a_record_bears():
+    assert most_evaluations(10**6, 60, 500) == MOST_EVALUATIONS
+    grid = evaluation_steps(10**6, 1, MOST_EVALUATIONS)
+    assert (len(grid) <= MOST_EVALUATIONS, grid[0], grid[-1]) == (True, 0, 10**6)
+    assert len(evaluation_steps(10**6, 100)) < MOST_EVALUATIONS

@@ -63,8 +63,9 @@ def test_no_module_of_the_working_folder_is_imported(trap):
 @pytest.mark.slow
 def test_no_command_imports_a_module_of_the_working_folder(trap):
     check_trap(
-        trap, "train train.steps=5 train.keep=last seed=0,1 execution.jobs=2", "train train.steps=5 seed=0,1 hydra/launcher=joblib",
-        "list runs", "look", "compare runs by=seed", "export runs kept", "eval 0", "rm --failed", "data list",
+        trap, "train train.steps=5 train.keep=last seed=0,1 execution.jobs=2",
+        "train norm=none train.steps=5 seed=0,1 hydra/launcher=joblib",
+        "list runs", "look", "compare runs", "export runs kept", "eval batch-lr0.1-s0", "rm --failed", "data list",
     )  # fmt: skip
 
 
