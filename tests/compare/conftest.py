@@ -23,7 +23,7 @@ def line(
     high = test + 0.01 if arrives is not None else 0.1
     grid = list(range(0, steps + 1, 10))
     values = [high if arrives is not None and step >= arrives else 0.1 for step in grid]
-    name = f"{norm}-{lr}-{batch_size}-{steps}-{sorted(options.items())}"
+    name = f"{norm}-{lr}-{batch_size}-{steps}-{sorted(options.items())}".replace("/", "_").replace("\\", "_")
     config = {
         "seed": seed,
         "train": {
