@@ -11,7 +11,6 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bnexp.figures.style import COLORS
-from bnexp.stats.random_search import expected_best
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,25 +61,5 @@ def draw_tuning(
         labels = [f"{value:.3g}" for value in values]
         ax.set_xticks(values, labels, rotation=45 if len("  ".join(labels)) > LONG_LABELS else 0)
         ax.minorticks_off()
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
-    return ax
-
-
-def draw_expected_best(arms: Mapping[str, Sequence[float]], ax: Axes, *, most_draws: int, quantity: str) -> Axes:
-    """Expected best of the judged quantity against the number of draws, up to a whole list's worth of them.
-
-    Args:
-        arms: arm to the mean score of each of its values.
-        ax: where to draw.
-        most_draws: how far to the right.
-        quantity: what was scored.
-    """
-    draws = range(1, most_draws + 1)
-    for index, (arm, scores) in enumerate(arms.items()):
-        color, line, marker = LOOKS[index % len(LOOKS)]
-        curve = [expected_best(scores, num_draws) for num_draws in draws]
-        ax.plot(draws, curve, color=color, linestyle=line, marker=marker, markersize=4, linewidth=1.4, label=arm)
-    ax.set(xlabel="random draws", ylabel=fill(f"expected best: {quantity}", LONG_LABELS))
-    ax.set_xticks(draws)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)  # above, where no curve is
     return ax

@@ -120,7 +120,7 @@ def first_places(sections: Sequence[Section]) -> dict[object, ClaimRow]:
     """Claims share runs, and with them pictures of how these were tuned: each to the claim where it is shown."""
     first: dict[object, ClaimRow] = {}
     for one in sections:
-        for shared in (*(runs.commands for runs in one.series), *(drawn for tuning in one.tuning for drawn in tuning.pictures)):
+        for shared in (*(runs.commands for runs in one.series), *(tuning.picture for tuning in one.tuning)):
             first.setdefault(shared, one.row)
     return first
 

@@ -11,7 +11,7 @@ from bnexp.claims.base import Tuning
 from bnexp.claims.judge import Judged
 from bnexp.claims.quantities import Quantity
 from bnexp.claims.tuning import at_edge
-from bnexp.figures.tuning import draw_expected_best, draw_tuning
+from bnexp.figures.tuning import draw_tuning
 from bnexp.report.pictures import Picture, picture
 from bnexp.stats.random_search import draws_needed, expected_best
 from bnexp.stats.verdict import counted
@@ -50,13 +50,13 @@ class TuningView:
     Attributes:
         key: what was tuned.
         near: what is near enough, in words.
-        pictures: the tuning curve, and the expected best against the number of draws.
+        picture: the tuning curve.
         little: a row for each arm.
     """
 
     key: str
     near: str
-    pictures: list[Picture]
+    picture: Picture
     little: list[LittleTuning]
 
 
@@ -66,9 +66,9 @@ def tuning_views(judged: Judged) -> list[TuningView]:
     for index, grid in enumerate(judged.claim.grids):
         scores = _scores(judged, index)
         if grid.tuning is not None and scores:
-            pictures = [_curve_picture(judged, index, grid.tuning, scores), _search_picture(judged, grid.tuning, scores)]
+            drawn = _curve_picture(judged, index, grid.tuning, scores)
             little = [_little(arm, tried, grid.tuning.by) for arm, tried in scores.items()]
-            views.append(TuningView(grid.tuning.key, grid.tuning.by.near[1], pictures, little))
+            views.append(TuningView(grid.tuning.key, grid.tuning.by.near[1], drawn, little))
     return views
 
 
@@ -110,29 +110,9 @@ def _curve_picture(judged: Judged, index: int, tuning: Tuning, scores: Scores) -
     )
 
 
-def _search_picture(judged: Judged, tuning: Tuning, scores: Scores) -> Picture:
-    most = max(len(tried) for tried in scores.values())
-    words = labels(judged, scores)
-    means = {words[arm]: _means(tried) for arm, tried in scores.items()}
-    caption = (
-        "How much tuning does each arm need? The best that so many random draws from the arm's list can expect, each value as "
-        "likely as any other and worth its mean over the tuning seeds. Exact for these runs (Dodge et al. 2019)."
-    )
-    return picture(
-        lambda figure: draw_expected_best(means, figure.subplots(), most_draws=most, quantity=tuning.by.in_words()),
-        caption,
-        "Expected best against random draws",
-        (4.2, 2.8 + 0.2 * len(scores)),
-    )
-
-
 def _curve_caption(scores: Scores, chosen: Mapping[str, tuple[float, ...]], tuning: Tuning) -> str:
     seeds = counted(max(len(runs) for tried in scores.values() for runs in tried.values()), "tuning seed")
-    caption = (
-        f"Every value that was tried, at up to {seeds} that are not among the reported ones (those far behind on the "
-        "first ones only at these): small points are runs, lines their means, rings the choice: every value within one standard "
-        "error of the best."
-    )
+    caption = f"At up to {seeds}."
     grown = {arm: sorted(set(tried) - set(tuning.values)) for arm, tried in scores.items()}
     if any(grown.values()):
         words = "; ".join(

@@ -12,7 +12,7 @@ from bnexp.figures.curves import draw_arms, draw_tracks
 from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
 from bnexp.figures.levels import draw_levels
 from bnexp.figures.style import plain_log_axis
-from bnexp.figures.tuning import draw_expected_best, draw_tuning
+from bnexp.figures.tuning import draw_tuning
 from bnexp.records.curves import Curve
 from bnexp.stats.intervals import Interval
 from bnexp.stats.verdict import Marks
@@ -116,12 +116,6 @@ def test_an_unknown_ratio_can_be_drawn(ax):
     draw_interval(Interval(1, 0, math.inf, 0.95, 8), Marks(((1, "none"), (1.2, "least")), (1.2, math.inf), True), ax)
     assert points(ax, "<")
     assert points(ax, ">")
-
-
-def test_the_expected_best_of_each_arm_rises_from_its_mean(ax):
-    draw_expected_best({"control": [0.0, 1.0], "subject": [0.5, 0.5]}, ax, most_draws=3, quantity="accuracy")
-    assert points(ax, "s") == [(1, 0.5), (2, 0.75), (3, 0.875)]
-    assert points(ax, "o") == [(1, 0.5), (2, 0.5), (3, 0.5)]
 
 
 @pytest.mark.parametrize(("values", "labels"), [([180, 1500], {"200", "500", "1,000"}), ([1, 10_000], {"10", "1,000"})])

@@ -152,7 +152,7 @@ def test_a_verdict_comes_with_its_reason_gates_numbers_and_notes(world):
 
 def test_every_claim_has_its_pictures_each_described_and_captioned(world):
     expected = {
-        "speed": 1 + 2 + 1 + 2,  # its own; interval and seeds of the primary endpoint, interval of the other; tuning, little tuning
+        "speed": 1 + 2 + 1 + 1,  # its own; interval and seeds of the primary endpoint, interval of the other; tuning
         "refuted": 1 + 2 + 1 + 1,
         "gated": 1 + 2,
         "law": 1 + 2,
