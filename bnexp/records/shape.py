@@ -40,6 +40,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 END: Mapping[str, Any] = {
     "status": str, "step": int, "stopped_at": int, "execution": str, "reason": str, "evaluations": int, "step_ms": NUMBER_OR_NONE,
     "targets": list, "probes": dict, "seconds": dict, "validation": dict, "test": (dict, type(None)), "weights": dict,
+    "peak_memory_mb": NUMBER_OR_NONE,
 }  # fmt: skip
 #: What ``end.json`` of a complete run that trained does not lack.
 TRAINED = ("step", "test", "validation", "targets", "seconds")
@@ -60,6 +61,8 @@ def header_misfit(content: Mapping[str, Any]) -> str:
         return wrong
     if wrong := _wrong(content, {"measurement": dict, "config": dict}):
         return wrong
+    if wrong := _wrong(content.get("hashes") or {}, {"init": dict, "order": str}):
+        return f"hashes.{wrong}"
     config = content.get("config")
     if config is None:
         return ""
