@@ -125,6 +125,7 @@ def test_every_option_is_explained_beside_its_value():
     assert silent == []
 
 
+@pytest.mark.slow
 def test_every_choice_of_every_group_composes():
     """Side by side, not in every combination: the first norm with the first model, the first data set, ..."""
     names = {group: list(group_files(group)) for group in GROUPS.values() if group not in ("experiment", "debug")}

@@ -73,6 +73,7 @@ def last_line(program: str, folder: Path) -> str:
     return done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_run_from_parsed_data_loads_nothing_it_does_not_need(digits):
     assert last_line(LOADED, digits) == "0 [] True"
 

@@ -22,6 +22,9 @@ from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
 from bnexp.stats.sample import Side
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 STEPS = np.array([0, 1, 2, 6, 13, 31, 50, 72, 100, 170, 200, 300, 400])
 
 

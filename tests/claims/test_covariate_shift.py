@@ -25,6 +25,9 @@ from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
 from bnexp.stats.sample import Side
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 SIZES, PRIORS = [1, 4, 16, 64, 512], [0, 16, 64, 256]
 
 

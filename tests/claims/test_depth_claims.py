@@ -16,6 +16,9 @@ from bnexp.config.compose import compose
 from bnexp.engine.build import build
 from bnexp.figures.style import SETTINGS
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 class Measured:
     """Arrays by seed, as :class:`Runs` hands them over."""

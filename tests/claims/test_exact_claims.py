@@ -18,6 +18,9 @@ from matplotlib.figure import Figure
 from bnexp.claims.judge import judge
 from bnexp.figures.style import SETTINGS
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 #: Claim to the verdicts that its endpoints reach with enough cases, the primary first.
 VERDICTS = {
     "algorithm_1": ("SUPPORTED", "SUPPORTED"),
@@ -74,7 +77,6 @@ def test_a_claim_says_who_what_and_what_would_overturn_it(name):
     assert set(claim.measurement.num_seeds) == {"smoke", "quick", "full"}
 
 
-@pytest.mark.slow
 def test_arrays_are_of_kinds_that_a_record_keeps_without_pickle(name, smoke):
     assert {array.dtype.kind for array in smoke(name).values()} <= set("biufU")
 

@@ -33,6 +33,9 @@ from bnexp.figures.style import SETTINGS
 from bnexp.norms import NORMS
 from bnexp.records.reader import RunRecord
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 LOOKS = np.array([0, 10, 100, 500])
 LAYERS = ("hidden2", "hidden3", "output")
 

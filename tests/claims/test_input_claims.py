@@ -22,6 +22,9 @@ from bnexp.config.compose import compose
 from bnexp.engine.build import build, load_data
 from bnexp.figures.style import SETTINGS
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 # Inputs
 
 

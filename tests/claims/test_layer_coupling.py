@@ -27,6 +27,9 @@ from bnexp.claims.layer_coupling import (
 from bnexp.config.compose import compose
 from bnexp.engine.build import build
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 KEYS = [f"{net}/{arm}/{quantity}" for net in NETS for arm in ARMS for quantity in QUANTITIES]
 
 

@@ -22,6 +22,9 @@ from bnexp.claims.runs import Cell
 from bnexp.figures.style import SETTINGS
 from bnexp.report.pictures import save_figures
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 LOOKS = np.array([0, 10, 100, 300, 600, 1000, 2000, 3000])
 VALUES, BEST = (1.0, 2.0, 4.0), 2.0
 

@@ -20,6 +20,9 @@ from bnexp.claims.runs import Cell
 from bnexp.figures.style import SETTINGS
 from bnexp.runs.plan import advance, make_plan
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 STEPS = np.unique(np.geomspace(1, 1000, 120).astype(int))
 
 #: Cell to how many times sooner than in 20 steps its run is at 60 % accuracy, and to how far its layer inputs jump.

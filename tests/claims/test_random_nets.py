@@ -25,6 +25,9 @@ from bnexp.claims import random_nets as nets
 from bnexp.claims.exact import float64_norm
 from bnexp.claims.judge import judge
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "gradient_explosion",
     "orthogonal_linear",

@@ -19,6 +19,9 @@ from bnexp.claims.sweeps import at, best_mean, cross_fitted, largest, largest_fo
 from bnexp.figures.style import SETTINGS
 from bnexp.runs.plan import make_plan
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 def test_the_largest_rate_and_the_width_are_read_by_seed():
     learns_QS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0]], bool)

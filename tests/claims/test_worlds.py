@@ -27,6 +27,9 @@ from bnexp.figures.style import SETTINGS
 from bnexp.records.reader import RunRecord
 from bnexp.runs.plan import Job, advance, make_plan
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 #: Evaluations, 7 % apart.
 STEPS = np.unique(np.geomspace(10, 3000, 86).astype(int))
 
@@ -216,14 +219,12 @@ def test_speed_is_judged_at_the_rates_that_are_best(in_world):
     assert effect.estimate == pytest.approx(np.exp(np.log(WORLDS["there"].factor).mean()), rel=0.07)
 
 
-@pytest.mark.slow
 def test_a_best_rate_beyond_the_list_is_looked_for_and_found(tmp_path):
     one = judged("fig1_speed", replace(WORLDS["there"], best=16.0), tmp_path)
     assert one.runs.chosen("subject") == (16.0,)
     assert one.verdicts["own rate"].outcome == "SUPPORTED"
 
 
-@pytest.mark.slow
 def test_and_where_it_is_out_of_sight_nothing_is_said(tmp_path):
     one = judged("fig1_speed", replace(WORLDS["there"], best=128.0, plain=1.2), tmp_path)
     assert one.verdicts["own rate"].word == "gate failed"

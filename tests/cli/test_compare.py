@@ -42,6 +42,7 @@ def test_machines_get_rows(bnexp):
     assert [row["norm"] for row in rows] == [row["norm"] for row in arms]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "what", "todo"),
     [

@@ -17,6 +17,9 @@ from bnexp.records.archive import ARRAYS, RUNS, archived_runs
 from bnexp.records.reader import Damaged, RunRecord, load_arrays
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 #: Loaded by Python itself before any line of ours where ``python -m`` is typed, or by the test's own way of starting it.
 PYTHONS_OWN = {
     "importlib", "contextlib", "warnings", "collections", "functools", "types", "operator", "keyword", "reprlib", "typing",

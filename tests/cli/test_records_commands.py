@@ -10,6 +10,9 @@ import pytest
 from bnexp.records.reader import find_runs
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 def names(folder: Path) -> list[str]:
     return [record.folder.name for record in find_runs(folder)]

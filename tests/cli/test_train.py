@@ -138,6 +138,7 @@ def test_one_failure_or_refusal_does_not_stop_the_rest(bnexp, small, monkeypatch
     assert "norm=instance" in failures[1]
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_side_by_side_when_asked_and_each_run_has_its_record(bnexp, small):
     answer = bnexp("train", *small, "norm=none,batch", "optimizer.lr=0.1,0.3", "execution.stack=2", "--json")
     assert answer.code == 0

@@ -21,6 +21,9 @@ from bnexp.runs import run as running
 from bnexp.runs.many import execute_together, stacks
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 #: Side by side the sums of a matrix product may come in another order.
 CLOSE = {"rtol": 2e-3, "atol": 2e-4}
 #: One of each kind; ``tests/norms`` has every norm under ``vmap``.
@@ -167,7 +170,6 @@ def test_every_optimizer_steps_as_it_does_alone(make, optimizer):
     step_both_ways(make, f"optimizer={optimizer}", "optimizer.weight_decay=0.01", "optimizer.decay_norm=false")
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_compiled_stack_steps_as_each_run_alone(make):
     step_both_ways(make, "probes=none", backend="inductor")
@@ -202,7 +204,6 @@ def test_a_failure_is_written_into_every_record_of_the_program(make, monkeypatch
     assert all(answer.record.status == "failed" for answer in answers)
 
 
-@pytest.mark.slow
 def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monkeypatch, tmp_path, without_clock):
     rows = [("seed=0",), ("seed=1", "optimizer.lr=0.02")]
     whole = execute_together([(make(*row, f"runs_dir={tmp_path / 'whole'}"), ()) for row in rows])
@@ -224,7 +225,6 @@ def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monke
         assert without_clock(one.record.folder) == without_clock(other.record.folder)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_one_run_does_not_hold_the_others(make, monkeypatch):
     sizes = []
     real = running.Recording.save

@@ -15,6 +15,9 @@ from bnexp.engine.step import eager_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained_net(make):

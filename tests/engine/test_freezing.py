@@ -11,6 +11,9 @@ from bnexp.engine.graph import GraphStep
 from bnexp.engine.step import eager_step, train_step
 from bnexp.models.blocks import NormAct, freeze_norms
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 AFTER, STEPS = 8, 20
 WORDS = (f"norm.freeze_after={AFTER}", f"train.steps={STEPS}", "probes=none")
 
@@ -59,7 +62,6 @@ def test_a_frozen_net_trains_as_it_evaluates(make):
     torch.testing.assert_close(built.model.train()(x), built.model.eval()(x))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "ghost", "renorm"])
 def test_a_compiled_frozen_step_is_the_eager_one(make, norm):
     one, other = (build(make(f"norm={norm}", *WORDS)) for _ in range(2))
@@ -74,7 +76,6 @@ def test_a_compiled_frozen_step_is_the_eager_one(make, norm):
     torch.testing.assert_close(other.model.state_dict(), one.model.state_dict(), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_compiled_run_that_freezes_is_the_eager_one(make, trained):
     fast, plain = (trained(make(*WORDS, f"execution.compile={how}")) for how in ("on", "off"))
     assert (fast.ended.execution.split()[0], plain.ended.execution) == ("compiled", "eager")

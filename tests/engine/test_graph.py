@@ -66,6 +66,7 @@ def state_of(built: Experiment) -> list[dict[str, torch.Tensor]]:
     return [{name: value for name, value in state.items() if value is not None} for state in states]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.1, "null"])
 def test_the_compiled_step_equals_the_eager_one_with_batch_norm(momentum):
     """Without momentum a step weighs its batch by 1/n: a graph must not keep the n it was made at."""

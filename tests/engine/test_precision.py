@@ -27,6 +27,9 @@ from bnexp.models.blocks import NormAct
 from bnexp.norms.factory import NORMS, norm_factory
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CNN = ("model=cnn", "model.width=4", "optimizer.lr=0.05", "device=cpu")
 BF16 = "execution.precision=bf16"
@@ -88,7 +91,6 @@ def test_bf16_makes_another_run_and_fp32_keeps_the_names_of_older_records():
     assert run_id(compose(["probes=layer_inputs"])) == "mnist_5k-mlp-batch-lr0.1-s0-5ad27e99"
 
 
-@pytest.mark.slow
 def test_auto_is_the_run_that_it_stands_for(make, native):
     native(False)
     assert execute(make(*CNN)).record.folder == execute(make(*CNN, "execution.precision=auto")).record.folder
@@ -188,7 +190,6 @@ def test_a_checkpoint_of_a_bf16_net_goes_on_to_the_same_bits(make, tmp_path):
     assert first + losses(resumed, steps=3) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own internals
 @pytest.mark.parametrize("norm", ["batch", "reference"])
 def test_the_compiled_step_in_bf16_equals_the_eager_one(make, norm):

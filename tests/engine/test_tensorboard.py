@@ -14,6 +14,9 @@ from bnexp.records.reader import RunRecord
 from bnexp.records.tags import POINTS, SCALARS
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 def read(folder) -> EventAccumulator:
     accumulator = EventAccumulator(str(folder / "tb"), size_guidance={"scalars": 0, "histograms": 0, "tensors": 0})

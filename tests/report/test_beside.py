@@ -11,6 +11,9 @@ from bnexp.report.beside import elsewhere, other_budgets
 from bnexp.report.front import answers
 from bnexp.report.page import build
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 EXPORTS = {"quick": "quick", "full": "full"}
 
 

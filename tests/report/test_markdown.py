@@ -59,6 +59,7 @@ def test_every_outcome_stands_there_in_bold_with_its_sign(world):
     assert "&lt;angle brackets>" in table
 
 
+@pytest.mark.slow
 def test_the_written_table_is_the_one_for_the_readme(world):
     assert world.written.table.read_text(encoding="utf-8") == markdown_table(world.judged) + "\n"
 

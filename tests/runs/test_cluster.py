@@ -213,6 +213,7 @@ def test_a_sweeps_table_tells_what_records_say_of_jobs_that_died(bnexp, small, s
     assert bnexp(*words).code == 0
 
 
+@pytest.mark.slow
 def test_what_a_dead_share_has_not_ended_goes_into_the_next_round_and_it_is_judged(bnexp, tiny_claim, submitted_to, tmp_path):
     tiny_claim()
     submitted_to(Cores(dying=[0]))

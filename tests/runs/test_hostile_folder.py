@@ -12,6 +12,9 @@ from bnexp.records.reader import RunRecord
 from bnexp.runs import run as running
 from bnexp.runs.run import execute
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(make, monkeypatch, tmp_path) -> Path:

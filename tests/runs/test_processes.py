@@ -16,6 +16,9 @@ import pytest
 from bnexp.records.ended import Ended
 from bnexp.runs.workers import Workers
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 def answer(group: Sequence[str]) -> list[Ended]:
     """Each word is done, except that a process told to die does, and one told to fail raises."""

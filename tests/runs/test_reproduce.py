@@ -38,6 +38,7 @@ def test_the_command_of_a_cell_gives_the_run_of_that_cell(name, plan):
         assert run_id(compose(overrides)) == cell.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_arm_gets_the_same_tuning_budget_on_seeds_that_are_not_reported(name, plan):
     cells = [cell for cell in plan.cells[name] if cell.regime == "tuning"]

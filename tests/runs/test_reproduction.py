@@ -19,6 +19,9 @@ from bnexp.claims import CLAIMS
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.runs.folder import occupied
 
+#: ./scripts/test leaves them out.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def broken_layer_norm(monkeypatch):
@@ -69,7 +72,6 @@ def test_a_failed_run_is_tried_again_and_the_rest_is_not(bnexp, tiny_claim, brok
     assert told["endpoints"]["loss"]["word"] == "not powered"
 
 
-@pytest.mark.slow
 def test_a_run_that_another_process_is_at_is_told_and_the_same_command_judges_when_that_has_ended(
     bnexp, tiny_claim, tmp_path
 ):
@@ -85,7 +87,6 @@ def test_a_run_that_another_process_is_at_is_told_and_the_same_command_judges_wh
     assert bnexp("reproduce", "tiny", "jobs=1").code == 0
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("broken_layer_norm")
 def test_a_claim_that_cannot_be_tuned_does_not_keep_another_from_its_verdict(bnexp, tiny_claim):
     tiny_claim(id="sound", subject="norm=batch")
@@ -97,7 +98,6 @@ def test_a_claim_that_cannot_be_tuned_does_not_keep_another_from_its_verdict(bne
     assert "2 runs failed" in answer.err  # each tried once
 
 
-@pytest.mark.slow
 def test_an_analysis_that_breaks_down_costs_no_other_claim_its_verdict_or_its_page(bnexp, tiny_claim, monkeypatch):
     sound, broken = tiny_claim(id="sound", tuned=False), tiny_claim(tuned=False)
     monkeypatch.setitem(CLAIMS._entries, "tiny", replace(broken, analyse=lambda *_: 1 / 0))
@@ -168,7 +168,6 @@ def undisturbed(tmp_path_factory):
     return data, answer_of(reproduction(folder, data))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_and_repeated_it_continues_to_the_same_numbers(undisturbed, tmp_path, number):
     data, expected = undisturbed
