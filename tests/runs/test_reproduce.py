@@ -15,6 +15,7 @@ from bnexp.config.compose import compose
 from bnexp.config.identity import run_id
 from bnexp.runs.plan import advance, make_plan
 from bnexp.runs.reproduce import Share, carry_out
+from bnexp.runs.settle import settled
 from bnexp.runs.workers import Workers
 
 TRAINED = [name for name in CLAIMS if CLAIMS[name].grids and "quick" in CLAIMS[name].grids[0].budgets]
@@ -35,7 +36,7 @@ def test_the_command_of_a_cell_gives_the_run_of_that_cell(name, plan):
     cells = [cell for cell in plan.cells[name] if cell.grid >= 0]
     for cell in (cells[0], cells[-1]):
         overrides = shlex.split(cell.command)[2:]
-        assert run_id(compose(overrides)) == cell.run_id
+        assert run_id(settled(compose(overrides))) == cell.run_id
 
 
 @pytest.mark.slow
