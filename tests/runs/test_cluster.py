@@ -194,6 +194,7 @@ def test_the_first_signal_is_remembered(monkeypatch):
 
 
 def test_a_sweeps_table_tells_what_records_say_of_jobs_that_died(bnexp, small, submitted_to, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs bnexp[slurm]")
     words = ["train", *small, "seed=0,1,2,3", *SLURM]
     submitted_to(Cores(dying=[1, 2, 3]))
     assert bnexp(*words).code == 3
