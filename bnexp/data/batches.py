@@ -34,6 +34,9 @@ class Batches:
         order: one of the four above.
         labels: the examples' classes, ``[N]``, for the orders that sort by class.
 
+    Attributes:
+        order_N: the examples of the present epoch, batch after batch, on the device.
+
     Raises:
         UserError: the batch is larger than the data, or than those of any class where batches are of one.
     """
@@ -62,17 +65,22 @@ class Batches:
 
         Shape: ``[B]`` int64, all different, on the device.
         """
-        if self._position + self._batch_size > len(self._order_N):
+        start = self.advance()
+        return self.order_N[start : start + self._batch_size]
+
+    def advance(self) -> int:
+        """Go to the next batch, which may be of the next epoch; returns where it begins in ``order_N``."""
+        if self._position + self._batch_size > len(self.order_N):
             if self._batch_size < self._num_examples:
                 self._shuffle()
             self._position = 0
-        indices_B = self._order_N[self._position : self._position + self._batch_size]
+        start = self._position
         self._position += self._batch_size
-        return indices_B
+        return start
 
     def epoch(self) -> torch.Tensor:
         """All whole batches of the present epoch. Shape: ``[K, B]`` int64, on the device."""
-        return self._dealt(self._order_N)
+        return self._dealt(self.order_N)
 
     def state(self) -> dict[str, torch.Tensor | int]:
         """What is needed to go on from here: the generator at the start of this epoch, and the place in the epoch.
@@ -92,7 +100,7 @@ class Batches:
 
     def _shuffle(self) -> None:
         self._epoch_start = self._generator.get_state()
-        self._order_N = self._next_epoch().to(self._device)
+        self.order_N = self._next_epoch().to(self._device)
         self._position = 0
 
     def _next_epoch(self) -> torch.Tensor:

@@ -68,6 +68,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
             prepare_weights(experiment)
         freeze_before(experiment, resumed_at)
     execution, advance = pick_stacked_step(experiments, watch)
+    next_batch = NextBatch(experiments)
     ended: dict[int, Ended] = {}
 
     for step in range(resumed_at or 0, steps + 1):
@@ -88,7 +89,7 @@ def train_together(members: Sequence[Member], watch: Stopwatch, resumed_at: int 
         factor = lr_factor(config.schedule, step, steps)
         for experiment in experiments:
             set_lr(experiment.optimizer, experiment.config.optimizer.lr * factor)
-        block.add(*advance(*next_batch(experiments), factor))
+        block.add(*advance(*next_batch(), factor))
 
     return [ended.get(place) or finished(member.experiment, steps, execution) for place, member in enumerate(members)]
 
@@ -189,18 +190,31 @@ def _stacks(rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     return [torch.stack(list(column)) for column in zip(*rows, strict=True)]
 
 
-def next_batch(experiments: Sequence[Experiment]) -> tuple[Tensor, Tensor]:
-    """Every run's next batch, each from its own order: ``[S, B, C, H, W]`` bytes and ``[S, B]`` int64.
+class NextBatch:
+    """A callable ``() -> (images, labels)``: every run's next batch, each from its own order.
 
-    The runs have the same training examples, so one run's copy serves all.
+    The runs have the same training examples, so one run's copy serves all, and take their batches from the same place of an epoch:
+    their orders are put side by side once an epoch, because 64 small pieces a step cost a GPU more than the step.
     """
-    first, count = experiments[0], len(experiments)
-    indices = torch.cat([run.batches.next() for run in experiments])
-    images = first.train.images.index_select(0, indices)
-    if first.config.dataset.crop or first.config.dataset.flip:
-        pairs = zip(apart(images, count), experiments, strict=True)
-        images = torch.cat([augment(batch, run.config.dataset, run.augmentation) for batch, run in pairs])
-    return apart(images, count), apart(first.train.labels.index_select(0, indices), count)
+
+    def __init__(self, experiments: Sequence[Experiment]) -> None:
+        self._experiments = experiments
+        self._epoch: Tensor | None = None
+        self._order_SN = torch.empty(0)
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        """Shape: ``[S, B, C, H, W]`` bytes and ``[S, B]`` int64."""
+        first, count = self._experiments[0], len(self._experiments)
+        (start,) = {run.batches.advance() for run in self._experiments}
+        if self._epoch is not first.batches.order_N:
+            self._epoch = first.batches.order_N
+            self._order_SN = torch.stack([run.batches.order_N for run in self._experiments])
+        indices = self._order_SN[:, start : start + first.config.train.batch_size].flatten()
+        images = first.train.images.index_select(0, indices)
+        if first.config.dataset.crop or first.config.dataset.flip:
+            pairs = zip(apart(images, count), self._experiments, strict=True)
+            images = torch.cat([augment(batch, run.config.dataset, run.augmentation) for batch, run in pairs])
+        return apart(images, count), apart(first.train.labels.index_select(0, indices), count)
 
 
 def apart(tensor: Tensor, count: int) -> Tensor:

@@ -9,6 +9,7 @@ Legend: S runs side by side (the axis is absent for one run), B batch.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
+from bnexp.engine.captured import capture
 from bnexp.engine.step import Advance
 from bnexp.models.blocks import NormAct
 
@@ -70,6 +72,8 @@ def compiled(
 ) -> tuple[Advance, str]:  # fmt: skip
     """``step`` on ``state`` as one graph, tried once on ``batch`` and put back, and why its products are torch's own, if they are.
 
+    On a GPU it is captured too, for this state alone, so that a step is one launch.
+
     Args:
         step: the function.
         key: what the graph depends on, the backend last.
@@ -82,11 +86,14 @@ def compiled(
 
     def tried(fast: bool) -> tuple[Advance, str]:
         graph, products = compile_once(step, (*key, fast), state, prepare, [*read, *batch])
-        graph(*read, *batch)
-        return partial(graph, *read), products
+        run = partial(graph, *read)
+        run(*batch)
+        return capture(run, *batch) if batch[0].is_cuda else run, products
 
     try:
-        return tried(fast=True)
+        with warnings.catch_warnings():  # a GPU's owner is advised to round more coarsely, at every graph
+            warnings.filterwarnings("ignore", message="TensorFloat32")
+            return tried(fast=True)
     except Exception as error:  # Inductor may have changed what it wants to be told of a kernel
         if kernels.private(kernels.brgemm)[0] is None:
             raise

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bnexp.engine.build import Experiment, build
-from bnexp.engine.ensemble import StackedStep, next_batch
+from bnexp.engine.ensemble import NextBatch, StackedStep
 from bnexp.engine.evaluate import evaluate
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.step import eager_step
@@ -78,9 +78,9 @@ def test_a_compiled_step_is_the_eager_one(make, words):
 def test_side_by_side_each_run_is_the_eager_one(make, words):
     seeds = [make(*words, f"seed={seed}") for seed in (0, 1)]
     together, alone = [after(build(one), 0) for one in seeds], [after(build(one), 4) for one in seeds]
-    step = StackedStep(together, None)
+    step, next_batch = StackedStep(together, None), NextBatch(together)
     for _ in range(4):
-        step(*next_batch(together), 1.0)
+        step(*next_batch(), 1.0)
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-3, atol=1e-5)
 

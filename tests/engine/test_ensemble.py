@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from bnexp.config.compose import compose
-from bnexp.engine import ensemble
 from bnexp.engine.build import build
-from bnexp.engine.ensemble import StackedStep, next_batch
+from bnexp.engine.ensemble import NextBatch, StackedStep
 from bnexp.engine.journal import ShareOfStopwatch, Stopwatch
 from bnexp.engine.step import train_step
 from bnexp.records.reader import RunRecord
@@ -114,8 +113,9 @@ def test_a_run_that_diverges_ends_at_its_update_and_disturbs_nobody(side_by_side
 def test_augmentation_draws_from_each_runs_own_stream(make):
     runs = [build(make(f"seed={seed}", "dataset.crop=1", "dataset.flip=true")) for seed in (0, 1)]
     same = [build(make(f"seed={seed}", "dataset.crop=1", "dataset.flip=true")) for seed in (0, 1)]
+    next_batch = NextBatch(runs)
     for _ in range(3):
-        images, labels = next_batch(runs)
+        images, labels = next_batch()
         for place, run in enumerate(same):
             expected_images, expected_labels = run.training_examples(run.batches.next(), run.augmentation)
             assert torch.equal(images[place], expected_images)
@@ -127,9 +127,9 @@ def step_both_ways(make, *words: str, backend: str | None = None, steps: int = 4
     stacked, plain = ([build(make(*words, *row)) for row in rows] for _ in range(2))
     for run in (*stacked, *plain):
         run.model.train()
-    advance = StackedStep(stacked, backend)
+    advance, next_batch = StackedStep(stacked, backend), NextBatch(stacked)
     for _ in range(steps):
-        loss, correct = advance(*next_batch(stacked), 1.0)
+        loss, correct = advance(*next_batch(), 1.0)
         for place, run in enumerate(plain):
             expected = train_step(run.model, run.optimizer, *run.training_batch(run.batches.next(), run.augmentation))
             torch.testing.assert_close((loss[place], correct[place]), expected, rtol=1e-3, atol=1e-4)
@@ -198,7 +198,7 @@ def test_a_failure_is_written_into_every_record_of_the_program(make, monkeypatch
     def burst(*_: object) -> None:
         raise RuntimeError("burst")
 
-    monkeypatch.setattr(ensemble, "next_batch", burst)
+    monkeypatch.setattr(NextBatch, "__call__", burst)
     answers = execute_together([(make(f"seed={seed}"), ()) for seed in range(2)])
     assert all(answer.status == "failed" and answer.reason == "RuntimeError: burst" for answer in answers)
     assert all(answer.record.status == "failed" for answer in answers)
@@ -207,16 +207,16 @@ def test_a_failure_is_written_into_every_record_of_the_program(make, monkeypatch
 def test_interrupted_together_and_taken_up_again_is_the_unbroken_run(make, monkeypatch, tmp_path, without_clock):
     rows = [("seed=0",), ("seed=1", "optimizer.lr=0.02")]
     whole = execute_together([(make(*row, f"runs_dir={tmp_path / 'whole'}"), ()) for row in rows])
-    real, calls = ensemble.next_batch, iter(range(1, 1000))
+    real, calls = NextBatch.__call__, iter(range(1, 1000))
 
-    def stop(experiments):
+    def stop(self):
         if next(calls) == 17:
             raise KeyboardInterrupt
-        return real(experiments)
+        return real(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "CHECKPOINT_SECONDS", -1)
-        patch.setattr(ensemble, "next_batch", stop)
+        patch.setattr(NextBatch, "__call__", stop)
         with pytest.raises(KeyboardInterrupt):
             execute_together([(make(*row), ()) for row in rows])
     again = execute_together([(make(*row), ()) for row in rows])

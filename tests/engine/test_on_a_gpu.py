@@ -1,4 +1,4 @@
-"""What only a GPU can show: a run there ends as on a CPU, and many side by side cost little more than one."""
+"""What only a GPU can show: a run there ends as on a CPU, and many side by side cost far less than one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bnexp.engine.build import build, load_data
-from bnexp.engine.ensemble import StackedStep, next_batch
+from bnexp.engine.ensemble import NextBatch, StackedStep
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.step import train_step
 from bnexp.runs.run import execute
@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("words", [(), ("model=cnn",), ("optimizer=adam",), ("norm=renorm",)])
+@pytest.mark.parametrize("words", [(), ("model=cnn", "dataset=mnist_5k"), ("optimizer=adam",), ("norm=renorm",)])
 def test_a_compiled_step_is_the_eager_step(make, words):
     plain, fast = (build(make(*words, "device=cuda", "probes=none")) for _ in range(2))
     for run in (plain, fast):
@@ -42,7 +42,7 @@ def test_a_run_on_the_gpu_ends_as_on_the_cpu(make):
     assert there.end["test"]["accuracy"] == pytest.approx(here.end["test"]["accuracy"], abs=0.05)
 
 
-def test_sixty_four_runs_side_by_side_take_at_most_twice_the_time_of_one(make):
+def test_each_of_sixty_four_runs_side_by_side_takes_at_most_a_tenth_of_the_time_of_one_alone(make):
     config = make("device=cuda", "probes=none", "model.width=100", "train.batch_size=60")
     data = load_data(config)
 
@@ -51,13 +51,13 @@ def test_sixty_four_runs_side_by_side_take_at_most_twice_the_time_of_one(make):
             build(make("device=cuda", "probes=none", "model.width=100", "train.batch_size=60", f"seed={s}"), data)
             for s in range(count)
         ]
-        advance = StackedStep(runs)
+        advance, next_batch = StackedStep(runs), NextBatch(runs)
         for steps in (20, 300):  # the first are a warm-up
             torch.cuda.synchronize()
             start = time.perf_counter()
             for _ in range(steps):
-                advance(*next_batch(runs), 1.0)
+                advance(*next_batch(), 1.0)
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
-    assert seconds(64) <= 2 * seconds(1)
+    assert seconds(64) / 64 <= seconds(1) / 10
