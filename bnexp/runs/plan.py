@@ -116,6 +116,10 @@ class Plan:
                 yield claim, index, grid, per_arm
 
 
+#: Of tuning runs, by budget: they choose by validation, so that nobody reads their test scores. Those of ``full`` were published
+#: before ``train.test`` was there, and have them.
+UNTESTED = {"smoke": ("train.test=false",), "quick": ("train.test=false",)}
+
 #: Values of an arm that are tried at every tuning seed, about.
 CONTENDERS = 3
 
@@ -205,7 +209,9 @@ def _add_run(
     plan: Plan, claim: Claim, grid: Grid, index: int, regime: str, arm: str, value: float | None, seed: int
 ) -> None:
     words = grid.arms[arm].format(control=claim.control, subject=claim.subject).split()
-    tuning = grid.tuning.overrides.get(plan.budget.name, ()) if grid.tuning and regime == "tuning" else ()
+    tuning: tuple[str, ...] = ()
+    if grid.tuning and regime == "tuning":
+        tuning = (*UNTESTED.get(plan.budget.name, ()), *grid.tuning.overrides.get(plan.budget.name, ()))
     shared = last_of_each(
         (*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm]))
     )
