@@ -64,7 +64,7 @@ def _ending(end: dict[str, Any]) -> str:
 def _test_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[str]]:
     test = end["test"]
     if test is None:
-        return [["test accuracy", "not measured: the run diverged"]]
+        return [["test accuracy", f"not measured: {'the run diverged' if end['status'] == 'diverged' else 'train.test=false'}"]]
     rows = [["test accuracy", f"{percent(test['accuracy'])} of {test['num_examples']:,} examples"]]
     if not config["norm"]["track"]:
         parts = config["train"]["accumulate"] if config["train"]["accumulate_statistics"] == "micro" else 1

@@ -178,7 +178,7 @@ def value(run: Run, measure: Measure, common: Common | None = None) -> float | N
     if measure.name == "validation":
         return accuracy_at(run, common) if common else 100 * run.score
     if measure.name == "test":
-        return 100 * test["accuracy"] if test else 0.0
+        return 100 * test["accuracy"] if test else 0.0 if run.record.status == "diverged" else None
     if measure.name in ("recomputed", "gap"):
         again = test.get("recomputed_accuracy")
         if again is None:

@@ -159,7 +159,13 @@ class Block:
         """What the verdicts are about."""
         if self.question.measure:
             return self.measures[self.question.measure]
-        return self.goal or self.measures["validation" if self.at_equal_examples else "test"]
+        test = self.measures["test"]
+        return self.goal or (test if self.tested and not self.at_equal_examples else self.measures["validation"])
+
+    @property
+    def tested(self) -> bool:
+        """Whether any run has a test score, see ``train.test``."""
+        return any(self.values(arm, self.measures["test"]) for arm in self.arms)
 
     @property
     def smallest(self) -> float:

@@ -226,7 +226,7 @@ class TrainConfig(Section):
     ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
     statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
     the last step, or those of the evaluation with the best validation accuracy. ``only`` says which parameters train
-    (``engine/restrict.py``), ``order`` which examples share a batch (``data/batches.py``).
+    (``engine/restrict.py``), ``order`` which examples share a batch (``data/batches.py``). Without ``test`` no test set is read.
     """
 
     group = "train"
@@ -245,6 +245,7 @@ class TrainConfig(Section):
     only: str = _by(checks.choice, "all", options=ONLY)
     order: str = _by(checks.choice, "shuffled", options=ORDERS)
     eval_from: int = _by(checks.whole, 0, least=0, example=250)
+    test: bool = _by(checks.flag, True)
 
     @property
     def pass_size(self) -> int:

@@ -16,14 +16,11 @@ from bnexp.engine.build import Experiment
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.kernels import first_line
 from bnexp.norms.factory import NORMS
+from bnexp.schedule import WORTH_COMPILING
 
 #: Bytes ``[B, C, H, W]`` and labels ``[B]`` to loss and number of correct answers, from before the update.
 Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Step = TypeVar("Step")
-
-#: ``execution.compile=auto`` compiles from this many steps on: compiling takes some 5 s, the first time on a machine 15 s, and a
-#: step of the paper's network then takes 0.23 instead of 0.70 ms.
-WORTH_COMPILING = 30_000
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,8 @@ from bnexp.records.paths import all_attempts
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import Held, Place, done_before, find_place, occupied, told_if_disk_refuses
 from bnexp.runs.stop import stoppable
-from bnexp.runs.workers import step_counter
+from bnexp.runs.workers import Kind, step_counter
+from bnexp.schedule import WORTH_COMPILING, WORTH_COMPILING_TOGETHER
 
 if TYPE_CHECKING:
     from bnexp.runs.run import Recording
@@ -79,8 +80,18 @@ def program(config: ExperimentConfig) -> ExperimentConfig:
 
 def step_of(config: ExperimentConfig) -> str:
     """The part of its program that a training step depends on: runs with equal steps pay for one compilation."""
-    same = program(config)
-    return repr((same.model, same.norm, same.optimizer, same.train.batch_size, same.train.pass_size, same.dataset.name))
+    train, optimizer = config.train, replace(config.optimizer, lr=1.0)
+    return repr((config.model, config.norm, optimizer, train.batch_size, train.pass_size, train.only, config.dataset.name))
+
+
+def kind_of(configs: Sequence[ExperimentConfig]) -> Kind:
+    """Which process runs that train as one program had better go to: compiled ones where their step is; their steps are what they
+    cost.
+    """
+    wanted = configs[0].execution.compile
+    if wanted == "off" or (wanted == "auto" and configs[0].train.steps < WORTH_COMPILING):
+        return Kind()
+    return Kind(step_of(configs[0]), sum(config.train.steps for config in configs), WORTH_COMPILING_TOGETHER)
 
 
 def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:

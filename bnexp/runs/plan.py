@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from bnexp.claims.base import Budget, Claim, Grid
@@ -19,6 +19,7 @@ from bnexp.config.values import with_value
 from bnexp.data import SOURCES
 from bnexp.data.cache import default_data_dir, resolve_data_dir
 from bnexp.data.source import data_fingerprint
+from bnexp.runs.many import step_of
 from bnexp.runs.settle import settled
 
 
@@ -31,6 +32,11 @@ class Job:
     seed: int
     config: ExperimentConfig | None = None
     overrides: tuple[str, ...] = ()
+
+    @cached_property
+    def step(self) -> str:
+        """See :func:`~bnexp.runs.many.step_of`; empty for a measurement."""
+        return step_of(self.config) if self.config else ""
 
 
 @dataclass
@@ -68,23 +74,51 @@ class Plan:
         """The records of a claim's cells."""
         return Runs(claim, self.budget.name, self.cells.get(claim.key, []), self.runs_dir)
 
-    def missing(self) -> list[Job]:
-        """Jobs whose run is not complete."""
-        incomplete = {cell.run_id for claim in self.claims for cell in self.runs(claim).missing()}
-        return [job for name, job in self.jobs.items() if name in incomplete]
+    def missing(self, claims: Collection[str] | None = None) -> list[Job]:
+        """Jobs, of all claims or of some, whose run is not complete."""
+        asked = [claim for claim in self.claims if claims is None or claim.key in claims]
+        incomplete = {cell.run_id for claim in asked for cell in self.runs(claim).missing()}
+        if claims is None:
+            return [job for name, job in self.jobs.items() if name in incomplete]
+        return [self.jobs[name] for name in sorted(incomplete)]
+
+    def tuning(self, claims: Collection[str] | None = None) -> dict[str, set[str]]:
+        """Runs that are missing of a claim's tuning, by its key; without those that lack none."""
+        found = {
+            claim.key: {cell.run_id for cell in self.runs(claim).missing() if cell.regime == "tuning"}
+            for claim in self.claims
+            if claims is None or claim.key in claims
+        }
+        return {key: runs for key, runs in found.items() if runs}
 
     def undetermined(self) -> int:
         """About how many runs are to come of claims that are not tuned yet: the choice decides how many there are."""
-        total = 0
+        return sum(len(grid.arms) * per_arm for _, _, grid, per_arm in self._open_grids())
+
+    def to_come(self) -> list[tuple[ExperimentConfig, int]]:
+        """A config of each arm that :meth:`undetermined` speaks of, and its number of runs; what claims share counts once."""
+        counts: dict[str, tuple[ExperimentConfig, int]] = {}
+        for claim, index, grid, per_arm in self._open_grids():
+            tried = {cell.arm: self.jobs[cell.run_id].config for cell in self.cells.get(claim.key, ()) if cell.grid == index}
+            for config in filter(None, (tried.get(arm) for arm in grid.arms)):
+                same = repr(with_value(with_value(config, "seed", 0), "optimizer.lr", 1.0))
+                counts[same] = config, max(per_arm, counts.get(same, (config, 0))[1])
+        return list(counts.values())
+
+    def _open_grids(self) -> Iterator[tuple[Claim, int, Grid, int]]:
+        """Grids of claims that are not tuned yet, and about how many runs of each arm are to come."""
         for claim in self.claims:
-            for _, grid in _grids(claim, self) if claim.key not in self.determined else ():
+            for index, grid in _grids(claim, self) if claim.key not in self.determined else ():
                 regimes = 2 if grid.tuning and grid.tuning.same_as else 1
                 per_arm = regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
                 if grid.tuning:
                     per_arm += CONTENDERS * (self.budget.num_tuning_seeds - self.budget.num_first_seeds)
-                total += len(grid.arms) * per_arm
-        return total
+                yield claim, index, grid, per_arm
 
+
+#: Of tuning runs, by budget: they choose by validation, so that nobody reads their test scores. Those of ``full`` were published
+#: before ``train.test`` was there, and have them.
+UNTESTED = {"smoke": ("train.test=false",), "quick": ("train.test=false",)}
 
 #: Values of an arm that are tried at every tuning seed, about.
 CONTENDERS = 3
@@ -106,15 +140,21 @@ def make_plan(
     return plan
 
 
-def advance(plan: Plan) -> bool:
+def advance(plan: Plan, claims: Collection[str] | None = None) -> bool:
     """Add what complete runs have made known: more tuning runs of a claim, or, where it is tuned, its reported ones.
+
+    Args:
+        plan: it grows.
+        claims: keys of those to look at; all unless given.
 
     Returns:
         Whether the plan has grown.
     """
     grown = False
     for claim in plan.claims:
-        if claim.key in plan.determined or any(cell.regime == "tuning" for cell in plan.runs(claim).missing()):
+        if claim.key in plan.determined or (claims is not None and claim.key not in claims):
+            continue
+        if any(cell.regime == "tuning" for cell in plan.runs(claim).missing()):
             continue
         more = _more_tuning(plan, claim)
         if not more:
@@ -169,7 +209,9 @@ def _add_run(
     plan: Plan, claim: Claim, grid: Grid, index: int, regime: str, arm: str, value: float | None, seed: int
 ) -> None:
     words = grid.arms[arm].format(control=claim.control, subject=claim.subject).split()
-    tuning = grid.tuning.overrides.get(plan.budget.name, ()) if grid.tuning and regime == "tuning" else ()
+    tuning: tuple[str, ...] = ()
+    if grid.tuning and regime == "tuning":
+        tuning = (*UNTESTED.get(plan.budget.name, ()), *grid.tuning.overrides.get(plan.budget.name, ()))
     shared = last_of_each(
         (*grid.overrides, *grid.budgets[plan.budget.name], *tuning, *words, *overrides_of(claim, grid.arms[arm]))
     )

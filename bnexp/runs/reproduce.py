@@ -19,10 +19,11 @@ from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
 from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_side_by_side, in_words, stacks, step_of
+from bnexp.runs.many import Asked, attempt, count_side_by_side, in_words, kind_of, stacks, step_of
 from bnexp.runs.plan import Job, Plan, advance, own_dir_word
 from bnexp.runs.stop import stoppable
-from bnexp.runs.workers import Workers
+from bnexp.runs.workers import Kind, Workers
+from bnexp.schedule import WORTH_COMPILING_TOGETHER
 from bnexp.stats.verdict import counted
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def reproduce(
         The jobs that have no result, and why.
     """
     with stoppable(), Workers(num_jobs) as workers:
-        done = carry_out(plan, workers, share, tell, tried)
-        while advance(plan):
-            done += carry_out(plan, workers, share, tell, {*tried, *(job.run_id for job, _ in done)})
+        done = carry_out(plan, workers, share, tell, tried, grow=True)
+        while advance(plan):  # other machines share the runs folder
+            done += carry_out(plan, workers, share, tell, {*tried, *(job.run_id for job, _ in done)}, grow=True)
     return [(job, ended) for job, ended in done if not ended.complete]
 
 
@@ -118,7 +119,7 @@ def reproduce_in_rounds(
 
 
 def carry_out(
-    plan: Plan, workers: Workers, share: Share, tell: Tell, tried: Collection[str] = ()
+    plan: Plan, workers: Workers, share: Share, tell: Tell, tried: Collection[str] = (), *, grow: bool = False
 ) -> list[tuple[Job, Ended]]:
     """Missing jobs in parallel, then, one after the other, those that must be alone on the machine because they measure time.
 
@@ -127,17 +128,41 @@ def carry_out(
         workers: the processes.
         share, tell: as :func:`reproduce`.
         tried: names of runs that are missing because they failed just now.
+        grow: once the last tuning run of a claim has ended, go on with what that makes known, while others still tune.
     """
-    jobs = [job for job in plan.missing() if share.has(job) and job.run_id not in tried]
+    asked = set(tried)
+
+    def due(claims: Collection[str] | None = None) -> list[Job]:
+        jobs = [job for job in plan.missing(claims) if share.has(job) and job.run_id not in asked]
+        asked.update(job.run_id for job in jobs)
+        return jobs
+
+    jobs = due()
+    do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins, own=own_dir_word(plan))
+    groups = _groups([job for job in jobs if not _alone(job)], plan, workers.count)
+    tuning = plan.tuning()
     results = []
-    together = _groups([job for job in jobs if not _alone(job)], plan, workers.count)
-    for groups, hands in ((together, workers), ([[job] for job in jobs if _alone(job)], Workers(1))):
-        do = partial(carry_out_group, budget=plan.budget.name, runs_dir=plan.runs_dir, plugins=plan.plugins, own=own_dir_word(plan))
-        for number, answers in hands.work(groups, do):
-            for job, ended in zip(groups[number], answers, strict=True):
-                results.append((job, ended))
-                tell(job, ended)
+    for number, answers in workers.work(groups, do, kind=_kind):
+        for job, ended in zip(groups[number], answers, strict=True):
+            results.append((job, ended))
+            tell(job, ended)
+            for runs in tuning.values():
+                runs.discard(job.run_id)
+        tuned = [key for key, runs in tuning.items() if not runs]
+        if grow and tuned:
+            advance(plan, tuned)
+            groups += _groups(due(tuned), plan, workers.count)
+            tuning = {key: runs for key, runs in tuning.items() if runs} | plan.tuning(tuned)
+    for job in filter(_alone, jobs):
+        (ended,) = do([job])
+        results.append((job, ended))
+        tell(job, ended)
     return results
+
+
+def _kind(group: Sequence[Job]) -> Kind:
+    configs = [job.config for job in group if job.config]
+    return kind_of(configs) if configs else Kind()
 
 
 def carry_out_group(
@@ -199,22 +224,25 @@ def _groups(jobs: Sequence[Job], plan: Plan, num_jobs: int) -> list[list[Job]]:
 
 
 def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
-    """Runs whose kind of network is trained for long enough in the whole plan are compiled: a process compiles each kind once.
+    """Runs whose kind of network is trained for long enough in the whole plan are compiled: it is compiled once for all of them.
 
-    Runs that are complete already count as well, so that a reproduction which is continued trains as it began.
+    Runs that are complete already count as well, so that a reproduction which is continued trains as it began; and so do those that
+    claims which are not tuned yet will ask for.
     """
-    from bnexp.engine.step import WORTH_COMPILING, reason_for_eager
+    from bnexp.engine.step import reason_for_eager
 
     steps: Counter[str] = Counter()
     for job in plan.jobs.values():
         if job.config:
-            steps[step_of(job.config)] += job.config.train.steps
+            steps[job.step] += job.config.train.steps
+    for config, count in plan.to_come():
+        steps[step_of(config)] += count * config.train.steps
 
     def settled(job: Job) -> Job:
         config = job.config
         assert config is not None
         import_plugins(config.plugins)
-        worth = steps[step_of(config)] >= WORTH_COMPILING and not reason_for_eager(config)
+        worth = steps[job.step] >= WORTH_COMPILING_TOGETHER and not reason_for_eager(config)
         if config.execution.compile == "auto" and worth:
             return replace(job, config=with_value(config, "execution.compile", "on"))
         return job

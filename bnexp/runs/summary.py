@@ -16,7 +16,8 @@ from bnexp.records.reader import RunRecord
 
 
 def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: dict[str, float]) -> dict[str, Any]:
-    """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run.
+    """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run
+    or where ``train.test`` says so.
 
     Args:
         experiment: at its last step.
@@ -33,7 +34,7 @@ def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: 
         **({"stopped_at": ended.step} if stopped else {}),
         "execution": ended.execution,
         **({"reason": ended.reason} if ended.reason else {}),
-        "test": _test_scores(experiment) if ended.status == "finished" else None,
+        "test": _test_scores(experiment) if ended.status == "finished" and experiment.config.train.test else None,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},

@@ -23,9 +23,18 @@ from bnexp.records import paths
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.runs.folder import Place, done_before, find_place, make_runs_dir, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side, find_complete, find_places, stacks
+from bnexp.runs.many import (
+    Asked,
+    attempt,
+    count_processes,
+    count_side_by_side,
+    find_complete,
+    find_places,
+    kind_of,
+    stacks,
+)
 from bnexp.runs.stop import stoppable
-from bnexp.runs.workers import Workers
+from bnexp.runs.workers import Kind, Workers
 from bnexp.stats.verdict import counted
 
 if TYPE_CHECKING:
@@ -210,8 +219,12 @@ def _in_processes(rest: Sequence[Asked], num_processes: int, told: Told) -> Answ
     configs = [one.config for one in rest]
     groups = [[rest[place] for place in row] for row in stacks(configs, count_side_by_side(configs, num_processes))]
     held: list[Asked] = []
+
+    def kind(group: Sequence[Asked]) -> Kind:
+        return kind_of([one.config for one in group])
+
     with Workers(num_processes) as workers:
-        for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look):
+        for number, answers in workers.work(groups, partial(attempt, show=num_processes == 1), told.look, kind):
             for one, answer in zip(groups[number], answers, strict=True):
                 if answer.status == "held":
                     held.append(one)

@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_handles
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bnexp.records.ended import Ended
 
@@ -24,6 +24,20 @@ STOPPING = 5.0
 
 #: Seconds between two looks at how far the processes are.
 LOOK = 0.5
+
+
+class Kind(NamedTuple):
+    """What a process has to make ready before its first group of a kind, and keeps for the next: a compiled step.
+
+    Attributes:
+        name: groups of one name share what was made; empty where there is nothing to make.
+        cost: of carrying out the group, in any unit.
+        worth: cost of the waiting groups of this name from which a second process makes it ready as well.
+    """
+
+    name: str = ""
+    cost: float = 0.0
+    worth: float = 0.0
 
 
 class Workers:
@@ -41,6 +55,7 @@ class Workers:
         self._context = multiprocessing.get_context("spawn")
         self._steps = self._context.Value("q", 0)
         self._free: list[ProcessPoolExecutor] = []
+        self._ready: dict[ProcessPoolExecutor, str] = {}
         self._at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
 
     def __enter__(self) -> Workers:
@@ -57,39 +72,57 @@ class Workers:
         groups: Sequence[Group],
         carry_out: Callable[[Group], list[Ended]],
         look: Callable[[int], None] | None = None,
+        kind: Callable[[Group], Kind] = lambda _: Kind(),
     ) -> Iterator[tuple[int, list[Ended]]]:
         """Carry out groups of runs; yields a group's place and answers as it ends.
 
         Args:
-            groups: each of them goes to one process.
+            groups: each of them goes to one process. The caller may append to them as answers come.
             carry_out: what is done with a group; importable, because a process is sent its name.
             look: is told twice a second how many steps of training all processes have done together.
+            kind: of a group; those of one kind go to one process, the costliest kinds first.
         """
-        if self.count == 1:
-            yield from ((place, carry_out(group)) for place, group in enumerate(groups))
-            return
-        waiting = deque(range(len(groups)))
-        self._free += [self._hire() for _ in range(min(self.count, len(groups)) - len(self._free))]
-        while waiting or self._at_work:
-            while waiting and self._free:
-                place = waiting.popleft()
-                executor, future = self._submit(self._free.pop(), carry_out, groups[place])
-                self._at_work[future] = (place, executor)
+        waiting, ready = Waiting(groups, kind), ""
+        while self.count == 1 and waiting.look():
+            place, ready = waiting.pick(ready) or (0, "")
+            yield place, carry_out(groups[place])
+        answers: list[tuple[int, list[Ended]]] = []
+        while waiting.look() or self._at_work or answers:
+            self._set_to_work(waiting, groups, carry_out)
+            yield from answers  # whose caller may take its time
             done, _ = wait(self._at_work, timeout=LOOK, return_when=FIRST_COMPLETED)
             if look:
                 look(self._steps.value)
+            answers = []
             for future in done:
                 place, executor = self._at_work.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
-                    executor.shutdown(wait=False)
-                    executor = self._hire()
+                    executor = self._replace(executor)
                 self._free.append(executor)
-                yield place, future.result() if error is None else [_died(error)] * len(groups[place])
+                answers.append((place, future.result() if error is None else [_died(error)] * len(groups[place])))
+
+    def _set_to_work(self, waiting: Waiting, groups: Sequence[Group], carry_out: Callable[[Group], list[Ended]]) -> None:
+        """Give every free process a group, as far as there are any for it."""
+        busy = len(self._free) + len(self._at_work)
+        self._free += [self._hire() for _ in range(min(self.count, waiting.count + len(self._at_work)) - busy)]
+        for executor in list(self._free):
+            held = {self._ready.get(other, "") for _, other in self._at_work.values()}
+            if picked := waiting.pick(self._ready.get(executor, ""), held):
+                place, ready = picked
+                self._free.remove(executor)
+                used, future = self._submit(executor, carry_out, groups[place])
+                self._ready[used] = ready
+                self._at_work[future] = (place, used)
 
     def _hire(self) -> ProcessPoolExecutor:
         """A pool of one process: when that is killed, only the group it was at is lost, and another takes its place."""
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin_work, initargs=(self._steps,))
+
+    def _replace(self, killed: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        killed.shutdown(wait=False)
+        self._ready.pop(killed, None)
+        return self._hire()
 
     def _submit(
         self, executor: ProcessPoolExecutor, carry_out: Callable[[Group], list[Ended]], group: Group
@@ -97,9 +130,52 @@ class Workers:
         try:
             return executor, executor.submit(_work, carry_out, group)
         except BrokenProcessPool:  # it was killed while it had nothing to do
-            executor.shutdown(wait=False)
-            fresh = self._hire()
+            fresh = self._replace(executor)
             return fresh, fresh.submit(_work, carry_out, group)
+
+
+class Waiting:
+    """Groups that no process has taken, by kind in the order they came.
+
+    Args:
+        groups: all of them; more may come.
+        kind: of a group.
+    """
+
+    def __init__(self, groups: Sequence[Group], kind: Callable[[Group], Kind]) -> None:
+        self._groups, self._kind, self._seen = groups, kind, 0
+        self._kinds: dict[str, deque[tuple[int, Kind]]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._kinds.values()))
+
+    def look(self) -> bool:
+        """Take in the groups that have come, and say whether any waits."""
+        for place in range(self._seen, len(self._groups)):
+            kind = self._kind(self._groups[place])
+            self._kinds.setdefault(kind.name, deque()).append((place, kind))
+        self._seen = len(self._groups)
+        return self.count > 0
+
+    def pick(self, ready: str, held: Collection[str] = ()) -> tuple[int, str] | None:
+        """The place of a process's next group and what the process has ready then; None where it had better wait.
+
+        Its own kind comes first, then the costliest that nobody is at, then groups of no kind, with which all end together.
+
+        Args:
+            ready: the kind that the process has made ready.
+            held: those of the processes that are at work.
+        """
+        cost = {name: sum(kind.cost for _, kind in waiting) for name, waiting in self._kinds.items() if waiting}
+        named = sorted(cost.keys() - {""}, key=lambda name: -cost[name])
+        own = [name for name in named if name == ready]
+        free = [name for name in named if name not in held]
+        shared = [name for name in named if name in held and cost[name] >= self._kinds[name][0][1].worth]
+        for name in (*own, *free, *(name for name in cost if not name), *shared):
+            return self._kinds[name].popleft()[0], name or ready
+        return None
 
 
 def step_counter() -> Callable[[int], None] | None:

@@ -9,8 +9,8 @@ import pytest
 
 from bnexp.claims.base import Budget
 from bnexp.config.values import with_value
-from bnexp.engine import step as stepping
 from bnexp.runs import many
+from bnexp.runs import reproduce as reproducing
 from bnexp.runs.many import Asked, attempt, count_processes, count_side_by_side
 from bnexp.runs.plan import Job, Plan
 from bnexp.runs.reproduce import settle_compiling
@@ -72,7 +72,7 @@ def test_what_stops_a_run_becomes_words(make, tmp_path):
 def test_a_network_that_a_plan_trains_for_long_is_compiled_and_a_continued_plan_decides_alike(
     make, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(stepping, "WORTH_COMPILING", 90)  # three runs of 30 steps
+    monkeypatch.setattr(reproducing, "WORTH_COMPILING_TOGETHER", 90)  # three runs of 30 steps
     plan = Plan((), Budget(name="quick", num_seeds=3, num_tuning_seeds=1, num_first_seeds=1), tmp_path)
     words = [("norm=batch", f"seed={seed}") for seed in range(3)] + [
         ("norm=none",),

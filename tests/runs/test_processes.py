@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.records.ended import Ended
-from bnexp.runs.workers import Workers
+from bnexp.runs.workers import Kind, Waiting, Workers
 
 #: ./scripts/test leaves them out.
 pytestmark = pytest.mark.slow
@@ -97,3 +97,35 @@ def wait_until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def kinds(group: Sequence[str]) -> Kind:
+    """Words that begin with a capital letter are of a kind, whose costs are 1 each."""
+    return Kind(group[0][0], 1, 2) if group[0][0].isupper() else Kind()
+
+
+def test_groups_of_a_kind_go_to_one_process_and_what_comes_later_is_taken_in():
+    groups = [["A1"], ["B1"], ["A2"], ["B2"], ["A3"], ["B3"]]
+    with Workers(2) as workers:
+        at = {}
+        for place, (one,) in workers.work(groups, who, kind=kinds):
+            at[groups[place][0]] = one.reason
+            if len(at) == 1:
+                groups.append(["B4"])
+    assert sorted(at) == ["A1", "A2", "A3", "B1", "B2", "B3", "B4"]
+    assert all(len({at[word] for word in at if word[0] == kind}) <= 2 for kind in "AB")
+
+
+def test_a_process_takes_its_own_kind_first_and_another_s_only_where_that_is_worth_it():
+    groups = [["a"], ["A1"], ["A2"], ["A3"], ["B1"], ["B2"]]
+    waiting = Waiting(groups, kinds)
+    assert waiting.look()
+    picked = [waiting.pick("B"), waiting.pick(""), waiting.pick("A", {"B"})]
+    assert picked == [(4, "B"), (1, "A"), (2, "A")]
+    groups.append(["A4"])
+    assert waiting.look()
+    assert waiting.pick("", {"A", "B"}) == (0, "")  # of no kind
+    assert waiting.pick("", {"A", "B"}) == (3, "A")  # two are left, which are worth making ready for
+    assert waiting.pick("", {"A", "B"}) is None
+    assert [waiting.pick("A", {"B"}), waiting.pick("B", {"A"})] == [(6, "A"), (5, "B")]
+    assert not waiting.look()

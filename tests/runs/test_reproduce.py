@@ -134,6 +134,24 @@ def test_a_list_that_may_not_grow_fails_its_gate(tiny_claim, tmp_path):
     assert not any(made.runs(claim).tuning_gate().values())
 
 
+def test_a_claim_that_is_tuned_goes_on_in_the_same_round(tiny_claim, tmp_path):
+    claims = [tiny_claim(id="one", values=(0.1, 0.2), best=0.1), tiny_claim(id="two", tuned=False)]
+    made = make_plan(claims, BUDGETS["quick"], tmp_path / "runs")
+    known, order = set(made.jobs), []
+    carry_out(made, Workers(1), Share(), lambda job, _: order.append(job.run_id), grow=True)
+    assert set(made.jobs) > known
+    assert sorted(order) == sorted(made.jobs)
+    assert not made.missing()
+    assert not advance(made)
+
+
+def test_what_is_to_come_counts_a_run_that_claims_share_once(tiny_claim, tmp_path):
+    one, two = (tiny_claim(id=name, values=(0.1, 0.2)) for name in ("one", "two"))
+    plans = [make_plan(claims, BUDGETS["quick"], tmp_path / "runs") for claims in ([one], [one, two])]
+    assert [sum(count for _, count in made.to_come()) for made in plans] == [plans[0].undetermined()] * 2
+    assert plans[1].undetermined() == 2 * plans[0].undetermined() > 0
+
+
 @pytest.mark.slow
 def test_every_near_tie_is_reported_and_the_records_come_back_by_value_and_seed(tiny_claim, tmp_path):
     claim = tiny_claim(arms={"control": "{control}"}, values=(0.1, 0.2, 0.4, 0.8), best=0.2 * 2**0.5)  # .2 and .4 are equally near

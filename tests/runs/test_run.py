@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bnexp.cli.table import _test_rows
+from bnexp.compare.table import Question, compare
 from bnexp.config.compose import compose
+from bnexp.config.identity import completed, computed
 from bnexp.engine import build as building
 from bnexp.engine import loop
 from bnexp.engine import step as stepping
@@ -326,3 +329,21 @@ def test_a_model_of_the_users_own_that_returns_no_logits_is_noticed_before_a_fol
     with pytest.raises(AssertionError, match=r"instead of \[N, classes\]"):
         execute(make())
     assert runs() == []
+
+
+def test_a_run_that_is_not_tested_never_reads_the_test_set_and_is_another_run(make, runs, monkeypatch):
+    monkeypatch.setattr(summary, "_test_scores", pytest.fail)
+    ended = execute(make("train.test=false"), show=False)
+    (record,) = runs()
+    assert ended.status == record.status == "finished"
+    assert record.end["test"] is None
+    assert "train.test=false" in dict(_test_rows(completed(record.header["config"]), record.end))["test accuracy"]
+    assert record.header["config"]["train"]["test"] is False
+    assert "test" not in computed(make())["train"]
+
+
+def test_a_comparison_of_runs_that_are_not_tested_judges_validation(make, runs):
+    for words in (("norm=none",), ("norm=batch",)):
+        execute(make("train.test=false", *words), show=False)
+    (block,) = compare(runs(), Question()).blocks
+    assert block.judged.name == "validation"
