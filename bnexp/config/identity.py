@@ -32,6 +32,7 @@ LATER: Mapping[str, Any] = {
     "train.only": "all",
     "train.order": "shuffled",
     "train.eval_from": 0,
+    "train.eval_gap": 0.05,
     "probes.layer_inputs.early": 0.5,
     "execution.ddp": False,
 }
