@@ -83,8 +83,10 @@ def most_evaluations(steps: int, batch_size: int, num_examples: int) -> int:
     return min(max(LEAST_EVALUATIONS, affordable), MOST_EVALUATIONS)
 
 
-def evaluation_steps(steps: int, every: int, most: int | None = None, start: int = 0) -> list[int]:
-    """Steps after which a run is evaluated: at most 5 % of a step number, and at most ``every``, apart.
+def evaluation_steps(
+    steps: int, every: int, most: int | None = None, start: int = 0, gap: float = 0.05
+) -> list[int]:
+    """Steps after which a run is evaluated: at most the share ``gap`` of a step number, and at most ``every``, apart.
 
     Dense early, because a fast arm may reach a target before the first regular evaluation, and steps-to-target can be no more
     exact than this grid (docs/claims.md, 0.4); the same grid for every arm. Where that were more than ``most`` steps they are
@@ -96,6 +98,8 @@ def evaluation_steps(steps: int, every: int, most: int | None = None, start: int
         [0, 52, 54, 56, 58, 60]
         >>> evaluation_steps(60, 100)[35:]
         [35, 36, 37, 38, 39, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60]
+        >>> evaluation_steps(60, 100, gap=0.1)[17:]
+        [17, 18, 19, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 55, 60]
         >>> evaluation_steps(3000, 100)[-4:]
         [2700, 2800, 2900, 3000]
         >>> evaluation_steps(300, 100, most=12)
@@ -103,7 +107,7 @@ def evaluation_steps(steps: int, every: int, most: int | None = None, start: int
     """
     grid = [0]
     while grid[-1] < steps:
-        grid.append(min(steps, grid[-1] + min(_round_gap(grid[-1] // 20), every)))
+        grid.append(min(steps, grid[-1] + min(_round_gap(int(grid[-1] * gap + 1e-9)), every)))
     if most is not None and len(grid) > most:
         grid = observation_steps(steps, most)
     return [step for step in grid if step >= start or step in (0, steps)]

@@ -54,7 +54,7 @@ BUDGETS = {
     budget.name: budget
     for budget in (
         Budget(name="smoke", num_seeds=2, num_tuning_seeds=1, num_first_seeds=1, every_nth_value=3, most_extended=0),
-        Budget(name="quick", num_seeds=8, num_tuning_seeds=6, num_first_seeds=2),
+        Budget(name="quick", num_seeds=8, num_tuning_seeds=4, num_first_seeds=2),
         Budget(name="full", num_seeds=8, num_tuning_seeds=6, num_first_seeds=2),
     )
 }

@@ -110,7 +110,7 @@ CLAIM = register(
         statement="With batch normalisation the paper's MNIST network learns in fewer steps.",
         source="Ioffe & Szegedy 2015, 4.1, Fig. 1a (one run each, no learning rate stated)",
         disputed_by="Nobody disputes the curve; Santurkar et al. 2018 and Bjorck et al. 2018 dispute the reason",
-        formula="R = T_none / T_batch, geometric mean over ten levels of validation error, log-spaced (quick .15 to .07, full .10 "
+        formula="R = T_none / T_batch, geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full .10 "
         "to .03); T = first of two consecutive evaluations beyond the level, at most the horizon (quick 3,000, full 20,000 steps)",
         control="norm=none",
         subject="norm=batch",
@@ -121,7 +121,7 @@ CLAIM = register(
                 arms={CONTROL: "{control}", SUBJECT: "{subject}"},
                 budgets={
                     "smoke": ("dataset=mnist_5k", "train.steps=60", "train.eval_every=10", "train.log_every=20"),
-                    "quick": ("dataset=mnist_5k", "train.steps=3000", "train.eval_every=100", "train.log_every=50"),
+                    "quick": PAPER_GRID.budgets["quick"],
                     "full": ("train.steps=20000",),
                 },
             ),
@@ -150,6 +150,10 @@ CLAIM = register(
             "Only levels that the plain net reaches in 7 of 8 runs count; what BN reaches beyond them is not in R.",
         ),
         overturn="Another initial scale or optimiser: bnexp reproduce fig1_speed model.init_scale=0.05",
+        deviations=(
+            "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations "
+            "are at most 10 % of a step number apart instead of 5, in both arms alike; 4 tuning seeds instead of 6.",
+        ),
         analyse=analyse,
         draw=draw,
         say=say,

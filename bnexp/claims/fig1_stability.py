@@ -178,6 +178,8 @@ CLAIM = register(
             "The paper shows one unit; here every hidden unit counts.",
             "The windows were fixed after runs of version 0.1 had been seen, in which early was a fifth of training: 600 steps at "
             "quick.",
+            "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is "
+            "reached, instead of .07, on 4 tuning seeds instead of 6.",
         ),
         overturn="Another learning rate (the tuning curve is beside it) or another initial scale: bnexp reproduce fig1_stability "
         "model.init_scale=0.05",

@@ -105,7 +105,7 @@ CLAIM = register(
                 },
                 budgets={
                     "smoke": (*_QUICK, "train.epochs=1"),
-                    "quick": (*_QUICK, "train.epochs=15", "train.eval_every=500", "train.log_every=100"),
+                    "quick": (*_QUICK, "train.epochs=15", "train.eval_every=500", "train.eval_gap=1", "train.log_every=100"),
                     "full": (
                         "dataset=mnist", "dataset.train_examples=16384", "train.epochs=40", "train.eval_every=2000",
                         "train.log_every=500",

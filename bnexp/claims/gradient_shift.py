@@ -13,7 +13,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, register
 from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
 from bnexp.claims.contrast import by_seed, contrast, ending
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.places import PLACES
+from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.runs import Runs
 from bnexp.claims.words import rates_words, times_words
 from bnexp.figures.arms import draw_series
@@ -168,6 +168,7 @@ CLAIM = register(
             "Two regimes of the rate instead of three; a matched predicted decrease is in docs/claims.md, A6, (b).",
             "G is of a layer's weights alone; gamma, beta and biases step, but are not compared, since only one of the arms has "
             "them.",
+            PLACES_AT_QUICK,
         ),
         analyse=analyse,
         draw=draw,

@@ -151,7 +151,7 @@ CLAIM = register(
         source="the blog post; Ioffe & Szegedy 2015, 2",
         disputed_by="Zhang et al. 2019 (Fixup) and De & Smith 2020 reach the same without it, by initialisation",
         formula="R = T_none / T_batch on the paper's sigmoid net, where each side takes the inputs (0..1 or standardised) and the "
-        "learning rates that suit it best; geometric mean over ten levels of validation error, log-spaced (quick .15 to .07, full "
+        "learning rates that suit it best; geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full "
         ".10 to .03); T = first of two consecutive evaluations beyond the level, at most the horizon (quick 1,500, full 10,000 "
         "steps)",
         control="norm=none",
@@ -188,6 +188,8 @@ CLAIM = register(
         deviations=(
             "The sheet's first primary endpoint, R among standardised inputs, is now a further one: in the records of version 0.1 "
             "standardising slowed the plain net down, so that its R was not what BN adds to the best without it.",
+            "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations "
+            "are at most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6.",
         ),
         analyse=analyse,
         draw=draw,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: times as far.
 RATES = tuple(2.0**power for power in range(-5, 1))
 #: Centring is a small effect, which 8 seeds of 500 digits leave fragile (docs/claims.md, 0.3).
-SEEDS = {"quick": 16}
+SEEDS = {"quick": 12}
 BYTE_RATES = tuple(2.0**-16 * rate for rate in RATES)
 _SHARED = (
     "model=mlp",
@@ -120,7 +120,7 @@ CLAIM = register(
         statement="Centring the inputs makes gradient descent converge in fewer steps.",
         source="the blog post; Ioffe & Szegedy 2015, 2, after LeCun et al. 1998, 4.3",
         disputed_by="Little dispute about centring; a pure scale can be absorbed by the learning rate",
-        formula="R = T_0..1 / T_centred, geometric mean over ten levels of validation error, log-spaced (quick .15 to .07, full "
+        formula="R = T_0..1 / T_centred, geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full "
         ".10 to .03), each arm at its own best learning rates; T = first of two consecutive evaluations beyond the level, at most "
         "the horizon (quick 1,500, full 10,000 steps); in all arms the first layer's outputs start equally large",
         grids=(
@@ -165,6 +165,9 @@ CLAIM = register(
             "The sheet's first primary endpoint, all of standardising against 0..1, mixed centring with scale; it was split after "
             "the records of version 0.1 had been seen.",
             "The condition number of the inputs is not measured, and there is no softmax regression.",
+            "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations "
+            "are at most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6, 12 "
+            "reported ones instead of 16.",
         ),
         analyse=analyse,
         draw=draw,

@@ -12,7 +12,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, register
 from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.places import PLACES
+from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
 from bnexp.claims.words import rates_words
@@ -190,6 +190,7 @@ CLAIM = register(
             "nothing; its comparison with a half is one of geometric means and has.",
             "BN is frozen after 20 steps, not 200, since nets with BN reach most levels before step 200 here; its running "
             "statistics then stay, and are not folded.",
+            PLACES_AT_QUICK,
         ),
         analyse=analyse,
         draw=draw,

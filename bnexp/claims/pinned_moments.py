@@ -246,6 +246,8 @@ CLAIM = register(
             f"Drift in eval mode counts from step {SETTLED} on, in both arms: before, running statistics are still on their way "
             "from the 0 and 1 they begin with. Compare it with train mode from the same step on, which is among the numbers.",
             "The sd of x^ is computed from the variance of z over all held-out batches together, not batch by batch.",
+            "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is "
+            "reached, instead of .07, on 4 tuning seeds instead of 6.",
         ),
         overturn="Another learning rate or initial scale: bnexp reproduce pinned_moments model.init_scale=0.05",
         analyse=analyse,

@@ -38,7 +38,7 @@ _ARMS = {
 _NET = ("model=resmlp", "model.width=32", "optimizer.momentum=0", "train.batch_size=64", "probes=none", "threads=1")
 _SMALL = {
     "smoke": ("dataset=mnist_5k", "train.steps=4", "train.eval_every=4"),
-    "quick": ("dataset=mnist_5k", "train.steps=300", "train.eval_from=280", "train.log_every=50"),
+    "quick": ("dataset=mnist_5k", "train.steps=200", "train.eval_from=200", "train.log_every=50"),
 }
 _FULL = {"full": ("dataset=mnist", "train.steps=1000", "train.eval_every=100", "train.log_every=50")}
 
@@ -52,6 +52,7 @@ def _grids(depth: int) -> tuple[Grid, Grid, Grid]:
             overrides=shared,
             arms={arm: f"{words} optimizer.lr={RATES[depth][arm]:g}" for arm, words in _ARMS.items()},
             budgets=_SMALL,
+            num_seeds={"quick": 6},
         ),
         Grid(
             overrides=shared,
@@ -63,6 +64,7 @@ def _grids(depth: int) -> tuple[Grid, Grid, Grid]:
             overrides=shared,
             arms={f"{PLAIN}, rate {rate:g}": f"{{control}} optimizer.lr={rate:g}" for rate in PLAIN_RATES},
             budgets={**_SMALL, **_FULL},
+            num_seeds={"quick": 3},
         ),
     )
 
@@ -190,6 +192,8 @@ CLAIM = register(
             "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full "
             "every arm tunes its own.",
             "Nets without the scalar are tried at four fixed rates, of which the best counts.",
+            "Made cheaper at quick after its first records: 200 steps instead of 300 and 6 seeds instead of 8 at the same "
+            "rates, 3 seeds for nets without the scalar.",
         ),
         analyse=analyse,
         draw=draw,

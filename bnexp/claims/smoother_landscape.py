@@ -13,7 +13,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, register
 from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
 from bnexp.claims.contrast import by_seed, contrast, ending
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.places import PLACES
+from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.runs import Runs
 from bnexp.claims.words import rates_words, times_words
 from bnexp.figures.arms import draw_series
@@ -190,6 +190,7 @@ CLAIM = register(
             "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
             "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
             "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.",
+            PLACES_AT_QUICK,
         ),
         analyse=analyse,
         draw=draw,

@@ -160,7 +160,9 @@ def at(values_QS: np.ndarray, index_S: np.ndarray) -> np.ndarray:
 
 
 _SMOKE = ("dataset=mnist_5k", "train.steps=30", "train.eval_every=30", "train.log_every=5")
-_QUICK = ("dataset=mnist_5k", "dataset.validation_examples=250", "train.eval_every=100", "train.log_every=20")
+_QUICK = (
+    "dataset=mnist_5k", "dataset.validation_examples=250", "train.eval_every=100", "train.eval_gap=0.15", "train.log_every=20",
+)  # fmt: skip
 _FULL = ("dataset=mnist", "dataset.validation_examples=2000", "train.eval_every=100", "train.log_every=20")
 
 RELU = Sweep(
@@ -170,7 +172,7 @@ RELU = Sweep(
     ),
     budgets={"smoke": _SMOKE, "quick": (*_QUICK, "train.steps=300"), "full": (*_FULL, "train.steps=2000")},
     rates={"smoke": octaves(-6, 2, 4), "quick": octaves(-6, 4), "full": octaves(-8, 6)},
-    num_seeds={"smoke": 2, "quick": 8, "full": 8},
+    num_seeds={"smoke": 2, "quick": 6, "full": 8},
     speed=Speed({"smoke": Levels(0.9, 0.5, 30), "quick": Levels(0.4, 0.1, 300), "full": Levels(0.3, 0.04, 2000)}),
 )  # fmt: skip
 

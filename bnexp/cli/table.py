@@ -106,7 +106,7 @@ def _evaluation_rows(config: dict[str, Any], end: dict[str, Any]) -> list[list[s
     """What evaluation was spared, and what it took where that is more than half of the training time."""
     train, examples, count = config["train"], config["dataset"]["validation_examples"], end.get("evaluations")
     most = most_evaluations(train["steps"], train["batch_size"], examples)
-    wanted = len(evaluation_steps(train["steps"], train["eval_every"]))
+    wanted = len(evaluation_steps(train["steps"], train["eval_every"], gap=train.get("eval_gap", 0.05)))
     words = []
     if count is not None and wanted > most and not train.get("eval_from") and end.get("stopped_at") is None:
         words.append(

@@ -33,6 +33,7 @@ LATER: Mapping[str, Any] = {
     "train.order": "shuffled",
     "train.eval_from": 0,
     "train.test": True,
+    "train.eval_gap": 0.05,
     "probes.layer_inputs.early": 0.5,
     "execution.ddp": False,
 }

@@ -219,10 +219,11 @@ class TrainConfig(Section):
 
     ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name, and of
     ``batch_size=all`` the number of training examples: every step sees each of them once, in one order (``data/batches.py``).
-    ``eval_every`` and ``log_every`` are in steps; evaluation is denser (log-spaced) early, or begins after ``eval_from`` steps
-    (``schedule.evaluation_steps``), which leaves no steps to a target. ``targets`` are validation accuracies in (0, 1) whose
-    steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in (0, 1)) and ``stop_at_loss`` (training,
-    nats) are reached, those of the two that are given (``engine/goals.py``); ``stop_at_target`` stands for the highest target as
+    ``eval_every`` and ``log_every`` are in steps; evaluation is denser early, at most the share ``eval_gap`` of the steps done
+    apart, or begins after ``eval_from`` steps (``schedule.evaluation_steps``), which leaves no steps to a target. ``targets`` are
+    validation accuracies in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in
+    (0, 1)) and ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``);
+    ``stop_at_target`` stands for the highest target as
     ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
     statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
     the last step, or those of the evaluation with the best validation accuracy. ``only`` says which parameters train
@@ -246,6 +247,7 @@ class TrainConfig(Section):
     order: str = _by(checks.choice, "shuffled", options=ORDERS)
     eval_from: int = _by(checks.whole, 0, least=0, example=250)
     test: bool = _by(checks.flag, True)
+    eval_gap: float = _by(checks.real, 0.05, above=0, most=1, example=0.1)
 
     @property
     def pass_size(self) -> int:

@@ -192,5 +192,5 @@ def _when(experiment: Experiment) -> tuple[set[int], set[int]]:
     """The steps after which a run is evaluated, and those after which its training curve has a point."""
     train = experiment.config.train
     most = most_evaluations(train.steps, train.batch_size, len(experiment.validation))
-    evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from))
+    evaluations = set(evaluation_steps(train.steps, train.eval_every, most, train.eval_from, train.eval_gap))
     return evaluations, evaluations | set(curve_steps(train.steps, train.log_every))

@@ -26,12 +26,12 @@ from bnexp.claims.ranking_stability import (
     draw,
     say,
 )
-from bnexp.claims.speed_anywhere import COARSE_RATES, COARSE_SCALES, RATES, SCALES, SIDES
+from bnexp.claims.speed_anywhere import COARSE_SCALES, SIDES, SURFACES
 
 
 def test_its_runs_are_those_of_the_surface_and_its_arms_are_called_alike():
     assert CLAIM.grids is speed_anywhere.CLAIM.grids
-    for grid, scales, rates in ((0, COARSE_SCALES, COARSE_RATES), (1, SCALES, RATES)):
+    for grid, (scales, rates) in enumerate(SURFACES.values()):
         assert {arm(side, scale, rate) for side in SIDES for scale in scales for rate in rates} == set(CLAIM.grids[grid].arms)
 
 

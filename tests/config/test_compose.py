@@ -70,8 +70,8 @@ REFUSALS = [
     (
         ["train.stesp=3"],
         "train has no option train.stesp\n  got: train.stesp=3\n  try: train.steps=3 (options: train.accumulate, "
-        "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.eval_from, train.keep, "
-        "train.log_every, train.only, train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, "
+        "train.accumulate_statistics, train.batch_size, train.epochs, train.eval_every, train.eval_from, train.eval_gap, "
+        "train.keep, train.log_every, train.only, train.order, train.steps, train.stop_at_accuracy, train.stop_at_loss, "
         "train.stop_at_target, train.targets, train.test)",
     ),
     (

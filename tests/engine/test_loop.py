@@ -65,6 +65,15 @@ def test_events_fall_on_their_grids(make, trained):
     assert list(run.curve("train/loss").steps) == sorted({*grid, 25, 50} - {0})
 
 
+def test_a_run_evaluated_rarely_is_the_same_run(make, trained):
+    usual, rare = (trained(make("probes=none", "train.steps=40", f"train.eval_gap={gap}")) for gap in (0.05, 0.25))
+    curve = usual.curve("val/accuracy")
+    values = dict(zip(curve.steps, curve.values, strict=True))
+    steps = rare.curve("val/accuracy").steps
+    assert steps == (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 25, 30, 35, 40)
+    assert rare.curve("val/accuracy").values == tuple(values[step] for step in steps)
+
+
 def test_a_run_evaluated_late_scores_what_the_usual_one_scores(make, trained):
     usual, late = (trained(make("probes=none", f"train.eval_from={start}", "train.eval_every=5")) for start in (0, 20))
     curve = usual.curve("val/accuracy")
