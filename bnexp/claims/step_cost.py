@@ -111,7 +111,7 @@ CLAIM = register(
         control="norm=none",
         subject="norm=batch",
         measurement=Measurement(
-            measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, parallel=False, takes_subject=True
+            measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True
         ),
         endpoints={
             "step time": Endpoint(
@@ -124,6 +124,9 @@ CLAIM = register(
             "The repetitions are of one machine on one occasion: the interval covers their scatter, not other machines.",
         ),
         overturn="Another machine, model or device: bnexp reproduce step_cost",
+        deviations=(
+            "Six repetitions at quick, to save time; every verdict was the same with eight.",
+        ),
         analyse=analyse,
         draw=draw,
         say=say,
