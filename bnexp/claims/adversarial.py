@@ -39,13 +39,15 @@ DECAYS = {RELU: 0.001, SIGMOID: 0.0001}
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
 NUM_STEPS = {
     "smoke": {RELU: 40, SIGMOID: 40},
-    "quick": {RELU: 300, SIGMOID: 600},
+    "quick": {RELU: 200, SIGMOID: 500},
     "full": {RELU: 3000, SIGMOID: 6000},
 }
 #: Held-out accuracy that a net is attacked at, when it first has it: clean accuracies are matched.
 LEVELS = {"smoke": {RELU: 0.3, SIGMOID: 0.2}, "quick": {RELU: 0.9, SIGMOID: 0.85}, "full": {RELU: 0.96, SIGMOID: 0.95}}
 LOOK_EVERY = {"smoke": 10, "quick": 5, "full": 50}
-NUM_ATTACKED = {"smoke": 200, "quick": 500, "full": 2000}
+#: Held-out digits are read only once the batches since the last look were read right so nearly as often.
+NEARLY = 0.12
+NUM_ATTACKED = {"smoke": 200, "quick": 400, "full": 2000}
 
 MATCHED, END = "matched accuracy", "equal steps"
 MOMENTS = (MATCHED, END)
@@ -96,7 +98,7 @@ def measure(
 ) -> Mapping[str, np.ndarray]:
     """What :func:`attacked` finds of each kind of net and arm, ``[M, ...]``, and the steps at the moments, ``[M]``."""
     from bnexp.config.compose import compose
-    from bnexp.engine.build import build
+    from bnexp.engine.build import build, load_data
     from bnexp.engine.evaluate import evaluate
     from bnexp.engine.step import train_step
 
@@ -104,17 +106,20 @@ def measure(
     for net, rate in RATES.items():
         words = (*PLACES[net].overrides, f"dataset={DATA[budget]}", f"optimizer.lr={rate}", "probes=none", "device=cpu",
                  "threads=1", f"seed={seed}", *overrides)  # fmt: skip
+        data = load_data(compose(words))
         norms = {CONTROL: control, SUBJECT: subject, DECAYED: f"{control} optimizer.weight_decay={DECAYS[net]}"}
         for arm, norm in norms.items():
-            experiment = build(compose([*words, *norm.split()]))
+            experiment = build(compose([*words, *norm.split()]), data)
             experiment.model.train()
             matched: dict[str, np.ndarray] = {}
+            right = 0.0
             for step in range(1, NUM_STEPS[budget][net] + 1):
                 batch = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-                train_step(experiment.model, experiment.optimizer, *batch)
+                right += float(train_step(experiment.model, experiment.optimizer, *batch)[1]) / len(batch[1])
                 if matched or step % LOOK_EVERY[budget]:
                     continue
-                if evaluate(experiment.model, experiment.validation, experiment).accuracy >= LEVELS[budget][net]:
+                near, right = right / LOOK_EVERY[budget] >= LEVELS[budget][net] - NEARLY, 0.0
+                if near and evaluate(experiment.model, experiment.validation, experiment).accuracy >= LEVELS[budget][net]:
                     matched = {**attacked(experiment, seed, NUM_ATTACKED[budget]), "steps": np.array(step)}
             last = {**attacked(experiment, seed, NUM_ATTACKED[budget]), "steps": np.array(NUM_STEPS[budget][net])}
             found |= {f"{net}/{arm}/{name}": np.stack([(matched or last)[name], last[name]]) for name in last}
@@ -276,7 +281,7 @@ CLAIM = register(
         "at one rate (ReLU 1/8, sigmoid 1), each stopped when it first reads 90 % (sigmoid 85; full 96 and 95) of held-out digits",
         control="norm=none",
         subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
         endpoints={
             RELU: Endpoint(f"{_PGD}, six ReLU layers, matched accuracy", _RULE, unit="points"),
             SIGMOID: Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
@@ -300,6 +305,8 @@ CLAIM = register(
         deviations=(
             "Fully connected nets on MNIST only; the source has five data sets and convolutional nets, and trains to convergence.",
             "L2 is tuned on held-out accuracy, from four factors, before the reported seeds.",
+            "Quick has six seeds, 400 test digits, and 200 (ReLU) and 500 (sigmoid) steps as the equal ones, to save time; before, "
+            "with eight seeds, 500 digits, and 300 and 600 steps, every endpoint was supported (ReLU 24.3 points [21.0, 27.1]).",
             "Size, rates, levels and steps were fixed after a look at seeds 1000 to 1002, at which BN lost 15 to 22 points "
             "(ReLU) and 5 to 14 (sigmoid) at eps .05 and matched accuracy.",
         ),

@@ -1,8 +1,8 @@
 """B5. The paper (section 2): with the normalisation computed outside the gradient step, "the model blows up".
 
-Many rates train as one program: every tensor has the rate as its first axis, and a norm of R * C features normalises all of them.
+All arms and rates of a net train as one program: every tensor has them as its first axis.
 
-Legend: R rates, N batch, C units, S seeds.
+Legend: A arms, R rates, G = A * R nets side by side, N batch, D inputs, C units, S seeds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARMS = {FULL: "", "mean hidden": "mean", "variance hidden": "variance", BOTH: "b
 KEPT = "both hidden, length kept"
 RATES = 2.0 ** np.arange(-3, 7)
 STEPS = {"smoke": 4, "quick": 200, "full": 3000}
-DEPTH, WIDTH, BATCH_SIZE = 3, 32, 60
+DEPTH, WIDTH, BATCH_SIZE, EPS = 3, 32, 60, 1e-5
 #: A run has blown up once its loss is not finite or above this many times its first one, or its weights are so many times as long.
 LOSS_TIMES, LENGTH_TIMES = 10.0, 100.0
 #: The rate at which lengths are compared; chosen on seed 1000, where no arm blows up at it.
@@ -48,18 +48,19 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Of each net and arm the step at which each rate blew up (inf: never), ``[R]``, and the last loss and lengths before."""
     found: dict[str, np.ndarray] = {}
     for net in NETS:
-        for arm in ARMS:
-            for what, values in _train(seed, net, arm, STEPS[budget]).items():
-                found[f"{net}/{arm}/{what}"] = values
+        for what, values_G in _train(seed, net, STEPS[budget]).items():
+            rows = values_G.reshape(len(ARMS), len(RATES))
+            found |= {f"{net}/{arm}/{what}": values_R for arm, values_R in zip(ARMS, rows, strict=True)}
     return found
 
 
-def _train(seed: int, net: str, arm: str, steps: int) -> dict[str, np.ndarray]:
-    """SGD at all rates side by side, each with the same first weights and batches."""
+def _train(seed: int, net: str, steps: int) -> dict[str, np.ndarray]:
+    """SGD of all arms at all rates side by side, each with the same first weights and batches. Shape ``[G]`` each."""
     import torch
 
-    rates = torch.tensor(RATES, dtype=torch.float32)
-    parameters, forward = _network(seed, net, arm)
+    rates = torch.tensor(RATES, dtype=torch.float32).repeat(len(ARMS))
+    kept = slice(list(ARMS).index(KEPT) * len(RATES), (list(ARMS).index(KEPT) + 1) * len(RATES))
+    parameters, forward = _network(seed, net)
     hidden = [parameters[f"weight{layer}"] for layer in range(DEPTH)]
     biases = [parameters[f"bias{layer}"] for layer in range(DEPTH)]
     first = _length(hidden)
@@ -80,53 +81,57 @@ def _train(seed: int, net: str, arm: str, steps: int) -> dict[str, np.ndarray]:
         with torch.no_grad():
             for parameter, slope in zip(parameters.values(), slopes, strict=True):
                 parameter -= rates.view(-1, *[1] * (parameter.ndim - 1)) * slope
-            for w, kept in zip(hidden, each, strict=True) if arm == KEPT else ():
-                w *= (kept / w.flatten(1).norm(dim=1)).view(-1, 1, 1)
+            for w, lengths_first in zip(hidden, each, strict=True):
+                w[kept] *= (lengths_first[kept] / w[kept].flatten(1).norm(dim=1)).view(-1, 1, 1)
     return {"blown": blown.numpy(), "length": lengths.numpy(), "loss": losses.numpy(), "bias": offsets.numpy(),
             "learnt": (torch.isinf(blown) & (losses < LEARNT * start)).numpy()}  # fmt: skip
 
 
 def _length(tensors: list[Tensor]) -> Tensor:
-    """Length of all of them together at each rate, ``[R]``."""
+    """Length of all of them together in each net, ``[G]``."""
     import torch
 
     return torch.stack([t.detach().flatten(1).square().sum(1) for t in tensors]).sum(0).sqrt()
 
 
-def _network(seed: int, net: str, arm: str) -> tuple[dict[str, Tensor], Any]:
-    """Parameters, the rate as their first axis, and ``forward(x [N, D], labels [N])``, which gives each rate's loss, ``[R]``."""
+def _network(seed: int, net: str) -> tuple[dict[str, Tensor], Any]:
+    """Parameters ``[G, ...]``, and ``forward(x [N, D], labels [N])``, which gives each net's loss, ``[G]``."""
     import torch
     from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-    from bnexp.norms import NORMS
-
-    rng, num_rates = numpy_stream(seed, f"detached_statistics/{net}"), len(RATES)
+    rng, num_nets = numpy_stream(seed, f"detached_statistics/{net}"), len(ARMS) * len(RATES)
+    no_mean, no_variance = (
+        torch.tensor([hidden in (moment, "both") for hidden in ARMS.values()]).repeat_interleave(len(RATES))[:, None, None]
+        for moment in ("mean", "variance")
+    )
     gain = 2.0 if net == RELU else 1.0
     sizes = [196, *[WIDTH] * DEPTH, 10]
     parameters: dict[str, Tensor] = {}
-    norms = []
     for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
         weight = rng.normal(0, np.sqrt(gain / inputs), (inputs, outputs))
-        parameters[f"weight{layer}"] = torch.tensor(weight, dtype=torch.float32).repeat(num_rates, 1, 1).requires_grad_()
-        parameters[f"bias{layer}"] = torch.zeros(num_rates, outputs, requires_grad=True)
+        parameters[f"weight{layer}"] = torch.tensor(weight, dtype=torch.float32).repeat(num_nets, 1, 1).requires_grad_()
+        parameters[f"bias{layer}"] = torch.zeros(num_nets, outputs, requires_grad=True)
         if layer < DEPTH:
-            parameters[f"gamma{layer}"] = torch.ones(num_rates, outputs, requires_grad=True)
-            parameters[f"beta{layer}"] = torch.zeros(num_rates, outputs, requires_grad=True)
-            options: dict[str, Any] = {"affine": "none", "eps": 1e-5, "momentum": None}
-            kind = {"detach": ARMS[arm], **options} if ARMS[arm] else options
-            norms.append(NORMS["detached" if ARMS[arm] else "reference"].build(num_rates * outputs, 0, **kind).train())
+            parameters[f"gamma{layer}"] = torch.ones(num_nets, outputs, requires_grad=True)
+            parameters[f"beta{layer}"] = torch.zeros(num_nets, outputs, requires_grad=True)
+
+    def normalised(u: Tensor) -> Tensor:
+        """norm=reference or norm=detached, by arm."""
+        mean = u.mean(1, keepdim=True)
+        mean = torch.where(no_mean, mean.detach(), mean)
+        centred = u - mean
+        scale = (centred.square().mean(1, keepdim=True) + EPS).rsqrt()
+        return centred * torch.where(no_variance, scale.detach(), scale)
 
     def forward(x: Tensor, labels: Tensor) -> Tensor:
-        h = x.expand(num_rates, *x.shape)
+        h = x.expand(num_nets, *x.shape)
         for layer in range(DEPTH):
             u = torch.baddbmm(parameters[f"bias{layer}"][:, None], h, parameters[f"weight{layer}"])
-            flat = norms[layer](u.transpose(0, 1).flatten(1))
-            y = flat.view(len(x), num_rates, -1).transpose(0, 1)
-            y = y * parameters[f"gamma{layer}"][:, None] + parameters[f"beta{layer}"][:, None]
+            y = torch.addcmul(parameters[f"beta{layer}"][:, None], normalised(u), parameters[f"gamma{layer}"][:, None])
             h = torch.relu(y) if net == RELU else torch.sigmoid(y)
         logits = torch.baddbmm(parameters[f"bias{DEPTH}"][:, None], h, parameters[f"weight{DEPTH}"])
-        losses = F.cross_entropy(logits.flatten(0, 1), labels.repeat(num_rates), reduction="none")
-        return losses.view(num_rates, -1).mean(1)
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.repeat(num_nets), reduction="none")
+        return losses.view(num_nets, -1).mean(1)
 
     return parameters, forward
 

@@ -57,6 +57,7 @@ def _descend(batch_size: int, num_cases: int, num_steps: int, rng: np.random.Gen
     from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
     half, shape = num_cases // 2, (batch_size, num_cases)
+    hidden_2 = torch.tensor([True, False]).view(2, 1, 1)
     u = torch.from_numpy(rng.normal(0, 1, shape))
     offset = rng.choice([-1, 1], num_cases) * rng.uniform(0.2, 1, num_cases)
     target = torch.from_numpy(rng.normal(0, 1, shape) + offset)
@@ -66,22 +67,20 @@ def _descend(batch_size: int, num_cases: int, num_steps: int, rng: np.random.Gen
 
     def losses(y: Any) -> Any:
         squared, logistic = (y - target).square() / 2, F.softplus(-sign * y)
-        return torch.cat([squared[:, :half], logistic[:, half:]], dim=1).mean(0)
+        return torch.cat([squared[..., :half], logistic[..., half:]], dim=-1).mean(-2)
 
-    def path(hidden: bool) -> tuple[np.ndarray, np.ndarray]:
-        bias, biases, values = torch.zeros(num_cases, dtype=torch.float64), [], []
-        for _ in range(num_steps + 1):
-            b = bias.clone().requires_grad_()
-            x = u + b
-            loss = losses(x - (x.mean(0).detach() if hidden else x.mean(0)))
-            (gradient,) = torch.autograd.grad(loss.sum(), b)
-            biases.append(bias.numpy())
-            values.append(loss.detach().numpy())
-            bias = bias - rate * gradient
-        return np.array(biases), np.array(values)
-
-    bias_TK, loss_TK = path(hidden=True)
-    correct_TK, _ = path(hidden=False)
+    bias_2K, biases, values = torch.zeros(2, num_cases, dtype=torch.float64), [], []
+    for _ in range(num_steps + 1):
+        b = bias_2K.clone().requires_grad_()
+        x = u + b[:, None]
+        mean = x.mean(1, keepdim=True)
+        loss = losses(x - torch.where(hidden_2, mean.detach(), mean))
+        (gradient,) = torch.autograd.grad(loss.sum(), b)
+        biases.append(bias_2K.numpy())
+        values.append(loss.detach().numpy())
+        bias_2K = bias_2K - rate * gradient
+    bias_TK, correct_TK = np.array(biases).swapaxes(0, 1)
+    loss_TK = np.array(values)[:, 0]
     y = u - u.mean(0)
     slopes = torch.cat([(y - target)[:, :half], (-sign * torch.sigmoid(-sign * y))[:, half:]], dim=1)
     mean_gradient_K = slopes.mean(0).numpy()

@@ -5,7 +5,7 @@ Legend: K normalisers, R learning rates, S seeds, N examples, C units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,8 @@ NORMS = {
 }
 _NET = ("model=mlp", "model.activation=relu", "model.depth=8", "model.width=32", "model.init=he", "model.init_scale=1")
 _TRAINING = ("optimizer.momentum=0", "train.batch_size=64", "probes=none", "device=cpu", "threads=1")
-RATES = (0.03, 0.1, 0.3)
+#: At quick nothing learned soonest at .03, so that it is left out there.
+RATES = {"smoke": (0.1, 0.3), "quick": (0.1, 0.3), "full": (0.03, 0.1, 0.3)}
 HORIZON = {"smoke": 2, "quick": 200, "full": 1000}
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
 #: Levels of training loss in nats, and over how many steps a loss is averaged before it is compared with them.
@@ -62,9 +63,10 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     data = load_data(compose(shared))
     metrics, log_steps = [], []
     for words in NORMS.values():
-        configs = [compose([*shared, *words.split(), f"optimizer.lr={rate}"]) for rate in RATES]
-        metrics.append(metrics_of(build(configs[0], data)))
-        log_steps.append([_log_steps(build(config, data), HORIZON[budget]) for config in configs])
+        experiment = build(compose([*shared, *words.split()]), data)
+        order = [experiment.batches.next() for _ in range(HORIZON[budget])]
+        log_steps.append([_log_steps(experiment, order, rate) for rate in RATES[budget]])
+        metrics.append(metrics_of(experiment))
     return {"metrics": np.array(metrics), "log_steps": np.array(log_steps)}
 
 
@@ -94,19 +96,28 @@ def metrics_of(experiment: Any) -> tuple[float, float, float]:
     return float(cosine), growth[0], growth[1]
 
 
-def _log_steps(experiment: Any, horizon: int) -> float:
-    """Mean over the levels of log T; T is the first step by which the last steps' mean loss is below the level, else the "
-    "horizon."""
-    from bnexp.engine.step import train_step
+def _log_steps(experiment: Any, order: Sequence[Any], rate: float) -> float:
+    """Mean over the levels of log T for plain SGD from the net as it is, which is left alone; T is the first step by which the
+    last steps' mean loss is below the level, else the number of batches in ``order``."""
+    import copy
 
-    experiment.model.train()
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    net = copy.deepcopy(experiment.model).train()
+    weights = list(net.parameters())
     losses: list[float] = []
-    while len(losses) < horizon:
-        batch = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
-        losses.append(float(train_step(experiment.model, experiment.optimizer, *batch)[0]))
+    for indices in order:
+        x, labels = experiment.training_batch(indices, experiment.augmentation)
+        loss = cross_entropy(net(x), labels)
+        gradients = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.sub_(gradient, alpha=rate)
+        losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]) or np.mean(losses[-AVERAGED:]) < LEVELS[-1]:
             break
-    return mean_log_steps(np.array(losses), horizon)
+    return mean_log_steps(np.array(losses), len(order))
 
 
 def mean_log_steps(losses: np.ndarray, horizon: int) -> float:
@@ -127,12 +138,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     metrics = dict(zip(METRICS, np.mean([one["metrics"] for one in measured], axis=0).T, strict=True))
     log_steps_KR = np.mean([one["log_steps"] for one in measured], axis=0)
     steps_K, best_K = np.exp(log_steps_KR.min(1)), log_steps_KR.argmin(1)
+    rates = RATES[runs.budget]
     by_seed = [spearman(one["metrics"][:, 0], one["log_steps"][np.arange(len(best_K)), best_K]) for one in measured]
     return Evidence(
         samples={metric: Sample.of(values_K, steps_K) for metric, values_K in metrics.items()},
         numbers={
             **{
-                f"steps, {label}": f"{steps:.0f} at rate {RATES[best]:g}; "
+                f"steps, {label}": f"{steps:.0f} at rate {rates[best]:g}; "
                 + ", ".join(f"{metric} {values_K[place]:.3g}" for metric, values_K in metrics.items())
                 for place, (label, steps, best) in enumerate(zip(NORMS, steps_K, best_K, strict=True))
             },
@@ -194,7 +206,7 @@ CLAIM = register(
         formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = "
         "geometric mean "
         "over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best "
-        "of three rates",
+        "of three rates (quick: .1 and .3)",
         measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
         endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
         caveats=(
@@ -206,6 +218,8 @@ CLAIM = register(
         deviations=(
             "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
             "Instance normalisation needs images and is not among the normalisers.",
+            "At quick the rate .03 was left out, to save time, after it had been seen that no normaliser that learned was best at "
+            "it, so that no T changed.",
         ),
         analyse=analyse,
         draw=draw,

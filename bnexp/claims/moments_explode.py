@@ -156,7 +156,7 @@ CLAIM = register(
         "the slope with BN",
         control="norm=none",
         subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 12}, takes_subject=True),
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
         endpoints={
             **{
                 f"{name}: {GROWTH}": Endpoint(
@@ -177,6 +177,7 @@ CLAIM = register(
         ),
         overturn="Another initialisation: bnexp reproduce moments_explode model.init_scale=0.3",
         deviations=(
+            "Six seeds at quick, to save time; every verdict was the same with eight.",
             "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; one step, and moments over a batch of 128.",
             "docs/claims.md, D3 asks for a slope with BN whose interval includes 0; here it is to lie within .05 a layer of it, "
             "since no finite number of seeds shows that a slope is 0.",

@@ -3,7 +3,7 @@
 Asked of the gradient at the input of nets of more and more layers: within one net the last forty layers or so differ from the
 others, whatever its depth.
 
-Legend: L depths, R readouts, B examples, N units, S seeds.
+Legend: L depths, R readouts, K = L * R, B examples, N units, S seeds.
 """
 
 from __future__ import annotations
@@ -74,16 +74,24 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
 
 
 def input_gradients(x_BN: Tensor, weights_LNN: Tensor, readouts_RBN: Tensor, depths: Sequence[int]) -> np.ndarray:
-    """|dl/dx|^2 for l = <readout, what leaves layer L> of a linear net with BN, mean over readouts, for each L. Shape ``[L]``."""
+    """|dl/dx|^2 for l = <readout, what leaves layer L> of a linear net with BN, mean over readouts, for each L. Shape ``[L]``.
+
+    One way back for all depths: the readouts of each join the gradients of the deeper nets (K in all) behind its own last layer.
+    BN's backward pass is (g - mean(g) - y mean(g y)) / sd.
+    """
     import torch
 
-    x_BN = x_BN.clone().requires_grad_()
     passed = list(states(x_BN, weights_LNN, activation="linear", norm=True))
-    found = []
-    for depth in depths:
-        (g_RBN,) = torch.autograd.grad(passed[depth], x_BN, readouts_RBN, retain_graph=True, is_grads_batched=True)
-        found.append(float(g_RBN.square().sum()) / len(readouts_RBN))
-    return np.array(found)
+    g_KBN = readouts_RBN[:0]
+    for layer in range(depths[-1], 0, -1):
+        if layer in depths:
+            g_KBN = torch.cat([readouts_RBN, g_KBN])
+        y_BN, weight_NN = passed[layer], weights_LNN[layer - 1]
+        sd_1N = (passed[layer - 1] @ weight_NN).std(0, correction=0, keepdim=True)
+        g_KBN = (g_KBN - g_KBN.mean(1, keepdim=True) - y_BN * (g_KBN * y_BN).mean(1, keepdim=True)) / sd_1N
+        g_KBN = g_KBN @ weight_NN.mT
+    squares_K = g_KBN.square().sum((1, 2))
+    return squares_K.view(len(depths), -1).mean(1).numpy()
 
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here

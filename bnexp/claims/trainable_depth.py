@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BN, HE, ORTHOGONAL, RESIDUAL = "BN", "He", "orthogonal", "residual BN"
 ARMS = (BN, HE, ORTHOGONAL, RESIDUAL)
 LABELS = {BN: "BN", HE: "no norm, He", ORTHOGONAL: "no norm, orthogonal", RESIDUAL: "BN and skips"}
-DEPTHS = {"smoke": (4, 8), "quick": (5, 10, 20, 30, 40, 60, 80), "full": (5, 10, 20, 30, 40, 60, 80)}
+DEPTHS = {"smoke": (4, 8), "quick": (5, 10, 20, 50), "full": (5, 10, 20, 30, 40, 60, 80)}
 STEPS = {"smoke": 3, "quick": 200, "full": 1000}
 SEEDS = {"smoke": 2, "quick": 6, "full": 8}
 WIDTH = {"smoke": 8, "quick": 32, "full": 64}
@@ -61,17 +61,17 @@ def _train(arm: str, depth: int, seeds: list[int], num_steps: int, width: int) -
     hidden = 2 * (depth // 2) + 1 if arm == RESIDUAL else depth
     layers = [images.shape[1], *[width] * hidden, 10]
     weights = [_stacked(arm, sizes, rngs) for sizes in pairwise(layers)]
-    rates_G11 = torch.tensor(RATES).repeat(len(seeds)).view(-1, 1, 1)
+    rates_GB = torch.tensor(RATES).repeat(len(seeds)).view(-1, 1).expand(-1, BATCH_SIZE)
     correct = []
     for _ in range(num_steps):
         chosen_SB = torch.from_numpy(np.stack([rng.integers(len(labels), size=BATCH_SIZE) for rng in rngs]))
         chosen_GB = chosen_SB.repeat_interleave(len(RATES), 0)
         logits_GBC = _forward(arm, images[chosen_GB], weights)
-        loss_GB = F.cross_entropy(logits_GBC.flatten(0, 1), labels[chosen_GB].flatten(), reduction="none")
-        gradients = torch.autograd.grad(loss_GB.sum() / BATCH_SIZE, weights)
+        losses = F.cross_entropy(logits_GBC.flatten(0, 1), labels[chosen_GB].flatten(), reduction="none")
+        steps = torch.autograd.grad((losses * rates_GB.flatten()).sum() / BATCH_SIZE, weights)  # gradients times their rates
         with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight -= rates_G11 * gradient
+            for weight, step in zip(weights, steps, strict=True):
+                weight -= step
         correct.append((logits_GBC.argmax(2) == labels[chosen_GB]).float().mean(1))
     late = torch.stack(correct[-max(1, num_steps // 5) :]).mean(0)
     return 100 * late.view(len(seeds), len(RATES)).double().numpy()
@@ -251,6 +251,8 @@ CLAIM = register(
             "Training accuracy in train mode instead of test accuracy, so that running statistics have no say; plain "
             "SGD at the best of three rates instead of 1e-5 B.",
             "Seeds are drawn inside one measurement, side by side.",
+            "Quick has depths up to 50, to save time; before, with 30, 40, 60 and 80 layers in the place of 50, the limits were 17 "
+            "layers with BN, 14 and 17 without a norm, and the verdict INCONCLUSIVE for the same reason.",
             "The gate that nets without a norm train at the depth of the predicted limit was added after the quick runs "
             "had been seen: in their 200 steps these end at 14 to 17 layers, as BN does, so that the budget and not BN "
             "sets the limit. Before, the verdict read CONTRADICTED (0.417 of the limit).",

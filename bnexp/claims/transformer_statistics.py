@@ -196,7 +196,7 @@ CLAIM = register(
         "feature's "
         "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean "
         "over norms; transformer over convolutional net, paired by seed",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
         endpoints={
             f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
             f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
@@ -215,6 +215,7 @@ CLAIM = register(
         ),
         overturn="The same numbers of a transformer that reads text",
         deviations=(
+            "Six seeds at quick, to save time; every verdict was the same with eight.",
             "The net is frozen while batches are compared; the source compares batches with running statistics in training.",
         ),
         analyse=analyse,

@@ -10,6 +10,7 @@ import torch
 
 from bnexp.claims import detached_statistics, edge_of_stability, growing_bias, spherical_sharpness
 from bnexp.claims.judge import judge
+from bnexp.norms import NORMS
 
 
 def verdicts(claim, measured, budget="quick"):
@@ -131,25 +132,32 @@ def test_rates_that_blow_up_and_rates_that_learn_are_told_apart():
 
 
 def test_rates_side_by_side_are_the_runs_one_by_one(monkeypatch):
-    """The first axis is no more than that: a rate alone does what it does among the others, and BN is torch's own."""
-    module = detached_statistics
-    together = module._train(0, module.RELU, module.FULL, 6)
+    """The first axis is no more than that: a rate alone does what it does among the others, and each arm's norm is that of its
+    name, forward and backward."""
+    module, num_arms = detached_statistics, len(detached_statistics.ARMS)
+    together = module._train(0, module.RELU, 6)["loss"].reshape(num_arms, -1)
     monkeypatch.setattr(module, "RATES", module.RATES[3:4])
-    alone = module._train(0, module.RELU, module.FULL, 6)
-    assert alone["loss"][0] == pytest.approx(together["loss"][3], rel=1e-4)
-    parameters, forward = module._network(0, module.RELU, module.FULL)
+    assert module._train(0, module.RELU, 6)["loss"] == pytest.approx(together[:, 3], rel=1e-4)
+    parameters, forward = module._network(0, module.RELU)
     x, labels = next(module._batches(0, 1))
-    h = x
-    for layer in range(module.DEPTH):
-        h = h @ parameters[f"weight{layer}"][0]
-        h = torch.relu(torch.nn.functional.batch_norm(h, None, None, training=True))
-    expected = torch.nn.functional.cross_entropy(h @ parameters[f"weight{module.DEPTH}"][0], labels)
-    assert float(forward(x, labels)[0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    losses = forward(x, labels)
+    (slopes,) = torch.autograd.grad(losses.sum(), parameters["weight0"])
+    for place, hidden in enumerate(module.ARMS.values()):
+        name, options = ("detached", {"detach": hidden}) if hidden else ("reference", {})
+        norm = NORMS[name].build(module.WIDTH, 0, affine="none", eps=module.EPS, momentum=None, **options).train()
+        first, *others = [parameters[f"weight{layer}"][place].detach().requires_grad_() for layer in range(module.DEPTH + 1)]
+        h = x @ first
+        for weight in others:
+            h = torch.relu(norm(h)) @ weight
+        loss = torch.nn.functional.cross_entropy(h, labels)
+        assert float(losses[place].detach()) == pytest.approx(float(loss.detach()), rel=1e-5)
+        torch.testing.assert_close(slopes[place], torch.autograd.grad(loss, first)[0], rtol=1e-3, atol=1e-6)
 
 
 def test_a_length_that_is_kept_stays_and_one_that_is_not_grows():
     module = detached_statistics
-    lengths = {arm: module._train(0, module.SIGMOID, arm, 20)["length"][3] for arm in (module.KEPT, module.BOTH)}
+    by_arm = module._train(0, module.SIGMOID, 20)["length"].reshape(len(module.ARMS), -1)
+    lengths = dict(zip(module.ARMS, by_arm[:, 3], strict=True))
     assert lengths[module.KEPT] == pytest.approx(1, rel=1e-5)
     assert lengths[module.BOTH] > 1.05
 

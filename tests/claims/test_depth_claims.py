@@ -121,7 +121,7 @@ def test_the_limit_of_bn_is_where_theory_has_it_or_not(limit, outcome, words):
     verdicts, sentence = told(trainable_depth, Measured(depths(limits)))
     assert verdicts["depth limit"].outcome == outcome
     assert words in sentence
-    assert "they do so beyond 80" in sentence
+    assert f"they do so beyond {trainable_depth.DEPTHS['quick'][-1]}" in sentence
     assert verdicts["no norm, He"].outcome == ("CONTRADICTED" if limit == 42 else "SUPPORTED")
 
 
