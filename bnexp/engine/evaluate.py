@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bnexp.data.batches import Batches
+from bnexp.data.standardize import Standardizer
 from bnexp.engine.build import Experiment, Set, seen_together
 from bnexp.engine.device import is_convolutional
 from bnexp.engine.kernels import fast_inference
@@ -21,6 +23,9 @@ from bnexp.rng import torch_stream
 #: are 2.1 to 2.6 times as fast as 1000 with cnn and resnet; a fully connected net is fastest at 1000, and a GPU wants many.
 EVALUATION_BATCH = 1000
 CONVOLUTIONAL_BATCH = 100
+
+#: Bytes of standardised validation inputs that are kept from one evaluation to the next; a larger split is standardised each time.
+MOST_PREPARED = 64 * 2**20
 
 #: Population statistics are averaged over this many training batches: 10^3 to 10^4 examples suffice (Wu & Johnson 2021, 3.2).
 POPULATION_BATCHES = 200
@@ -45,12 +50,34 @@ def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     with torch.inference_mode(), fast_inference():
-        for images, labels in evaluation_batches(model, split, experiment):
-            logits = model(experiment.prepare(images))
+        for x, labels in _inputs(model, split, experiment):
+            logits = model(x)
             correct += (logits.argmax(1) == labels).sum()
             loss += F.cross_entropy(logits, labels, reduction="sum")
     model.train(was_training)
     return Score(correct.item() / len(split), loss.item() / len(split), len(split))
+
+
+def _inputs(model: nn.Module, split: Set, experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of ``split`` as the network sees them. Those of the validation split are kept, for it is evaluated many times."""
+    batches = evaluation_batches(model, split, experiment)
+    small = split.images.numel() * torch.float32.itemsize <= MOST_PREPARED
+    if split is not experiment.validation or not small or not experiment.config.norm.track:
+        yield from ((experiment.prepare(images), labels) for images, labels in batches)
+        return
+    kept = _prepared(split.images, experiment.prepare, evaluation_batch(model, split.labels.device))
+    for (x, version), (_, labels) in zip(kept, batches, strict=True):
+        yield x, labels
+        if x._version != version:  # a layer works in place
+            _prepared.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _prepared(images: Tensor, prepare: Standardizer, size: int) -> list[tuple[Tensor, int]]:
+    """Inputs, and torch's count of changes to them. Runs of one data set come one after the other, or side by side."""
+    with torch.inference_mode(mode=False):
+        prepared = [prepare(part) for part in images.split(size)]
+    return [(x, x._version) for x in prepared]
 
 
 def evaluation_batches(model: nn.Module, split: Set, experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:

@@ -141,13 +141,13 @@ def compile_once(
 
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:
-    """What decides a run's graph; runs that differ only in seed, learning rate, data or schedule have the same."""
+    """What decides a run's graph; runs that differ only in seed, first weights, learning rate, data or schedule have the same."""
     config = experiment.config
     optimizer = replace(config.optimizer, lr=1.0)
     shapes = tuple((tuple(parameter.shape), parameter.requires_grad) for parameter in experiment.model.parameters())
     inputs = (config.dataset.binarize, experiment.prepare.scale.shape, tuple(experiment.train.images.shape[1:]))
     batch = (config.train.batch_size, config.train.pass_size)
-    parts = (config.model, config.norm, optimizer, batch, config.execution, shapes, inputs)
+    parts = (config.model.name, config.model.options, config.norm, optimizer, batch, config.execution, shapes, inputs)
     frozen = any(module.frozen for module in experiment.model.modules() if isinstance(module, NormAct))
     return (*map(repr, parts), str(experiment.train.labels.device), frozen)
 

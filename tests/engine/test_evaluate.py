@@ -47,6 +47,24 @@ def test_every_example_counts_once_whatever_the_evaluation_batch(make, monkeypat
     assert score.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
 
 
+def test_inputs_that_are_kept_are_as_the_data_say_even_where_a_layer_works_in_place(make):
+    experiment = build(make("norm=none"))
+    usual = evaluate(experiment.model, experiment.validation, experiment)
+    assert evaluate(experiment.model, experiment.validation, experiment) == usual
+
+    def spoil(_, inputs):
+        inputs[0].mul_(2)
+
+    handle = experiment.model.register_forward_pre_hook(spoil)
+    doubled = [evaluate(experiment.model, experiment.validation, experiment) for _ in range(3)]
+    assert doubled[0] == doubled[1] == doubled[2] != usual
+    handle.remove()
+    assert evaluate(experiment.model, experiment.validation, experiment) == usual
+    other = build(make("norm=none", "dataset.standardize=unit"))
+    other.model.load_state_dict(experiment.model.state_dict())
+    assert evaluate(other.model, other.validation, other) != usual
+
+
 @pytest.mark.parametrize("norm", ["batch", "noisy", "renorm", "none"])
 def test_evaluating_in_any_way_leaves_the_experiment_as_it_was(make, trained, state_of, norm):
     experiment = trained(make(f"norm={norm}", "train.steps=10")).experiment

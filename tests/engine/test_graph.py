@@ -231,3 +231,9 @@ def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(
     assert name == "compiled (torch's own products)"
     assert advance.products == "brgemm: RuntimeError: Inductor has changed"
     torch.testing.assert_close(losses(built, advance), losses(*eagerly()), rtol=1e-4, atol=1e-5)
+
+
+def test_runs_share_a_graph_where_they_differ_in_first_weights_and_not_where_other_weights_train():
+    plain = graph.structure(experiment("norm=batch"))
+    assert graph.structure(experiment("norm=batch", "model.init_scale=0.5", "seed=3", "optimizer.lr=0.7")) == plain
+    assert graph.structure(experiment("norm=batch", "train.only=norm")) != plain
