@@ -234,8 +234,8 @@ CLAIM = register(
             "Squared error, as in most of the source, not the cross-entropy of all other claims.",
             "Rates, steps and net were chosen on seeds 1000 to 1002.",
             "Quick has 500 digits, two rates at the edge and six seeds, to save time; before, with 1,000 digits, a third rate (.4) "
-            "and eight seeds, every endpoint was supported (with BN -0.019 [-0.052, 0.012]). So they were with 450 steps, tried first, "
-            "but the net without BN had not quite come down to the edge (0.10 [0.04, 0.16]): 600 came back.",
+            "and eight seeds, every endpoint was supported (with BN -0.019 [-0.052, 0.012]). So they were with 450 steps, tried "
+            "first, but the net without BN had not quite come down to the edge (0.10 [0.04, 0.16]): 600 came back.",
         ),
         analyse=analyse,
         draw=draw,

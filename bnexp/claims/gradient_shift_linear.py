@@ -69,19 +69,30 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
 def loss_and_gradient(w_SLCC: Tensor, x_SNC: Tensor, y_SNC: Tensor, with_bn: bool) -> tuple[Tensor, Tensor]:
     """Mean over examples of |W_L ... W_1 x - A x|^2 of each net, ``[S]``, and its gradient, shaped like the weights.
 
-    BN has no gamma and beta, which the next layer would absorb, and stands behind every layer but the last.
+    BN has no gamma and beta, which the next layer would absorb, and stands behind every layer but the last. The way back is written
+    out, through BN as (g - mean(g) - h mean(g h)) / sd: that takes half the time.
     """
     import torch
 
-    leaves = [layer_SCC.detach().requires_grad_() for layer_SCC in w_SLCC.unbind(dim=-3)]
-    h_SNC = x_SNC
-    for layer_SCC in leaves:
-        h_SNC = h_SNC @ layer_SCC.mT
-        if with_bn and layer_SCC is not leaves[-1]:
-            centred_SNC = h_SNC - h_SNC.mean(dim=-2, keepdim=True)
-            h_SNC = centred_SNC * torch.rsqrt(centred_SNC.square().mean(dim=-2, keepdim=True) + EPS)
-    loss_S = (h_SNC - y_SNC).square().sum(dim=-1).mean(dim=-1)
-    return loss_S.detach(), torch.stack(torch.autograd.grad(loss_S.sum(), leaves), dim=-3)
+    layers = w_SLCC.unbind(dim=-3)
+    passed, scales = [x_SNC.mT.contiguous()], []
+    for layer_SCC in layers:
+        h_SCN = layer_SCC @ passed[-1]
+        if with_bn and layer_SCC is not layers[-1]:
+            h_SCN = h_SCN - h_SCN.mean(dim=-1, keepdim=True)
+            scales.append(torch.rsqrt(h_SCN.square().mean(dim=-1, keepdim=True) + EPS))
+            h_SCN = h_SCN * scales[-1]
+        passed.append(h_SCN)
+    error_SCN = passed.pop() - y_SNC.mT
+    g_SCN, slopes = 2 / error_SCN.shape[-1] * error_SCN, []
+    for layer_SCC in reversed(layers):
+        h_SCN = passed.pop()
+        slopes.append(g_SCN @ h_SCN.mT)
+        g_SCN = layer_SCC.mT @ g_SCN
+        if scales:
+            mean_S1, product_S1 = (values.mean(dim=-1, keepdim=True) for values in (g_SCN, g_SCN * h_SCN))
+            g_SCN = (g_SCN - mean_S1 - h_SCN * product_S1) * scales.pop()
+    return error_SCN.square().sum(dim=-2).mean(dim=-1), torch.stack(slopes[::-1], dim=-3)
 
 
 def cosines_of(w_SLCC: Tensor, g_SLCC: Tensor, x_SNC: Tensor, y_SNC: Tensor, with_bn: bool, rate: float) -> Tensor:
