@@ -21,7 +21,7 @@ from bnexp.stats.verdict import Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.08, 1000), "full": Levels(0.15, 0.05, 6000)})
+SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.08, 1500), "full": Levels(0.15, 0.05, 6000)})
 
 #: Standard deviations of the initial weights, and the scale that Glorot & Bengio 2010 give.
 SCALES = {"0.01": "model.init_scale=0.01", "0.05": "model.init_scale=0.05", "0.1": "model.init_scale=0.1"} | {
@@ -30,7 +30,7 @@ SCALES = {"0.01": "model.init_scale=0.01", "0.05": "model.init_scale=0.05", "0.1
 }
 RATES = tuple(2.0**power for power in range(-8, 5))
 COARSE_SCALES, COARSE_RATES = ("0.01", "0.1", "1"), RATES[::2]
-#: Scales and rates of each budget, in the order of the grids; at the smallest rate no net learns within the steps of quick.
+#: Scales and rates of each budget, in the order of the grids; at the smallest rate hardly a net learns within the steps of quick.
 SURFACES = {
     "smoke": (COARSE_SCALES, COARSE_RATES),
     "full": (tuple(SCALES), RATES),
@@ -126,7 +126,7 @@ _BUDGETS = {
     "smoke": ("dataset=mnist_5k", "train.steps=60", "train.eval_every=10", "train.log_every=20"),
     "full": ("train.steps=6000", "dataset.validation_examples=2000", "train.stop_at_accuracy=0.95"),
     "quick": (
-        "dataset=mnist_5k", "train.steps=1000", "train.eval_every=100", "train.eval_gap=0.15", "train.log_every=50",
+        "dataset=mnist_5k", "train.steps=1500", "train.eval_every=100", "train.eval_gap=0.15", "train.log_every=50",
         "train.stop_at_accuracy=0.92",
     ),
 }  # fmt: skip
@@ -146,7 +146,7 @@ CLAIM = register(
         source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
         disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
         formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the "
-        "geometric mean of steps to ten levels of validation error (quick .15 to .08, at most 1,000 steps; full .15 to .05, "
+        "geometric mean of steps to ten levels of validation error (quick .15 to .08, at most 1,500 steps; full .15 to .05, "
         "6,000), among cells in which either arm reaches the easiest level in half of its runs; per seed",
         control="norm=none",
         subject="norm=batch",
@@ -169,9 +169,10 @@ CLAIM = register(
         ),
         overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
         deviations=(
-            "Made cheaper at quick after its first records: 1,000 steps instead of 1,500 and levels down to .08 instead of "
-            ".07, without the smallest rate, 2^-8, at which no net learns within them; evaluations at most 15 % of a step "
-            "number apart instead of 5.",
+            "Made cheaper at quick after its first records: levels down to .08 instead of .07, evaluations at most 15 % of a step "
+            "number apart instead of 5, and without the smallest rate, 2^-8, at which BN was sooner by 1.07 at one scale and no net "
+            "learnt at the others: in favour of the claim. (With 1,000 steps, which was tried on those records too, ratios were "
+            "understated so far that the shares lay at .875 and, for ranking_stability, .80.)",
         ),
         analyse=analyse,
         draw=draw,
