@@ -57,7 +57,7 @@ def test_a_complete_run_is_skipped_and_said_so(bnexp, small):
     again = bnexp("train", *small)
     assert (again.code, again.out) == (0, first.out)
     assert again.err.startswith(
-        "already complete, nothing to train (force=true runs it again beside this one): runs/npz-mlp-"
+        "already complete, nothing to train (force=true runs it again beside this one):\n  runs/npz-mlp-"
     )
 
 
