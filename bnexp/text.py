@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Sequence
 
 #: Columns of a terminal.
 WIDTH = 80
@@ -21,3 +22,27 @@ def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
         for row in rows
     )
+
+
+def described(rows: Sequence[Sequence[str]], indent: str = "", whole: Collection[str] = ()) -> str:
+    """Names with words about each, which go on below themselves where the terminal ends.
+
+    Args:
+        rows: name and words.
+        indent: before each name.
+        whole: names of what is copied, which stays on its line, and so does what follows it without a name.
+
+    Example:
+        >>> print(described([("time", "3 s training, " * 4 + "10 s of everything else"), ("run", "r-0")], "  "))
+          time  3 s training, 3 s training, 3 s training, 3 s training, 10 s of
+                everything else
+          run   r-0
+    """
+    width, lines, last = max(len(name) for name, _ in rows), [], ""
+    for name, words in rows:
+        last = name or last
+        start = f"{indent}{name.ljust(width)}  "
+        parts = textwrap.wrap(words, WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
+        told = [words] if last in whole else parts
+        lines += [(start if not place else " " * len(start)) + part for place, part in enumerate(told or [""])]
+    return "\n".join(line.rstrip() for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bnexp.cli.table import columns
 from bnexp.config.paths import first_comment, group_files, own_dir
 from bnexp.errors import UserError, nearest
 from bnexp.records.filters import is_condition
+from bnexp.text import described
 
 #: Word on the command line to config group.
 GROUPS = {
@@ -73,7 +75,8 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         print(json.dumps(rows))
     else:
-        print(columns([[row["name"], row["what"]] for row in rows]))
+        table = [(row["name"], row["what"]) for row in rows]
+        print(described(table) if sys.stdout.isatty() else columns(table))  # in a pipe a line each, for grep
     return DONE
 
 

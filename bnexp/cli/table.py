@@ -11,7 +11,8 @@ from bnexp.errors import program
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 from bnexp.schedule import evaluation_steps, most_evaluations
-from bnexp.text import columns
+from bnexp.text import columns as columns
+from bnexp.text import described
 
 
 def run_report(record: RunRecord) -> str:
@@ -31,7 +32,7 @@ def run_report(record: RunRecord) -> str:
         ["run folder", str(record.folder)],
         *_look_rows(record),
     ]
-    return f"{title}\n{columns(rows, indent='  ')}"
+    return f"{title}\n{described(rows, '  ', whole=('run folder', 'look at it'))}"
 
 
 def _look_rows(record: RunRecord) -> list[list[str]]:
@@ -85,7 +86,7 @@ def _drift_rows(end: dict[str, Any]) -> list[list[str]]:
     drift = end["probes"].get("layer_inputs", {}).get("next_input")
     if not drift or drift["drift_mean"] is None or drift["drift_sd"] is None:
         return []
-    words = f"mean moves {drift['drift_mean']:.3f} sd, sd moves {100 * drift['drift_sd']:.1f} % between looks (median of all units)"
+    words = f"mean moves {drift['drift_mean']:.3f} sd, sd moves {100 * drift['drift_sd']:.1f} % between looks (median unit)"
     return [["layer inputs", words]]
 
 

@@ -67,7 +67,7 @@ def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> 
         record, skipped = ended.record, ended.skipped
     if skipped:
         print(
-            f"already complete, nothing to train (force=true runs it again beside this one): {record.folder}",
+            f"already complete, nothing to train (force=true runs it again beside this one):\n  {record.folder}",
             file=sys.stderr,
         )
     print(json.dumps(run_json(record)) if as_json else run_report(record))

@@ -11,13 +11,13 @@ from bnexp.compare.table import Block
 
 
 def advice(block: Block) -> list[str]:
-    """A sentence for each base that arms were compared with."""
+    """A sentence for each base that arms were compared with; what holds of several is said once."""
     sentences = []
     for base in dict.fromkeys(block.bases.values()):
         places = [place for place, one in block.bases.items() if one == base and place in block.effects]
         if places:
             sentences.append(_sentence(block, base, places))
-    return sentences
+    return list(dict.fromkeys(sentences))
 
 
 def _sentence(block: Block, base: int, places: Sequence[int]) -> str:

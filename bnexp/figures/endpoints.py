@@ -1,6 +1,6 @@
-"""One endpoint: its effect with the interval on a line, every seed as a point, and the share of runs that are not at a target yet.
+"""One endpoint's effect with its interval on a line, and the ticks of an axis in words.
 
-Legend: S seeds, K cases.
+Legend: S seeds.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bnexp.figures.style import COLORS, plain_log_axis
 from bnexp.stats.intervals import Interval
 from bnexp.stats.verdict import Marks
 
@@ -19,15 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, QUIET, ZONE = "#1d2733", "#5b6673", "#dbe7f3"
-
-#: Below the resolution of float64, where an error of exactly 0 is drawn on a logarithmic axis.
-FLOOR = 1e-17
-
-#: More would make a page heavy without showing more.
-MOST_POINTS = 40
-
-#: Seeds stand beside each other, first on the left, so that equal ones do not hide each other.
-SPREAD = 0.12
 
 
 def draw_interval(effect: Interval, marks: Marks, ax: Axes, seeds_S: Sequence[float] = ()) -> Axes:
@@ -114,56 +102,3 @@ def _tick_words(ticks: Sequence[float]) -> list[str]:
     near = 1e-6 * largest
     digits = next((digits for digits in range(5) if all(abs(round(tick, digits) - tick) <= near for tick in ticks)), None)
     return [f"{tick:.3g}" if digits is None else f"{tick:,.{digits}f}" for tick in ticks]
-
-
-def draw_pairs(
-    base_S: Sequence[float],
-    arm_S: Sequence[float],
-    ax: Axes,
-    *,
-    log: bool,
-    ylabel: str,
-) -> Axes:
-    """One line a seed from the side compared with to the side the claim is about."""
-    shift_S = np.linspace(-SPREAD, SPREAD, len(arm_S))
-    gap_S = np.full(len(arm_S), np.nan)  # one line with gaps: hundreds of lines take seconds to draw
-    x_S3, y_S3 = np.stack([shift_S, 1 + shift_S, gap_S], 1), np.stack([base_S, arm_S, gap_S], 1)
-    ax.plot(x_S3.ravel(), y_S3.ravel(), color="#9aa5b1", linewidth=0.9, zorder=1)
-    for place, values, color, marker in ((0, base_S, COLORS["none"], "s"), (1, arm_S, COLORS["batch"], "o")):
-        ax.plot(place + shift_S, values, marker, color=color, markersize=5.5, zorder=2)
-    ax.set(xticks=[0, 1], xlim=(-0.4, 1.4), ylabel=ylabel)
-    ax.set_xticklabels([f"compared with\n(n={len(base_S)})", f"what the claim is about\n(n={len(arm_S)})"])
-    if log:
-        plain_log_axis(ax, (*base_S, *arm_S))
-    return ax
-
-
-def draw_values(values_S: Sequence[float], ax: Axes, *, ylabel: str) -> Axes:
-    """One point a seed in the order of seeds, the mean as a line."""
-    ax.plot(range(len(values_S)), values_S, "o", color=COLORS["batch"], markersize=5.5)
-    ax.axhline(float(np.mean(values_S)), color="#555555", linewidth=1, linestyle="--")
-    ax.annotate("mean", (0.99, float(np.mean(values_S))), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                textcoords="offset points", ha="right", fontsize=8, color="#555555")  # fmt: skip
-    ax.set(xlabel=f"seed (n={len(values_S)})", ylabel=ylabel)
-    ax.set_xticks(range(len(values_S)) if len(values_S) <= 16 else range(0, len(values_S), 5))
-    return ax
-
-
-def draw_errors(errors_K: Sequence[float], tolerance: float, ax: Axes) -> Axes:
-    """Errors, smallest first, on a logarithmic axis with the tolerance.
-
-    An error of 0 lies on the floor of the axis. Of many cases an even selection is drawn, always with the smallest and the largest;
-    errors that are not finite cannot be drawn and are counted in the label.
-    """
-    sizes_K = np.abs(np.asarray(errors_K, float))
-    shown_K = np.sort(np.maximum(sizes_K[np.isfinite(sizes_K)], FLOOR))
-    places = np.unique(np.linspace(0, len(shown_K) - 1, min(len(shown_K), MOST_POINTS)).astype(int))
-    ax.plot(places + 1, shown_K[places], ".", color=COLORS["batch"], markersize=4)
-    lost = f", {len(sizes_K) - len(shown_K)} not finite" if len(shown_K) < len(sizes_K) else ""
-    ax.set(xlabel=f"case, smallest error first (n={len(sizes_K)}{lost})", ylabel="error", yscale="log")
-    if tolerance > 0:
-        ax.axhline(tolerance, color=COLORS["none"], linewidth=1.2, linestyle="--")
-        ax.annotate(f"tolerance {tolerance:g}", (0.01, tolerance), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                    textcoords="offset points", fontsize=8, color=COLORS["none"])  # fmt: skip
-    ax.set_ylim(FLOOR / 3, 3 * max(3 * tolerance, float(shown_K.max(initial=FLOOR)), 3 * FLOOR))
-    return ax

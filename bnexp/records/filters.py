@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bnexp.config.meant import KEYS
-from bnexp.config.paths import groups, option_owners
+from bnexp.config.paths import group_files, groups, option_owners
 from bnexp.errors import UserError, nearest
 from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
 from bnexp.records.names import LEFT_OUT, shown
 from bnexp.records.reader import RunRecord
 from bnexp.records.rows import MEASURED, Row
+
+#: How a run may stand, see :attr:`bnexp.records.reader.RunRecord.status`.
+STATUSES = ("finished", "diverged", "failed", "interrupted", "damaged")
 
 _WORD = re.compile(r"([A-Za-z_][\w.]*)\s*(!=|>=|<=|==|=|>|<)\s*(.*)", re.DOTALL)
 
@@ -50,7 +53,7 @@ def conditions(words: Sequence[str], rows: Sequence[Row]) -> list[Condition]:
     """Read conditions on ``rows``.
 
     Raises:
-        UserError: a word that is none, a key that no run and no config has, or a comparison with what is no number.
+        UserError: a word that is none, a key that no run and no config has, a misspelt value, a comparison with what is no number.
     """
     found = []
     for word in words:
@@ -67,8 +70,30 @@ def conditions(words: Sequence[str], rows: Sequence[Row]) -> list[Condition]:
             texts = sorted({shown(row.values[key]) for row in rows if _number(row.values.get(key, 0)) is None})
             raise UserError(what, got=word, todo=f"{key}={texts[0]}" if texts else f"'{key}{operator}0.9'")
         values = [value] if value.startswith("[") or operator not in ("=", "!=") else value.split(",")
-        found.append(Condition(key, operator, tuple(one.strip().strip("'\"") for one in values), word))
+        meant = tuple(one.strip().strip("'\"") for one in values)
+        if operator in ("=", "!="):
+            _check_values(key, operator, meant, rows)
+        found.append(Condition(key, operator, meant, word))
     return found
+
+
+def _check_values(key: str, operator: str, values: Sequence[str], rows: Sequence[Row]) -> None:
+    """A word that nobody knows, or that is like one of a run's, is a slip of the pen; a known name and a number may have no run.
+
+    Raises:
+        UserError: such a word, where the values of this key are words.
+    """
+    here = list({shown(row.values[key]): row.values[key] for row in rows if key in row.values}.values())
+    words = sorted({one for one in here if isinstance(one, str)})
+    known = {*group_files(key), *(STATUSES if key == "status" else ())}
+    for value in values:
+        if not words or value in known or value.lower() in ("null", "none") or _number(value) is not None:
+            continue
+        guess = nearest(value, words) or (words[0] if known else "")
+        if guess and not any(_same(one, value) for one in here):
+            more = f", ... ({len(words)} values)" if len(words) > 8 else ""
+            advice = f"{key}{operator}{guess}   ({'there are' if len(words) > 1 else 'there is'} {', '.join(words[:8])}{more})"
+            raise UserError(f"no run has {key}={value}", got=f"{key}{operator}{','.join(values)}", todo=advice)
 
 
 def known_key(typed: str, rows: Sequence[Row], todo: str = "{}") -> str:

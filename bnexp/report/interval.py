@@ -7,7 +7,7 @@ the page's style sheet knows, so that it is dark in the dark as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from bnexp.figures.endpoints import drawable, limits, plain_ticks
@@ -36,9 +36,7 @@ def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S
     ends = [value for value in (effect.low, effect.high, effect.estimate, *seen) if drawable(value, marks.log)]
     left, right = limits([*ends, *(value for value, _ in marks.values)], marks.log)
 
-    def x(value: float) -> float:
-        low, high, here = (math.log(one) if marks.log else one for one in (left, right, value))
-        return MARGIN + (WIDTH - 2 * MARGIN) * (here - low) / (high - low)
+    x = scale(left, right, marks.log, MARGIN, WIDTH - MARGIN)
 
     def at(value: float) -> str:
         return f"{x(value):.0f}"
@@ -54,8 +52,8 @@ def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S
     if drawable(effect.estimate, marks.log):
         parts.append(f'<circle cx="{at(effect.estimate)}" cy="{BAR}" r="5"/>')
     if seen:
-        places = [f"{at(value)} {SEEDS}" for value in seen]
-        parts.append(f'<path class="seeds" d="M{"L".join(places)}"/>')
+        first, *others = map(at, seen)
+        parts.append(f'<path class="seeds" d="M{first} {SEEDS}{"".join(f"H{place}" for place in others)}"/>')
     ticks = plain_ticks(left, right, marks.log)
     parts.append(f'<path class="axis" d="M0 {AXIS}H{WIDTH}{"".join(f"M{at(tick)} {AXIS}v4" for tick, _ in ticks)}"/>')
     parts += [_text(at(tick), TICKS, word) for tick, word in ticks]
@@ -66,6 +64,12 @@ def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S
         parts.append(_text(f"{x(value) + shift:.0f}", 13 + LINE * index, word, f' class="{side}"'))
     height = WORDS + LINE * (len(lines) - 1) + 5
     return f'<svg class="interval" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+
+
+def scale(low: float, high: float, log: bool, start: float, end: float) -> Callable[[float], float]:
+    """Where values stand: ``low`` at ``start``, ``high`` at ``end``."""
+    first, last = (math.log(one) if log else one for one in (low, high))
+    return lambda value: start + (end - start) * ((math.log(value) if log else value) - first) / (last - first)
 
 
 def _end(end: float, at: str, inwards: int, log: bool) -> str:

@@ -24,6 +24,7 @@ from bnexp.report.markdown import markdown_table
 from bnexp.report.measured import measured_words
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
+from bnexp.report.svg import shared
 from bnexp.report.tuning import DRAWS, TuningView, tuning_views
 from bnexp.report.words import (
     MEANINGS,
@@ -113,15 +114,16 @@ def page(sections: Sequence[Section], argued: Sequence[Judged]) -> str:
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         first=first_places(sections),
     )
-    return re.sub(r"\n\s+", "\n", html)  # indented for who reads the templates
+    html, rules, shapes = shared(re.sub(r"\n\s+", "\n", html))  # indented for who reads the templates
+    return html.replace("@rules@", rules, 1).replace("@shapes@", shapes, 1)
 
 
 def first_places(sections: Sequence[Section]) -> dict[object, ClaimRow]:
     """Claims share runs, and with them pictures of how these were tuned: each to the claim where it is shown."""
     first: dict[object, ClaimRow] = {}
     for one in sections:
-        for shared in (*(runs.commands for runs in one.series), *(tuning.picture for tuning in one.tuning)):
-            first.setdefault(shared, one.row)
+        for common in (*(runs.commands for runs in one.series), *(tuning.picture for tuning in one.tuning)):
+            first.setdefault(common, one.row)
     return first
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from bnexp.claims import fig1_speed, fig1_stability
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.claims.words import about
-from bnexp.figures.endpoints import draw_errors, draw_pairs, draw_values
 from bnexp.figures.style import own_look, save_as
 from bnexp.report.interval import interval_svg
+from bnexp.report.seeds import errors_svg, pairs_svg, values_svg
 from bnexp.report.svg import lighter
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
@@ -28,8 +27,8 @@ from bnexp.stats.verdict import Verdict, counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
-#: Points of matplotlib (1/72 inch) to CSS pixels (1/96 inch).
-PIXELS_PER_POINT = 96 / 72
+#: Around a figure, in inches; and from which width on it is wide.
+PADDING, WIDE_FROM = 0.05, 6.25
 
 #: A cloud of more points is drawn as pixels, which takes a fifth of the bytes.
 MANY_POINTS = 150
@@ -68,24 +67,22 @@ class Picture:
     Attributes:
         caption: the words.
         label: what a screen reader says of it.
-        address: a data address for ``<img src='...'>``, with no single quote in it; empty where the figure could not be drawn.
-        drawing: SVG of the page's own style, in place of an image.
-        size: width and height in CSS pixels.
+        drawing: SVG, an element of the page; empty where the figure could not be drawn.
+        wide: whether it is wider than a phone can show legibly.
         failure: why it could not be drawn, in one line.
     """
 
     caption: str
     label: str
-    address: str = ""
     drawing: str = ""
-    size: tuple[int, int] = (0, 0)
+    wide: bool = False
     failure: str = ""
 
 
 def picture(
     draw: Callable[[Figure], object], caption: str, label: str = "", size: tuple[float, float] = SMALL
 ) -> Picture:
-    """A figure as a picture of its own inside the page, with words as words, a third of the bytes of their outlines.
+    """A figure as an element of the page, with words as words.
 
     Args:
         draw: draws on an empty figure; whatever it raises is told in the picture's place.
@@ -93,6 +90,7 @@ def picture(
         label: what a screen reader says, where that is not the caption's first sentence.
         size: width and height in inches, which ``draw`` may change.
     """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     from bnexp.figures.powers import in_letters
@@ -100,20 +98,19 @@ def picture(
     first, stream = caption.partition(". ")[0], io.StringIO()
     try:
         with own_look({"svg.fonttype": "none"}):
-            figure = Figure(figsize=size)
+            figure = Figure(figsize=size, dpi=144)
             draw(figure)
             for line in (line for axes in figure.axes for line in axes.lines):
                 line.set_rasterized(line.get_linestyle() == "None" and np.size(line.get_xdata()) > MANY_POINTS)
             in_letters(figure)
-            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            figure.savefig(stream, format="svg", metadata=nothing, bbox_inches="tight", pad_inches=0.05, dpi=144)
+            # print_svg draws once; savefig draws twice, so that it knows what sticks out
+            FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+            edges = figure.get_tightbbox().padded(PADDING)
+            height = figure.get_figheight()
     except Exception as error:  # a bug in one figure must not cost the others, or the page
         return Picture(caption, label or first, failure=in_one_line(error))
-    svg = lighter(stream.getvalue())
-    _, _, width, height = svg.split('viewBox="')[1].split('"')[0].split(" ")
-    pixels = round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)
-    address = "data:image/svg+xml," + quote(svg, safe=' !"$()*+,-./:;<=>?@[]_{}')
-    return Picture(caption, label or first, address, size=pixels)
+    box = (72 * edges.x0, 72 * (height - edges.y1), 72 * edges.width, 72 * edges.height)
+    return Picture(caption, label or first, lighter(stream.getvalue(), label or first, box), wide=edges.width > WIDE_FROM)
 
 
 def own_picture(judged: Judged, evidence: Evidence) -> Picture:
@@ -219,25 +216,21 @@ def effect_in_words(endpoint: Endpoint, sample: Sample, *, log: bool) -> str:
 
 
 def _seeds_picture(endpoint: Endpoint, sample: Sample, measured: str) -> Picture:
-    marks = endpoint.rule.marks()
+    marks, drawn = endpoint.rule.marks(), endpoint.rule.drawn
     if endpoint.rule.per_case:
         errors = sample.arm[0].values[0]
-        caption = f"The errors of {len(errors):,} cases in order of size; an error of exactly 0 lies at 1e-17."
-        return picture(lambda figure: draw_errors(errors, marks.values[0][0], figure.subplots()), caption)
+        label = f"The errors of {len(errors):,} cases in order of size"
+        return Picture(f"{label}; an error of exactly 0 lies at 1e-17.", label, errors_svg(errors, marks.values[0][0], label))
     arm_S = sample.seeds_of(sample.arm, log=marks.log and bool(sample.base))
     if not sample.base or sample.summed:
         effects_S = sample.effects("ratio" if marks.log else "difference")
         shown_S = np.exp(effects_S) if marks.log else effects_S
-        caption = f"Every {endpoint.rule.drawn}'s effect; the line is their mean."
-        words = effect_in_words(endpoint, sample, log=marks.log)
-        return picture(lambda figure: draw_values(shown_S.tolist(), figure.subplots(), ylabel=words), caption)
+        label, words = f"Every {drawn}'s effect", effect_in_words(endpoint, sample, log=marks.log)
+        return Picture(f"{label}; the line is their mean.", label, values_svg(shown_S.tolist(), words, label))
     base_S = sample.seeds_of(sample.base, log=marks.log)
     caption = (
-        f"Every {endpoint.rule.drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
+        f"Every {drawn}: a line joins what is compared with to what the claim is about, at one of them; judged "
         f"is the {'ratio' if marks.log else 'difference'} of the two."
     )
-    return picture(
-        lambda figure: draw_pairs(base_S.tolist(), arm_S.tolist(), figure.subplots(), log=marks.log, ylabel=measured),
-        caption,
-        size=(3.8, 3.0),
-    )
+    label = f"Every {drawn}, both sides"
+    return Picture(caption, label, pairs_svg(base_S.tolist(), arm_S.tolist(), measured, label, log=marks.log))

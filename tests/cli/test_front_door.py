@@ -57,6 +57,14 @@ def test_list_says_a_line_about_each_name(bnexp):
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
+def test_on_a_terminal_lines_go_on_below_themselves(bnexp, monkeypatch):
+    whole = bnexp("list", "claims").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = bnexp("list", "claims").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == " ".join(whole.split())
+
+
 def test_list_as_json_is_what_is_shown(bnexp):
     rows = json.loads(bnexp("list", "optimizers", "--json").out)
     assert [row["name"] for row in rows] == ["adam", "adamw", "sgd"]

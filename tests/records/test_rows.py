@@ -86,12 +86,21 @@ def test_filters_choose_by_settings_and_by_what_was_measured(folder, words, name
         ("norm>x", "norm=batch"),
         ("val.accuracy", "'val.accuracy>0.9'"),
         ("status=", "status=diverged"),
+        ("norm=btach", "norm=batch   (there are batch, "),
+        ("norm!=btach,none", "norm!=batch   (there are batch, "),
+        ("status=finishd", "status=finished"),
     ],
 )
 def test_what_is_no_filter_is_told_with_the_nearest_that_is(folder, word, todo):
     with pytest.raises(UserError) as error:
         conditions([word], read_rows(folder))
     assert error.value.todo.startswith(todo)
+
+
+@pytest.mark.parametrize("word", ["norm=layer", "status=failed", "seed=99", "model.activation=tanh"])
+def test_a_value_that_could_be_there_is_no_mistake(folder, word):
+    rows = read_rows(folder)
+    assert chosen(rows, conditions([word], rows)) == []
 
 
 def test_runs_are_sorted_and_those_without_a_value_stand_last(folder):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bnexp.figures.curves import draw_arms, draw_tracks
-from bnexp.figures.endpoints import draw_errors, draw_interval, draw_pairs, draw_values
+from bnexp.figures.endpoints import draw_interval
 from bnexp.figures.levels import draw_levels
 from bnexp.figures.style import plain_log_axis
 from bnexp.figures.tuning import draw_tuning
@@ -29,48 +29,10 @@ def points(ax, marker: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
 
 
-def test_every_pair_is_a_line(ax):
-    draw_pairs([4, 8], [1, 2], ax, log=True, ylabel="steps")
-    (line,) = (line for line in ax.get_lines() if line.get_marker() == "None")
-    assert np.array_equal(line.get_ydata(), [4, 1, np.nan, 8, 2, np.nan], equal_nan=True)
-    assert ax.get_yscale() == "log"
-
-
-def test_equal_seeds_do_not_hide_each_other(ax):
-    draw_pairs([1, 1], [1, 1], ax, log=False, ylabel="value")
-    assert len(set(points(ax, "o"))) == 2
-
-
-def test_single_values_stand_in_the_order_of_seeds(ax):
-    draw_values([3.0, 1.0, 2.0], ax, ylabel="effect")
-    assert points(ax, "o") == [(0, 3), (1, 1), (2, 2)]
-
-
 @pytest.mark.filterwarnings("error")
 def test_levels_of_which_none_counts_can_be_drawn(ax):
     draw_levels({"levels": [0.1], "ratios": [None], "loss levels": [0.1], "loss ratios": [None]}, ax)
     assert ax.get_legend() is None
-
-
-def test_errors_are_sorted_and_an_exact_zero_is_still_shown(ax):
-    draw_errors([1e-3, 0.0, -1e-12], 1e-9, ax)
-    heights = [y for _, y in points(ax, ".")]
-    assert heights == sorted(heights)
-    assert len(heights) == 3
-    assert ax.get_ylim()[0] < heights[0] < 1e-15
-    assert ax.get_ylim()[1] > 1e-3
-
-
-def test_an_error_that_is_not_finite_is_counted_and_the_largest_of_many_is_drawn(ax):
-    draw_errors([*np.geomspace(1e-16, 1e-3, 5000), np.inf, np.nan], 1e-9, ax)
-    assert points(ax, ".")[-1] == (5000, pytest.approx(1e-3))
-    assert len(points(ax, ".")) <= 400
-    assert ax.get_xlabel().endswith("(n=5002, 2 not finite)")
-
-
-def test_cases_without_a_single_finite_error_can_be_drawn(ax):
-    draw_errors([np.nan], 0.0, ax)
-    assert points(ax, ".") == []
 
 
 def test_tuning_shows_every_seed_and_rings_everything_that_was_chosen(ax):

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from bnexp.report.front import answers
 from bnexp.report.page import build
 from bnexp.report.pictures import picture, save_figures
+from bnexp.report.svg import shared
 from bnexp.report.words import claim_row
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -83,9 +83,9 @@ def test_the_page_loads_nothing_from_anywhere(tags, world):
     ]
     assert [link for link in links if re.match(r"(?i)(\w+:)?//|https?:|file:", link)] == []
     assert not {"script", "iframe", "object"} & {tag for tag, _ in tags.tags}
-    images = [attributes["src"] for tag, attributes in tags.tags if tag == "img"]
-    assert [image[:40] for image in images if not image.startswith("data:image/svg+xml,")] == []
-    assert len(images) > 12
+    images = [attributes["href"] for tag, attributes in tags.tags if tag == "image"]
+    assert [image[:40] for image in images if not image.startswith("data:image/png;base64,")] == []
+    assert not [tag for tag, _ in tags.tags if tag == "img"]
     assert "@import" not in world.html
 
 
@@ -162,9 +162,9 @@ def test_every_claim_has_its_pictures_each_described_and_captioned(world):
     figures = {name: re.findall(r"<figure.*?</figure>", section_of(world, name), flags=re.S) for name in expected}
     assert {name: len(found) for name, found in figures.items()} == expected
     for figure in itertools.chain(*figures.values()):
-        image = re.search(r"<img src='[^']+' alt=\"[^\"]+\" width=\"\d+\" height=\"\d+\"", figure)
-        assert image or re.search(r'<svg class="interval" viewBox="[^"]+" role="img" aria-label="[^"]+">.*</svg>', figure)
-        assert re.search(r"<figcaption>\S", figure) or not image  # what all intervals show is said at the first ones
+        kind = re.search(r'<svg class="(\w+)" viewBox="[^"]+"(?: width="\d+")? role="img" aria-label="[^"]+">.*</svg>', figure)[1]
+        assert kind in ("plot", "interval", "every")
+        assert re.search(r"<figcaption>\S", figure) or kind == "interval"  # what all of them show is said at the first ones
 
 
 def test_a_claim_without_all_runs_says_how_many_and_what_runs_them(world):
@@ -182,12 +182,30 @@ def test_every_run_is_named_and_none_is_linked_to(world, tags):
     assert {cell.run_id for cell in world.of("speed").runs.cells} == named
 
 
-def test_a_picture_is_the_svg_that_was_drawn(world):
-    (address,) = re.findall(r"<img src='data:image/svg\+xml,([^']+)'", section_of(world, "identity"))[:1]
-    root = ElementTree.fromstring(unquote(address))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 5
-    assert "#" not in address  # it would end the address
+def test_a_picture_is_an_element_of_the_page_whose_styles_markers_and_areas_are_all_there(world):
+    plots = re.findall(r'<svg class="plot".*?</svg>', world.html, flags=re.S)
+    assert len(plots) > 6
+    ids = set(re.findall(r' id="([^"]+)"', world.html))
+    style = world.html.partition("</style>")[0]
+    for root in map(ElementTree.fromstring, plots):
+        assert len(list(root.iter("path"))) > 2
+        used = {name for element in root.iter() if element is not root for name in element.get("class", "").split()}
+        rules = {name: re.search(rf"\.{name}\{{([^}}]+)\}}", style)[1] for name in used}
+        assert set(re.findall(r"url\(#(\w+)\)", "".join(rules.values()))) <= ids
+    assert len(ids) == len(re.findall(r' id="', world.html))
+
+
+def test_what_pictures_have_in_common_is_said_once():
+    def draw(figure):
+        figure.subplots().plot([0, 1, 2], [0, 5, 3], "o-", color="#123456")
+
+    svg = picture(draw, "a caption").drawing
+    page, rules, shapes = shared(f"<p>{svg}</p>{svg}")
+    assert (rules.count("#123456"), page.count("#123456"), shapes.count("<marker"), page.count("<defs")) == (1, 0, 1, 0)
+    (name,) = re.findall(r'<marker id="(\w+)"', shapes)
+    (rule,) = re.findall(rf"\.(\w+)\{{marker:url\(#{name}\)\}}", rules)
+    assert len(re.findall(rf'<path class="{rule}" d=', page)) == 2
+    assert "#123456" in shapes  # what occurs once stays where it is
 
 
 def test_a_lighter_picture_has_every_word_and_colour_and_keeps_its_references():
@@ -198,7 +216,7 @@ def test_a_lighter_picture_has_every_word_and_colour_and_keeps_its_references():
         axes.set_title("twice 0.123456")
         axes.legend()
 
-    svg = unquote(picture(draw, "a caption").address.removeprefix("data:image/svg+xml,"))
+    svg = picture(draw, "a caption").drawing
     for word in ("twice 0.123456", "with BN &gt; without", "#0072b2", "data:image/png;base64,"):
         assert word in svg
     root = ElementTree.fromstring(svg)
@@ -226,7 +244,7 @@ def test_a_figure_that_cannot_be_drawn_says_so_in_its_place_and_costs_nothing_el
     law = world.of("law")
     html = build([replace(law, claim=replace(law.claim, draw=draw))], tmp_path).page.read_text()
     assert "The figure could not be drawn: RuntimeError: no &lt;room&gt;" in html
-    assert (html.count("<figure"), html.count("<img") + html.count('class="interval"')) == (3, 2)
+    assert (html.count("<figure"), html.count('class="interval"') + html.count('class="every"')) == (3, 2)
     assert law.primary.reason in unescape(html)
 
 
