@@ -85,6 +85,11 @@ def step_of(config: ExperimentConfig) -> str:
     return repr((*net, optimizer, train.batch_size, train.pass_size, train.only))
 
 
+def expected_steps(config: ExperimentConfig) -> int:
+    """Steps that a run is likely to make; where it may stop at a goal, a quarter of its own, as tuning runs at quick turned out."""
+    return config.train.steps // (4 if config.train.may_stop else 1)
+
+
 def kind_of(configs: Sequence[ExperimentConfig]) -> Kind:
     """Which process runs that train as one program had better go to: compiled ones where their step is; their steps are what they
     cost.
@@ -92,7 +97,7 @@ def kind_of(configs: Sequence[ExperimentConfig]) -> Kind:
     wanted = configs[0].execution.compile
     if wanted == "off" or (wanted == "auto" and configs[0].train.steps < WORTH_COMPILING):
         return Kind()
-    return Kind(step_of(configs[0]), sum(config.train.steps for config in configs), WORTH_COMPILING_TOGETHER)
+    return Kind(step_of(configs[0]), sum(map(expected_steps, configs)), WORTH_COMPILING_TOGETHER)
 
 
 def stacks(configs: Sequence[ExperimentConfig], size: int) -> list[list[int]]:

@@ -19,7 +19,7 @@ from bnexp.records.ended import Ended
 from bnexp.records.header import measurement_header
 from bnexp.records.writer import RunWriter
 from bnexp.runs.folder import done_before, occupied, told_if_disk_refuses
-from bnexp.runs.many import Asked, attempt, count_side_by_side, in_words, kind_of, stacks, step_of
+from bnexp.runs.many import Asked, attempt, count_side_by_side, expected_steps, in_words, kind_of, stacks, step_of
 from bnexp.runs.plan import Job, Plan, advance, own_dir_word
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Kind, Workers
@@ -234,9 +234,9 @@ def settle_compiling(jobs: Sequence[Job], plan: Plan) -> list[Job]:
     steps: Counter[str] = Counter()
     for job in plan.jobs.values():
         if job.config:
-            steps[job.step] += job.config.train.steps
+            steps[job.step] += expected_steps(job.config)
     for config, count in plan.to_come():
-        steps[step_of(config)] += count * config.train.steps
+        steps[step_of(config)] += count * expected_steps(config)
 
     def settled(job: Job) -> Job:
         config = job.config

@@ -135,7 +135,7 @@ def test_a_list_that_may_not_grow_fails_its_gate(tiny_claim, tmp_path):
 
 
 def test_a_claim_that_is_tuned_goes_on_in_the_same_round(tiny_claim, tmp_path):
-    claims = [tiny_claim(id="one", values=(0.1, 0.2), best=0.1), tiny_claim(id="two", tuned=False)]
+    claims = [tiny_claim(id="one", values=(0.05, 0.2), best=0.05), tiny_claim(id="two", tuned=False)]
     made = make_plan(claims, BUDGETS["quick"], tmp_path / "runs")
     known, order = set(made.jobs), []
     carry_out(made, Workers(1), Share(), lambda job, _: order.append(job.run_id), grow=True)
