@@ -206,7 +206,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     draw_series(depths, evidence.data["accuracy"], axes, xlabel="hidden layers", ylabel="training accuracy at the end, %")
     axes.axhline(HALF, color="#555555", linestyle=":", linewidth=1)
     axes.axvline(THEORY, color="#555555", linestyle="--", linewidth=1)
-    axes.annotate(f"16 ξ = {THEORY:.0f}", (THEORY, 4), xytext=(3, 0), textcoords="offset points", color="#555555", fontsize=8)
+    axes.annotate(
+        f"16 ξ = {THEORY:.0f}", (THEORY, 4), xytext=(-3, 0), textcoords="offset points", ha="right", color="#555555", fontsize=8
+    )
     axes.set(ylim=(0, 102), xscale="log")
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.minorticks_off()
