@@ -186,7 +186,7 @@ CLAIM = register(
             "Changed after a first look at the committed runs (quick INCONCLUSIVE, .80 [.73, .85] of the cells, full SUPPORTED, "
             ".87 [.82, .91]): rates had been chosen target by target, so that the plain net's best rate was the smallest one "
             "where it arrives at none.",
-            "Made cheaper at quick after that, with speed_anywhere: the hardest target is easier, and rates are six instead of seven.",
+            "Made cheaper at quick after that, with speed_anywhere: the hardest target is easier, and rates are six, not seven.",
         ),
         analyse=analyse,
         draw=draw,

@@ -172,7 +172,7 @@ RELU = Sweep(
     ),
     budgets={"smoke": _SMOKE, "quick": (*_QUICK, "train.steps=300"), "full": (*_FULL, "train.steps=2000")},
     rates={"smoke": octaves(-6, 2, 4), "quick": octaves(-6, 4), "full": octaves(-8, 6)},
-    num_seeds={"smoke": 2, "quick": 6, "full": 8},
+    num_seeds={"smoke": 2, "quick": 8, "full": 8},
     speed=Speed({"smoke": Levels(0.9, 0.5, 30), "quick": Levels(0.4, 0.1, 300), "full": Levels(0.3, 0.04, 2000)}),
 )  # fmt: skip
 
