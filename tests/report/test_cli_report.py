@@ -134,3 +134,10 @@ def test_a_plugin_brings_a_claim_of_its_own(known, tmp_path, monkeypatch, capsys
     assert "of_a_plugin  NOT RUN" in capsys.readouterr().out
     with pytest.raises(UserError, match="plugin module 'no_such_plugin' is not found"):
         main(["plugins=[no_such_plugin]", folder])
+
+
+@pytest.mark.slow
+def test_the_page_of_all_evidence_stays_light(tmp_path):
+    """Two million bytes load in a second or two from anywhere; it was 1.9 when this was written."""
+    assert main([str(Path(__file__).parents[2] / "results" / "quick"), "budget=quick", f"out={tmp_path}"]) == 0
+    assert (tmp_path / "index.html").stat().st_size < 2_000_000

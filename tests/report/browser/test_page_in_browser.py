@@ -32,16 +32,15 @@ def test_a_complaint_and_a_request_would_be_seen(browser, tmp_path):
 def test_there_is_a_section_for_every_claim_with_its_figures_drawn(browser, address, world):
     browser.load(address, width=PROJECTOR)
     assert browser.evaluate("document.querySelectorAll('section.claim').length") == len(world.judged)
-    figures = "[...document.querySelectorAll('figure img')]"
-    assert browser.evaluate(f"{figures}.length") > 12
-    intervals = "[...document.querySelectorAll('.claim > .pictures svg.interval')]"
-    assert browser.evaluate(f"{intervals}.length") > 5
-    drawn = "e.getBoundingClientRect().height > 80 && e.querySelector('.axis').getBBox().width > 0"
-    assert browser.evaluate(f"{intervals}.filter(e => !({drawn})).length") == 0
-    undrawn = (
-        f"{figures}.filter(i => !i.complete || i.naturalWidth === 0 || i.getBoundingClientRect().height < 40).length"
-    )
-    assert browser.evaluate(undrawn) == 0
+    drawn = "e.getBoundingClientRect().height > 80 && {}"
+    for figures, least, seen in (
+        ("figure .plot", 6, "e.querySelector('path').getBBox().width > 0"),
+        (".claim > .pictures .interval", 5, "e.querySelector('.axis').getBBox().width > 0"),
+        (".claim > .pictures .every", 3, "e.querySelector('.axis').getBBox().width > 0"),
+    ):
+        found = f"[...document.querySelectorAll('{figures}')].filter(e => e.checkVisibility())"
+        assert browser.evaluate(f"{found}.length") > least
+        assert browser.evaluate(f"{found}.filter(e => !({drawn.format(seen)})).length") == 0
 
 
 @pytest.mark.parametrize("width", [SMALL_PHONE, PHONE, 768, PROJECTOR])
@@ -57,9 +56,10 @@ def test_the_page_never_scrolls_sideways(browser, address, width):
 def test_the_words_of_figures_can_be_read_on_a_phone(browser, address):
     """The size a 9-point label has after the figure was made as narrow as the phone."""
     browser.load(address, width=PHONE)
-    scale = "i => i.getBoundingClientRect().width / Number(i.getAttribute('width'))"
-    smallest = browser.evaluate(f"Math.min(...[...document.querySelectorAll('.pictures img')].map({scale}))")
-    assert 12 * smallest > 8  # 9 points are 12 pixels
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    scale = "i => i.getBoundingClientRect().width / i.viewBox.baseVal.width * (i.matches('.plot') ? 90 : 12)"
+    smallest = browser.evaluate(f"Math.min(...[...document.querySelectorAll('.pictures figure > svg')].map({scale}))")
+    assert smallest > 8
 
 
 @pytest.mark.parametrize("dark", [False, True])
