@@ -290,4 +290,21 @@ def _batch_norm(
 
 
 #: How a step is traced, beside torch's own rules.
-DECOMPOSED = {torch.ops.aten.native_batch_norm.default: _batch_norm}
+DECOMPOSED: dict[Any, Callable[..., Any]] = {torch.ops.aten.native_batch_norm.default: _batch_norm}
+
+
+def _left_alone(operator: Any) -> None:
+    """On a CPU torch's own kernel does this, under a name that Inductor does not know.
+
+    Max pooling's code by Inductor goes through the windows one number at a time: a quarter of a convolutional net's step.
+    """
+    name, _, overload = str(operator._schema).removeprefix("aten::").partition("(")
+    _LIBRARY.define(f"{name}({overload}")
+    for key in ("CPU", "Meta"):
+        _LIBRARY.impl(name, operator, key)
+    same = getattr(torch.ops.bnexp, name).default
+    DECOMPOSED[operator] = lambda x, *given: same(x, *given) if x.device.type == "cpu" else NotImplemented
+
+
+_left_alone(torch.ops.aten.max_pool2d_with_indices.default)
+_left_alone(torch.ops.aten.max_pool2d_with_indices_backward.default)

@@ -245,3 +245,19 @@ def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it(
             kernels.DECOMPOSED,
         )(*tensors)
         assert graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_max_pooling_as_it_is_traced_is_torchs_own_and_unknown_to_inductor(form):
+    pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
+
+    def pooled(x):
+        y, indices = pool(x, [2, 2], [2, 2])
+        return y, back(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, indices)
+
+    x = torch.randn(4, 3, 6, 8).relu().contiguous(memory_format=form)
+    graph = make_fx(pooled, kernels.DECOMPOSED)(x)
+    assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
+    for found, expected in zip(graph(x), pooled(x), strict=True):
+        assert torch.equal(found, expected)
+        assert found.stride() == expected.stride()
