@@ -123,9 +123,9 @@ def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tu
     if not wants_graph(config, config.train.steps * len(experiments)):
         return f"{words}, eager", StackedStep(experiments, None)
 
-    def graph() -> tuple[StackedStep, str]:
+    def graph() -> tuple[StackedStep, str, str]:
         step = StackedStep(experiments)
-        return step, step.products
+        return step, step.products, step.kernels
 
     name, step = graph_or(lambda: StackedStep(experiments, None), graph, config, watch)
     return f"{words}, {name}", step
@@ -141,7 +141,7 @@ class StackedStep:
         backend: ``inductor``, ``traced`` for the graph as it was traced, or None: no graph, one operation after the other.
 
     Attributes:
-        products: as of :class:`~bnexp.engine.graph.GraphStep`.
+        products, kernels: as of :class:`~bnexp.engine.graph.GraphStep`.
 
     Source: ``torch.func.stack_module_state`` and ``vmap``. Deviation: the stacks are made here, so that runs stay views of them.
     """
@@ -153,12 +153,12 @@ class StackedStep:
         self._lr = torch.zeros_like(self._base_lr)
         step = PureStep(first.model, first.optimizer, num_passes(first), side_by_side=True)
         state = stack(experiments)
-        self.products = ""
+        self.products = self.kernels = ""
         self._advance: Advance = partial(step, state, first.prepare, self._lr)
         if backend:
             key = (len(experiments), *structure(first), backend)
             images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))
-            self._advance, self.products = compiled(step, key, state, first.prepare, self._lr, (images, labels))
+            self._advance, self.products, self.kernels = compiled(step, key, state, first.prepare, self._lr, (images, labels))
 
     def __call__(self, images: Tensor, labels: Tensor, factor: float) -> tuple[Tensor, Tensor]:
         """Shape: images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""

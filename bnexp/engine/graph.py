@@ -46,6 +46,7 @@ class GraphStep:
 
     Attributes:
         products: why the graph multiplies by torch's own products and not by faster ones; empty where it does not.
+        kernels: what it multiplies with (:func:`~bnexp.engine.kernels.named`).
     """
 
     def __init__(self, experiment: Experiment, backend: str = "inductor") -> None:
@@ -55,7 +56,7 @@ class GraphStep:
         step = PureStep(experiment.model, experiment.optimizer, num_passes(experiment), side_by_side=False)
         state = state_of(experiment.model, experiment.optimizer)
         key, batch = (*structure(experiment), backend), example_batch(experiment)
-        self._graph, self.products = compiled(step, key, state, experiment.prepare, self._lr, batch)
+        self._graph, self.products, self.kernels = compiled(step, key, state, experiment.prepare, self._lr, batch)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Shape: images ``[B, C, H, W]`` bytes, labels ``[B]`` int64; loss and number of correct answers are ``[]``."""
@@ -69,8 +70,9 @@ class GraphStep:
 def compiled(
     step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer, lr: Tensor,
     batch: tuple[Tensor, Tensor],
-) -> tuple[Advance, str]:  # fmt: skip
-    """``step`` on ``state`` as one graph, tried once on ``batch`` and put back, and why its products are torch's own, if they are.
+) -> tuple[Advance, str, str]:  # fmt: skip
+    """``step`` on ``state`` as one graph, tried once on ``batch`` and put back, why its products are torch's own, if they are, and
+    what it multiplies with.
 
     On a GPU it is captured too, for this state alone, so that a step is one launch.
 
@@ -83,12 +85,17 @@ def compiled(
     """
     before = [tensor.clone() for tensor in state.tensors()]
     read = (*state.tensors(), prepare.scale, prepare.offset, lr)
+    floats = torch.empty_like(batch[0], dtype=torch.float32)
 
-    def tried(fast: bool) -> tuple[Advance, str]:
-        graph, products = compile_once(step, (*key, fast), state, prepare, [*read, *batch])
-        run = partial(graph, *read)
+    def tried(fast: bool) -> tuple[Advance, str, str]:
+        graph, products, used = compile_once(step, (*key, fast), state, prepare, [*read, floats, batch[1]])
+
+        def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            # Inductor's code reads bytes one vector of floats at a time, which takes 60 us of the paper's step without AVX-512
+            return graph(*read, floats.copy_(images), labels)
+
         run(*batch)
-        return capture(run, *batch) if batch[0].is_cuda else run, products
+        return capture(run, *batch) if batch[0].is_cuda else run, products, used
 
     try:
         with warnings.catch_warnings():  # a GPU's owner is advised to round more coarsely, at every graph
@@ -97,19 +104,19 @@ def compiled(
     except Exception as error:  # Inductor may have changed what it wants to be told of a kernel
         if kernels.private(kernels.brgemm)[0] is None:
             raise
-        run, _ = tried(fast=False)
-        return run, f"brgemm: {kernels.first_line(error)}"
+        run, _, used = tried(fast=False)
+        return run, f"brgemm: {kernels.first_line(error)}", used
     finally:
         for tensor, value in zip(state.tensors(), before, strict=True):
             tensor.copy_(value)
 
 
-_last: dict[tuple[Any, ...], tuple[Callable[..., Any], str]] = {}
+_last: dict[tuple[Any, ...], tuple[Callable[..., Any], str, str]] = {}
 
 
 def compile_once(
     step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer, tensors: list[Any]
-) -> tuple[Callable[..., tuple[Tensor, Tensor]], str]:
+) -> tuple[Callable[..., tuple[Tensor, Tensor]], str, str]:
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
@@ -128,6 +135,7 @@ def compile_once(
         with torch.no_grad():
             graph = step.traced(flat, tensors)
             products = kernels.with_fastest_products(graph) if fast else ""
+            used = kernels.named(graph)
             built: Callable[..., Any] = graph
             if backend == "inductor":
                 # here, so that a torch without it can still train side by side
@@ -136,7 +144,7 @@ def compile_once(
                 built = inductor(graph, tensors)
         for other in [other for other in _last if other[:-3] != key[:-3]]:
             del _last[other]
-        _last[key] = built, products
+        _last[key] = built, products, used
     return _last[key]
 
 
@@ -232,10 +240,10 @@ class PureStep:
     def __call__(
         self, state: TrainingState, prepare: Standardizer, lr: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Shape: lr ``[S]``, images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and correct ``[S]``; without S for
-        one run.
+        """Shape: lr ``[S]``, images ``[S, B, C, H, W]`` bytes or the same as floats, labels ``[S, B]`` int64; loss and correct
+        ``[S]``; without S for one run.
         """
-        x = prepare(images.flatten(end_dim=-4)).view(images.shape)
+        x = prepare.of_floats(images.flatten(end_dim=-4).to(torch.float32)).view(images.shape)
         gradients, loss, correct = self._accumulated(state, x, labels)
         with torch.no_grad():
             for constants, places in self._groups:
@@ -271,7 +279,7 @@ class PureStep:
             RuntimeError: a layer keeps count of something outside its buffers, so that the next call would do something else.
         """
         before = self._plain_attributes()
-        graph = make_fx(function)(*tensors)
+        graph = make_fx(function, kernels.DECOMPOSED)(*tensors)
         after = self._plain_attributes()
         for name, value in after.items():
             if before.get(name) != value:

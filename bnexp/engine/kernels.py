@@ -153,16 +153,21 @@ for _name, _find in {"small_product": brgemm, "wide_product": wide_linear}.items
     _LIBRARY.impl(_name, lambda a, b: a.new_empty(*a.shape[:-1], b.shape[-1]), "Meta")
 
 
+_TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))
+
+
 def with_fastest_products(graph: GraphModule) -> str:
     """Let a graph's float32 products on the CPU be done by whichever library is fastest for them; equal up to rounding.
 
-    Small ones, side by side or not, go to brgemm; other wide ones to oneDNN's linear layer; the rest stays with torch.
+    Small ones, side by side or not, go to brgemm; other wide ones to oneDNN's linear layer; the rest stays with torch. brgemm wants
+    its operands in rows, so a layer's weights are copied into the other order first. With AVX-512 that pays; without it MKL, which
+    takes either order, is as fast as brgemm alone, and keeps these products.
 
     Returns:
         Why products that are small enough are not brgemm's; empty where they are, or where there are none.
     """
-    aten, missing = torch.ops.aten, ""
-    for target in (aten.mm.default, aten.bmm.default, aten.addmm.default):
+    missing = ""
+    for target in _TORCHS:
         for node in graph.graph.find_nodes(op="call_function", target=target):
             *bias, a, b = node.args
             product, reason = (None, "") if node.kwargs else _fastest(a.meta["val"], b.meta["val"])
@@ -173,12 +178,20 @@ def with_fastest_products(graph: GraphModule) -> str:
                 made = graph.graph.call_function(product, (a, b))
                 if bias:
                     made.meta = dict(node.meta)
-                    made = graph.graph.call_function(aten.add.Tensor, (made, *bias))
+                    made = graph.graph.call_function(torch.ops.aten.add.Tensor, (made, *bias))
             made.meta = dict(node.meta)
             node.replace_all_uses_with(made)
             graph.graph.erase_node(node)
     graph.recompile()
     return missing
+
+
+def named(graph: GraphModule) -> str:
+    """What a graph is computed with: the processor's vectors, and how many products by which library."""
+    ours = {torch.ops.bnexp.small_product.default: "brgemm", torch.ops.bnexp.wide_product.default: "oneDNN"}
+    found = [ours.get(node.target, "torch" if node.target in _TORCHS else "") for node in graph.graph.nodes]
+    counts = [f"{name} {found.count(name)}" for name in ("brgemm", "oneDNN", "torch") if name in found]
+    return torch.backends.cpu.get_cpu_capability() + (f"; products: {', '.join(counts)}" if counts else "")
 
 
 def _fastest(a: Tensor, b: Tensor) -> tuple[Any, str]:
@@ -187,11 +200,18 @@ def _fastest(a: Tensor, b: Tensor) -> tuple[Any, str]:
         return None, ""
     reason = ""
     if a.shape[-2] * a.shape[-1] * b.shape[-1] <= LARGEST:
+        if b.stride(-1) != 1 and not has_wide_vectors():
+            return None, ""
         operator, reason = private(brgemm)
         if operator is not None:
             return torch.ops.bnexp.small_product.default, ""
     wide = a.ndim == 2 and _is_wide(a, b) and private(wide_linear)[0] is not None
     return torch.ops.bnexp.wide_product.default if wide else None, reason
+
+
+def has_wide_vectors() -> bool:
+    """Whether torch computes with AVX-512 here (``ATEN_CPU_CAPABILITY`` may forbid it)."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def fast_inference() -> AbstractContextManager[Any]:
@@ -240,3 +260,51 @@ def quick_to_import(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optim
     except Exception:
         return kind
     return plain if weight.grad is None and bool((weight < 1).all()) else kind
+
+
+def _batch_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, var: Tensor | None, training: bool, momentum: float,
+    eps: float,
+) -> Any:
+    """torch's batch norm with 1/sd once for each feature, which Inductor by itself computes at every element: 10 us of the paper's
+    step. It is no private name, but ``as_strided`` is here because Inductor puts what it reads into memory.
+    """
+    if not training or x.dtype != torch.float32 or x.device.type != "cpu":
+        return NotImplemented
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    batch_mean = x.mean(axes)
+    centred = x - batch_mean.view(shape)
+    batch_var = (centred * centred).mean(axes)
+    inverse = (batch_var + eps).rsqrt().as_strided(batch_var.shape, batch_var.stride())
+    if mean is not None and var is not None:
+        count = x.numel() // x.shape[1]
+        mean.mul_(1 - momentum).add_(momentum * batch_mean)
+        var.mul_(1 - momentum).add_(momentum * count / (count - 1) * batch_var)
+    y = centred * inverse.view(shape)
+    if weight is not None:
+        y = y * weight.view(shape)
+    if bias is not None:
+        y = y + bias.view(shape)
+    return y, batch_mean, inverse
+
+
+#: How a step is traced, beside torch's own rules.
+DECOMPOSED: dict[Any, Callable[..., Any]] = {torch.ops.aten.native_batch_norm.default: _batch_norm}
+
+
+def _left_alone(operator: Any) -> None:
+    """On a CPU torch's own kernel does this, under a name that Inductor does not know.
+
+    Max pooling's code by Inductor goes through the windows one number at a time: a quarter of a convolutional net's step.
+    """
+    name, _, overload = str(operator._schema).removeprefix("aten::").partition("(")
+    _LIBRARY.define(f"{name}({overload}")
+    for key in ("CPU", "Meta"):
+        _LIBRARY.impl(name, operator, key)
+    same = getattr(torch.ops.bnexp, name).default
+    DECOMPOSED[operator] = lambda x, *given: same(x, *given) if x.device.type == "cpu" else NotImplemented
+
+
+_left_alone(torch.ops.aten.max_pool2d_with_indices.default)
+_left_alone(torch.ops.aten.max_pool2d_with_indices_backward.default)

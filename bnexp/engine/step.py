@@ -84,11 +84,11 @@ def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
                 return f"{int(experiment.config.execution.ddp)} processes, eager", SharedStep(experiment)
         return "eager", eager
 
-    def graph() -> tuple[Advance, str]:
+    def graph() -> tuple[Advance, str, str]:
         from bnexp.engine.graph import GraphStep  # torch.func takes a while to import, and most runs are eager
 
         step = GraphStep(experiment)
-        return step, step.products
+        return step, step.products, step.kernels
 
     return graph_or(lambda: eager, graph, experiment.config, watch)
 
@@ -114,24 +114,24 @@ def reason_for_eager(config: ExperimentConfig) -> str | None:
 
 
 def graph_or(
-    eager: Callable[[], Step], graph: Callable[[], tuple[Step, str]], config: ExperimentConfig, watch: Stopwatch
+    eager: Callable[[], Step], graph: Callable[[], tuple[Step, str, str]], config: ExperimentConfig, watch: Stopwatch
 ) -> tuple[str, Step]:
     """The step that ``graph`` makes, or ``eager``'s where this machine cannot compile it, and its name. Compiling is timed apart.
 
     Args:
-        eager, graph: make a step; the second one also says why it multiplies by torch's own products, if it does.
+        eager, graph: make a step; the second one also says why it multiplies by torch's own products, if it does, and with what.
         config: of the run; who asked for a compiled step is told what it lacks.
         watch: the run's.
     """
     with watch.aside("compile"):
         try:
-            step, products = graph()
+            step, products, used = graph()
         except Exception as error:  # whatever stops a compiler on this machine must not stop the run
             say_once(f"not compiled, running eagerly: {first_line(error)}")
             return "eager", eager()
     if products and config.execution.compile == "on":
         say_once(f"compiled with torch's own products, which are slower here ({products})")
-    return "compiled (torch's own products)" if products else "compiled", step
+    return "compiled (torch's own products)" if products else f"compiled ({used})", step
 
 
 @cache

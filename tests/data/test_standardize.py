@@ -41,6 +41,10 @@ def test_every_mode_equals_numpy(images_NCHW, config, mode, binarize):
     result = Standardizer(images_NCHW, config(standardize=mode, binarize=binarize))(torch.from_numpy(images_NCHW))
     assert result.dtype == torch.float32
     np.testing.assert_allclose(result.numpy(), expected(images_NCHW, mode, binarize), rtol=1e-5, atol=2e-6)
+    floats = torch.from_numpy(images_NCHW).float()
+    prepare = Standardizer(images_NCHW, config(standardize=mode, binarize=binarize))
+    assert torch.equal(prepare.of_floats(floats), result)
+    assert torch.equal(floats, torch.from_numpy(images_NCHW).float())
 
 
 def test_binarize_decides_every_byte_as_the_definition_does(images_NCHW, config):

@@ -203,3 +203,61 @@ def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, 
     assert quick_to_import(kind) is kind
     experiment = build(make("probes=none"))
     assert isinstance(build_optimizer(experiment.config.optimizer, experiment.model), torch.optim.SGD)
+
+
+@needs_brgemm
+def test_without_avx512_products_with_weights_in_columns_stay_with_torch(monkeypatch):
+    def products(a, weight):
+        h = a @ weight.t()
+        return h, h.t() @ a, h @ weight
+
+    for capability, small in (("AVX512", 3), ("AVX2", 2)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        graph = make_fx(products)(torch.randn(60, 784), torch.randn(100, 784))
+        assert with_fastest_products(graph) == ""
+        assert used(graph).count(SMALL) == small
+        assert kernels.named(graph) == f"{capability}; products: brgemm {small}{'' if small == 3 else ', torch 1'}"
+
+
+@pytest.mark.parametrize("shape", [(60, 7), (8, 3, 5, 5)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_as_it_is_traced_is_torchs(shape, affine):
+    x, weight, bias = 3 + torch.randn(shape), torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
+    given = (weight, bias) if affine else (None, None)
+    plain, traced = ([torch.zeros(shape[1]), torch.ones(shape[1])] for _ in range(2))
+
+    def normalised(x, *running):
+        return torch.ops.aten.native_batch_norm(x, *given, *running, True, 0.1, 1e-5)
+
+    graph = make_fx(normalised, kernels.DECOMPOSED)(x, *[value.clone() for value in traced])
+    assert not graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
+    for found, expected in zip(graph(x, *traced), normalised(x, *plain), strict=True):
+        assert_close(found, expected)
+    assert_close(traced, plain)
+
+
+def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it():
+    x, ones = torch.randn(6, 3), torch.ones(3)
+    for given, training in ((x, False), (x.double(), True)):
+        tensors = given, *[ones.to(given.dtype)] * 4
+        graph = make_fx(
+            lambda x, *four, training=training: torch.ops.aten.native_batch_norm(x, *four, training, 0.1, 1e-5),
+            kernels.DECOMPOSED,
+        )(*tensors)
+        assert graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_max_pooling_as_it_is_traced_is_torchs_own_and_unknown_to_inductor(form):
+    pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
+
+    def pooled(x):
+        y, indices = pool(x, [2, 2], [2, 2])
+        return y, back(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, indices)
+
+    x = torch.randn(4, 3, 6, 8).relu().contiguous(memory_format=form)
+    graph = make_fx(pooled, kernels.DECOMPOSED)(x)
+    assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
+    for found, expected in zip(graph(x), pooled(x), strict=True):
+        assert torch.equal(found, expected)
+        assert found.stride() == expected.stride()
