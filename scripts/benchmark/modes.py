@@ -64,7 +64,9 @@ MODES: dict[str, Mode] = {
     ),
     "looks_light": Mode(words="what probes=light adds to a step", function="benchmark.ours:looks", overrides=("probes=light",)),
     "looks_full": Mode(words="what probes=full adds to a step", function="benchmark.ours:looks", overrides=("probes=full",)),
-    "floor": Mode(words="floor: bare products, one thread", function="benchmark.floor:as_torch", devices=_CPU),
+    "floor": Mode(
+        words="floor: bare products, one thread", function="benchmark.floor:as_torch", quick=True, devices=_CPU
+    ),
     "floor_pair": Mode(
         words="floor: bare products, two processes", function="benchmark.floor:as_torch", processes=2, quick=True,
         devices=_CPU,
