@@ -139,17 +139,17 @@ def steps(size: Size, isa: str, data_dir: str | None) -> dict[str, Any]:
     gpu = "torch finds no CUDA device" if native and not describe()["gpu"] else ""
     with tempfile.TemporaryDirectory(prefix="bnexp-bench-") as folder:
         images = make_images(Path(folder) / "images.npz")
-        settings = [(*setting, "cpu") for setting in (size.settings if native else size.forced)]
+        settings = [(*setting, "cpu") for setting in size.settings]
         if native and not gpu:
             settings.append(("mlp", "batch", "cuda"))
-        tables = [_table(size, base_job(size, *setting, data_dir, images)) for setting in settings]
+        tables = [_table(size, base_job(size, *setting, data_dir, images), not native) for setting in settings]
     found = {"isa": isa, "rounds": size.rounds, "data": data_words(data_dir), "gpu": gpu, "tables": tables}
     return {**found, "default_run": default_run()} if native else found
 
 
-def _table(size: Size, base: Job) -> dict[str, Any]:
+def _table(size: Size, base: Job, forced: bool) -> dict[str, Any]:
     tell(f"{base.network}, norm={base.norm}, {base.device}")
-    rows = [one.as_json() for one in hold(table_jobs(size, base), tell)]
+    rows = [one.as_json() for one in hold(table_jobs(size, base, forced), tell)]
     return {"network": base.network, "norm": base.norm, "device": base.device, "steps": base.steps, "rows": rows}
 
 

@@ -65,7 +65,7 @@ def questions(smoke: bool) -> dict[str, Question]:
 
 def measure(smoke: bool, data_dir: str | None, tell: Callable[[str], None], quick: Mapping[str, Any] | None) -> dict[str, Any]:
     """Each command in every round, the usual script in the first; ``quick`` as :func:`of_quick` has it."""
-    rounds = 1 if smoke else 3
+    rounds = 1 if smoke else 2
     data = [f"data_dir={json.dumps(data_dir)}"] if data_dir else []
     asked = questions(smoke)
     found: dict[str, Any] = {name: {**asdict(one), "ours": [], "usual": [], "parts": []} for name, one in asked.items()}

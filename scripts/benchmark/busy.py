@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,13 +17,12 @@ from benchmark.commands import BNEXP, timed
 from benchmark.numbers import markdown, spread
 from benchmark.targets import Target
 
-#: Command to how it is shown; the last two use every core for one network where they can.
+#: Name to words and command; the last uses every core for one network.
 COMMANDS = {
     "train": ("the default run", ("train", "train.steps=1500")),
     "sweep": ("a sweep of 8", ("train", "norm=none,batch", "seed=range(0,4)", "train.steps=700")),
     "vit": ("a vision transformer", ("train", "model=vit", "norm=layer", "train.steps=60", "probes=none")),
     "cnn": ("a convolutional network", ("train", "model=cnn", "train.steps=60", "probes=none")),
-    "cnn_big": ("the same, batch of 256", ("train", "model=cnn", "train.steps=25", "train.batch_size=256", "probes=none")),
 }
 
 #: What the issue of a busy machine was: at most twice as long. With one of two cores taken, half of the machine is left.
@@ -44,9 +44,9 @@ def one_core_busy() -> Iterator[None]:
 
 def measure(smoke: bool, data_dir: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Each command quiet and busy, in turn."""
-    rounds = 1 if smoke else 3
+    rounds = 1 if smoke else 2
     names = ["train"] if smoke else list(COMMANDS)
-    extra = ([f"data_dir={data_dir}"] if data_dir else []) + (["debug=fast"] if smoke else [])
+    extra = [f"data_dir={json.dumps(data_dir)}"] if data_dir else []
     found: dict[str, Any] = {
         name: {"words": COMMANDS[name][0], "command": COMMANDS[name][1], "quiet": [], "busy": [], "processor": []} for name in names
     }
@@ -54,14 +54,27 @@ def measure(smoke: bool, data_dir: str | None, tell: Callable[[str], None]) -> d
         for place in range(rounds):
             tell(f"busy: round {place + 1} of {rounds}")
             for name in names:
-                command = [*BNEXP, *COMMANDS[name][1], *extra]
+                words = [word.replace("train.steps=1500", "train.steps=50") if smoke else word for word in COMMANDS[name][1]]
+                command = [*BNEXP, *words, *extra]
                 quiet = timed([*command, f"runs_dir={folder}/{name}{place}quiet"])
                 with one_core_busy():
                     busy = timed([*command, f"runs_dir={folder}/{name}{place}busy"])
                 found[name]["quiet"].append(quiet.seconds)
                 found[name]["busy"].append(busy.seconds)
                 found[name]["processor"].append([quiet.processor, busy.processor])
-    return {"commands": found, "cores": os.cpu_count()}
+        tell("busy: the usual script")
+        usual = usual_script(10 if smoke else 150, data_dir)
+    return {"commands": found, "usual": usual, "cores": os.cpu_count()}
+
+
+def usual_script(steps: int, data_dir: str | None) -> dict[str, Any]:
+    """The script of the usual kind, once quiet and once busy: its threads wait as torch has it."""
+    run = json.dumps([{"norm": "batch", "seed": 0, "steps": steps}])
+    command = [sys.executable, "-m", "benchmark.usual", run, data_dir or ""]
+    quiet = timed(command)
+    with one_core_busy():
+        busy = timed(command)
+    return {"steps": steps, "seconds": [quiet.seconds, busy.seconds], "processor": [quiet.processor, busy.processor]}
 
 
 def targets(found: Mapping[str, Any]) -> Iterator[Target]:
@@ -85,6 +98,10 @@ def section(found: Mapping[str, Any]) -> str:
                 spread(busy / quiet).words(), more.words(),
             )
         )  # fmt: skip
+    if usual := found.get("usual"):
+        (quiet, busy), (before, after) = usual["seconds"], usual["processor"]
+        words = f"for comparison, once: the usual script, {usual['steps']} steps"
+        rows.append((words, f"{quiet:.1f}", f"{busy:.1f}", f"{busy / quiet:.2f}", f"{after / before:.2f}"))
     head = ("command", "quiet, s", "busy, s", "busy / quiet", "processor time, busy / quiet")
     return SECTION.format(table=markdown(head, rows), cores=found["cores"])
 

@@ -12,7 +12,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FormatStrFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from benchmark.growth import slope
 from benchmark.modes import MODES
@@ -67,6 +67,7 @@ def draw_network(steps: Mapping[str, Any], network: str, axes: Axes) -> None:
                 at = spread(milliseconds(rows[name])).median
                 axes.axvline(at, color=color, linestyle=style, linewidth=2, label=f"{isa}: {words}, two processes")
     axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
     axes.set(xscale="log", xlabel="ms per step and seed (log scale)", title=TITLES[network])
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -85,6 +86,7 @@ def draw_growth(found: Mapping[str, Any], file: Path) -> None:
             draw_curve(curve, axes)
         for axes in panels.flat[len(curves) :]:
             axes.set_axis_off()
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center")
         save(figure, file)
         plt.close(figure)
 
@@ -97,12 +99,21 @@ def draw_curve(curve: Mapping[str, Any], axes: Axes) -> None:
     color, marker, _ = SERIES[0]
     ends = [medians - [row.min() for row in costs], [row.max() for row in costs] - medians]
     axes.errorbar(sizes, medians, ends, color=color, marker=marker, linewidth=2, markersize=6)
-    axes.plot(sizes, medians[-1] * sizes / sizes[-1], color="black", linestyle=":", linewidth=1.2)
+    axes.plot(sizes, medians[-1] * sizes / sizes[-1], color="black", linestyle=":", linewidth=1.2, label="proportional")
     low, high = medians.min() / 2.5, medians.max() * 2.5
     axes.set(xscale="log", yscale="log", xlabel=over, ylabel=curve["unit"], title=what, ylim=(low, high))
+    axes.set_xticks(sizes, [short(size) for size in curve["sizes"]])
+    axes.xaxis.set_minor_locator(NullLocator())
     plain = FuncFormatter(lambda value, _: f"{value:,.6g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high / low > 30 else (1, 2, 5)))
     axes.yaxis.set_major_formatter(plain)
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.text(0.04, 0.92, f"exponent {slope(curve):.2f}", transform=axes.transAxes, va="top", fontweight="bold", color=color)
+
+
+def short(size: float) -> str:
+    """A size in a few signs: 800, 10k, 1.9M."""
+    for unit, sign in ((1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{size / unit:.3g}{sign}"
+    return f"{size:g}"

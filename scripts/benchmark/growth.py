@@ -64,7 +64,7 @@ def over_runs(sizes: Sequence[int], folder: Path, data_dir: str | None, tell: Ca
     commands = {
         "list": ("list runs", lambda runs: ["list", "runs", f"runs_dir={runs}"]),
         "plan": ("plan a claim", lambda runs: ["reproduce", *claim, "--dry-run", f"runs_dir={runs}"]),
-        "compare": ("compare arms", lambda runs: ["compare", str(runs), "by=optimizer.lr"]),
+        "compare": ("compare 10 arms", lambda runs: ["compare", str(runs), "by=optimizer.lr"]),
         "report": ("report a claim", lambda runs: ["report", str(runs), *claim, f"out={folder}/page"]),
     }
     costs: dict[str, list[list[float]]] = {name: [] for name in commands}
@@ -178,10 +178,12 @@ def training(size: Size, base: Job) -> dict[str, tuple[str, Sequence[int], list[
         "time": ("a run from start to end: steps", size.runs, [replace(runs, steps=steps) for steps in size.runs], 1.0),
         "seeds": ("runs on all cores: runs", size.seeds, [replace(runs, seeds=seeds) for seeds in size.seeds], 1.0),
         "width": (
-            "a step: weights, by width", [weights(width=width) for width in size.widths],
+            "a step, wider: weights", [weights(width=width) for width in size.widths],
             [with_word(f"model.width={width}") for width in size.widths], per_step,
         ),
-        "depth": ("a step: hidden layers", size.depths, [with_word(f"model.depth={depth}") for depth in size.depths], per_step),
+        "depth": (
+            "a step, deeper: hidden layers", size.depths, [with_word(f"model.depth={depth}") for depth in size.depths], per_step,
+        ),
     }  # fmt: skip
 
 

@@ -17,8 +17,7 @@ class Size:
     Attributes:
         rounds: counted turns of every loop.
         steps: training steps a turn, by network.
-        settings: network and norm of each table of the processor as it is; a GPU's is added where there is one.
-        forced: the same with fewer instructions than it has.
+        settings: network and norm of each table; a GPU's is added where there is one.
         runs: steps of the runs whose cost is put against their length.
         seeds: numbers of runs whose cost is put against their number; each of ``runs[0]`` steps.
         widths, depths: of the MLP's hidden layers.
@@ -31,7 +30,6 @@ class Size:
     rounds: int
     steps: dict[str, int]
     settings: tuple[tuple[str, str], ...]
-    forced: tuple[tuple[str, str], ...]
     runs: tuple[int, ...]
     seeds: tuple[int, ...]
     widths: tuple[int, ...]
@@ -43,24 +41,23 @@ class Size:
 
 
 FULL = Size(
-    rounds=5, steps={"mlp": 300, "cnn": 10}, settings=(("mlp", "batch"), ("mlp", "none"), ("cnn", "batch")),
-    forced=(("mlp", "batch"), ("cnn", "batch")), runs=(500, 1000, 2000, 4000), seeds=(1, 2, 4, 8),
-    widths=(50, 100, 200, 400, 800), depths=(1, 2, 4, 8, 16), folders=(10, 100, 1000, 10_000),
-    lengths=(1000, 10_000, 100_000, 1_000_000), claims=(4, 8, 16, 32, 1000), everything=True,
+    rounds=5, steps={"mlp": 300, "cnn": 10}, settings=(("mlp", "batch"), ("cnn", "batch")),
+    runs=(500, 1000, 4000), seeds=(2, 4, 8), widths=(50, 100, 200, 800), depths=(1, 4, 8, 16), folders=(10, 100, 1000, 10_000),
+    lengths=(1000, 10_000, 100_000, 1_000_000), claims=(4, 16, 32, 1000), everything=True,
 )  # fmt: skip
 SMOKE = Size(
-    rounds=2, steps={"mlp": 60, "cnn": 4}, settings=(("mlp", "batch"),), forced=(("mlp", "batch"),), runs=(50, 100),
+    rounds=2, steps={"mlp": 60, "cnn": 4}, settings=(("mlp", "batch"),), runs=(50, 100),
     seeds=(2, 4), widths=(50, 100), depths=(2, 4), folders=(5, 20), lengths=(200, 800), claims=(1, 2), everything=False,
 )  # fmt: skip
 SIZES = {"full": FULL, "smoke": SMOKE}
 
 
-def table_jobs(size: Size, base: Job) -> list[Job]:
-    """One job a loop, for the network, norm and device of ``base``."""
+def table_jobs(size: Size, base: Job, forced: bool = False) -> list[Job]:
+    """One job a loop, for the network, norm and device of ``base``; ``forced`` to fewer instructions than there are."""
     jobs = []
     for name, mode in MODES.items():
         fits = base.device in mode.devices and base.network in mode.networks
-        if fits and (size.everything or mode.quick):
+        if fits and (size.everything or mode.quick) and (mode.forced or not forced):
             threads = 1 if mode.processes > 1 or name == "floor" else None
             seeds = STACKED_SEEDS[base.device] if mode.stacked else 1
             jobs.append(replace(base, mode=name, threads=threads, seeds=seeds, overrides=mode.overrides))

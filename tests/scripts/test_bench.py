@@ -290,6 +290,16 @@ def test_redrawing_without_numbers_is_refused(tmp_path):
     assert "try: python scripts/bench.py" in message
 
 
+def test_with_fewer_instructions_the_loops_of_the_targets_are_measured_and_no_others():
+    from benchmark.plan import FULL, base_job, table_jobs
+
+    native, forced = (
+        {job.mode for job in table_jobs(FULL, base_job(FULL, "mlp", "batch", "cpu", None, ""), fewer)} for fewer in (False, True)
+    )
+    assert {"usual", "jax", "jax_vmap", "compiled", "compiled_pair", "floor", "floor_best_pair"} < forced < native
+    assert native - forced == {"lightning", "stacked_compiled", "stacked_pair", "looks_light", "looks_full"}
+
+
 def test_fewer_instructions_are_asked_of_everybody_and_only_for_a_while(monkeypatch):
     from benchmark.isa import at_most
 
@@ -353,7 +363,8 @@ def test_growth_is_fitted_to_the_upper_half_and_named_for_each_curve():
         f"steps_{name}": {"words": f"{name}: steps", "unit": "MB", "sizes": [1000, 1_000_000], "costs": [[0.1], [mb]]}
         for name, mb in (("record", 12.0), ("tensorboard", 9.0))
     }
-    found = {target.words: target for target in targets({"curves": {"list": line, "sort": square, **records}, "cores": 2})}
+    curves = {"list": line, "sort": square, **records}
+    found = {target.words: target for target in targets({"curves": curves, "cores": 2})}
     assert found["the steepest growth of a cost (exponent)"].measured == "2.00, sort against runs"
     assert found["record and TensorBoard's copy of a run of 1,000,000 steps"].holds is False
     assert "**above linear**" in section({"curves": {"sort": square}})
@@ -372,7 +383,8 @@ def test_made_up_runs_are_runs_of_ten_arms(small, tmp_path, bnexp):
 @pytest.mark.slow
 def test_the_smallest_benchmark_runs_and_its_page_can_be_redrawn(tmp_path):
     command = [sys.executable, str(SCRIPTS / "bench.py"), "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run([*command, "--size", "smoke"], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
+    small = ["--size", "smoke", "--isa", "native"]
+    done = subprocess.run([*command, *small], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     bench = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
     for found in bench["steps"].values():
