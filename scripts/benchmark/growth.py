@@ -150,7 +150,8 @@ def record_sizes(steps: int, folder: str, data_dir: str) -> dict[str, int]:
         return nothing
 
     data = [f"data_dir={json.dumps(data_dir)}"] if data_dir else []
-    config = compose([f"train.steps={steps}", f"runs_dir={folder}", "execution.compile=off", "device=cpu", *data])
+    words = ["execution.compile=off", "device=cpu", "dataset.validation_examples=100"]  # as many evaluations, quicker ones
+    config = compose([f"train.steps={steps}", f"runs_dir={folder}", *words, *data])
     torch.set_num_threads(1)
     with (
         mock.patch("bnexp.engine.loop.pick_step", return_value=("nothing", do_nothing)),
