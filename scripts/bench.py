@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
-"""What training costs: bnexp's loops beside other people's and the bare arithmetic, in one run.
+"""What bnexp costs, beside other people's loops and the bare arithmetic, in one run of some ten minutes on two idle cores.
 
-    python scripts/bench.py                 everything; writes README.md, bench.json and a figure into results/bench
-    python scripts/bench.py --quick         fewer loops and rounds, the paper's network alone; for trying it out
-    python scripts/bench.py --redraw        page and figure again from bench.json
+    python scripts/bench.py                     everything; writes bench.json, README.md and figures into results/bench
+    python scripts/bench.py steps               a training step, with all instructions of the processor and with AVX2 alone
+    python scripts/bench.py steps --isa avx2    the latter alone
+    python scripts/bench.py answers             from a command to its answer
+    python scripts/bench.py busy                the same commands while another process keeps one core busy
+    python scripts/bench.py growth              cost against runs, steps, claims, width and depth
+    python scripts/bench.py redraw              page and figures again from bench.json
 
-PyTorch Lightning and JAX take part where they are installed; a GPU has its own table where there is one.
+A part that is measured again takes its place in bench.json; the others stay. --size smoke tries everything out in two minutes.
+PyTorch Lightning and JAX take part where they are installed: pip install lightning "jax[cpu]". A GPU has its own table where there
+is one. What all claims took is read from their runs, not run again: answers --quick-runs DIR --quick-seconds S.
 """
 
 from __future__ import annotations
@@ -20,16 +26,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark import answers, busy, growth
 from benchmark.contest import hold
+from benchmark.isa import FORCED, at_most
 from benchmark.job import Job
 from benchmark.machine import default_run, describe
 from benchmark.page import page
-from benchmark.plan import FULL, QUICK, Size, base_job, scaling_jobs, table_jobs
+from benchmark.plan import SIZES, Size, base_job, table_jobs
 
 from bnexp.errors import UserError
 from bnexp.rng import numpy_stream
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
+
+PARTS = ("steps", "answers", "busy", "growth")
 
 #: Load average from which on the numbers are not worth keeping.
 BUSY = 0.5
@@ -41,15 +51,14 @@ NUM_IMAGES = {"train": 10_000, "test": 1_000}
 def main(argv: Sequence[str]) -> int:
     """Measure, write, and say which targets hold."""
     arguments = _parser().parse_args(argv)
+    if (arguments.quick_runs is None) != (arguments.quick_seconds is None):
+        example = "bench.py answers --quick-runs runs --quick-seconds 1500"
+        raise UserError("--quick-runs and --quick-seconds go together", todo=example)
     file = arguments.out / "bench.json"
-    if not arguments.redraw:
-        size = QUICK if arguments.quick else FULL
-        start = time.monotonic()
-        bench = measure(size, arguments.data_dir, tell)
-        bench["minutes"] = round((time.monotonic() - start) / 60, 1)
-        bench["command"] = "python scripts/bench.py" + (" --quick" if arguments.quick else "")
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(bench, indent=1) + "\n", encoding="utf-8")
+    command = "python scripts/bench.py" + "".join(f" {word}" for word in _without_places(argv))
+    for part in PARTS if arguments.part == "all" else [arguments.part]:
+        if part != "redraw":
+            measure(part, arguments, command, file)
     write(read(file), arguments.out)
     print((arguments.out / "README.md").read_text(encoding="utf-8"))
     return 0
@@ -61,41 +70,86 @@ def tell(words: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--quick", action="store_true", help="fewer loops, fewer rounds, the paper's network alone")
-    what.add_argument("--redraw", action="store_true", help="page and figure again from bench.json")
+    first, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=first, epilog=more, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="?", choices=("all", *PARTS, "redraw"), default="all", help="what (default: all)")
+    parser.add_argument("--size", choices=SIZES, default="full", help="smoke is for trying it out (default: full)")
+    parser.add_argument(
+        "--isa", choices=("both", "native", *FORCED), default="both",
+        help="instructions that a training step may use: the processor's, or no more than these (default: one after the other)",
+    )  # fmt: skip
+    parser.add_argument("--quick-runs", type=Path, metavar="D", help="runs folder of a reproduce all budget=quick")
+    parser.add_argument("--quick-seconds", type=float, metavar="S", help="how long that took by the clock")
     parser.add_argument("--data-dir", metavar="D", help="the data folder (default: $BNEXP_DATA, else a cache folder)")
     parser.add_argument("--out", type=Path, metavar="D", default=RESULTS, help="the folder (default: results/bench)")
     return parser
 
 
-def measure(size: Size, data_dir: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Everything, as it goes into ``bench.json``."""
-    machine = describe()
+def _without_places(argv: Sequence[str]) -> list[str]:
+    """What was typed less the folders of this machine."""
+    words, places = list(argv), ("--data-dir", "--out", "--quick-runs")
+    for name in places:
+        if name in words:
+            del words[words.index(name) : words.index(name) + 2]
+    return [word for word in words if not word.startswith(places)]
+
+
+def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) -> None:
+    """One part, which takes its place in ``bench.json`` as soon as it is there."""
+    size, smoke = SIZES[arguments.size], arguments.size == "smoke"
+    if part == "steps":
+        for isa in ("native", *FORCED) if arguments.isa == "both" else [arguments.isa]:
+            with at_most(isa):
+                machine = describe()
+                keep(file, ("steps", machine["capability"]), command, machine, lambda isa=isa: steps(size, isa, arguments.data_dir))
+        return
+    quick = None
+    if arguments.quick_runs is not None:
+        quick = answers.of_quick(arguments.quick_runs, arguments.quick_seconds)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "answers": lambda: answers.measure(smoke, arguments.data_dir, tell, quick),
+        "busy": lambda: busy.measure(smoke, arguments.data_dir, tell),
+        "growth": lambda: growth.measure(size, arguments.data_dir, tell),
+    }
+    keep(file, (part,), command, describe(), lambda: {"found": parts[part]()})
+
+
+def keep(file: Path, place: tuple[str, ...], command: str, machine: dict[str, Any], part: Callable[[], dict[str, Any]]) -> None:
+    """Measure and write down, with the machine and how long it took."""
     if machine["load_before"] > BUSY:
-        tell(
-            f"The machine is busy (load average {machine['load_before']}): loops of several threads suffer most from that."
-        )
-    gpu = "" if machine["gpu"] else "torch finds no CUDA device"
+        tell(f"The machine is busy (load average {machine['load_before']}): loops of several threads suffer most from that.")
+    start = time.monotonic()
+    found = part()
+    minutes = round((time.monotonic() - start) / 60, 1)
+    bench = read(file) if file.is_file() else {}
+    *above, name = place
+    where = bench
+    for key in above:
+        where = where.setdefault(key, {})
+    where[name] = {"command": command, "minutes": minutes, "machine": machine, **found}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(bench, indent=1) + "\n", encoding="utf-8")
+
+
+def steps(size: Size, isa: str, data_dir: str | None) -> dict[str, Any]:
+    """A training step of every loop, in a table for each network."""
+    native = isa == "native"
+    gpu = "torch finds no CUDA device" if native and not describe()["gpu"] else ""
     with tempfile.TemporaryDirectory(prefix="bnexp-bench-") as folder:
         images = make_images(Path(folder) / "images.npz")
-        settings = [(*setting, "cpu") for setting in size.settings] + ([] if gpu else [("mlp", "batch", "cuda")])
-        bases = [base_job(size, *setting, data_dir, images) for setting in settings]
-        tables = [_table(size, base, tell) for base in bases]
-        scaling = {}
-        for over, (sizes, jobs) in scaling_jobs(size, bases[0]).items():
-            tell(f"cost against {over}")
-            scaling[over] = {"sizes": sizes, "rows": [one.as_json() for one in hold(jobs, tell)]}
-    return {
-        "machine": machine, "rounds": size.rounds, "data": data_words(data_dir), "gpu": gpu, "tables": tables,
-        "scaling": scaling, "default_run": default_run(),
-    }  # fmt: skip
+        settings = [(*setting, "cpu") for setting in size.settings]
+        if native and not gpu:
+            settings.append(("mlp", "batch", "cuda"))
+        tables = [_table(size, base_job(size, *setting, data_dir, images), not native) for setting in settings]
+    found = {"isa": isa, "rounds": size.rounds, "data": data_words(data_dir), "gpu": gpu, "tables": tables}
+    return {**found, "default_run": default_run()} if native else found
 
 
-def _table(size: Size, base: Job, tell: Callable[[str], None]) -> dict[str, Any]:
+def _table(size: Size, base: Job, forced: bool) -> dict[str, Any]:
     tell(f"{base.network}, norm={base.norm}, {base.device}")
-    rows = [one.as_json() for one in hold(table_jobs(size, base), tell)]
+    rows = [one.as_json() for one in hold(table_jobs(size, base, forced), tell)]
     return {"network": base.network, "norm": base.norm, "device": base.device, "steps": base.steps, "rows": rows}
 
 
@@ -121,10 +175,10 @@ def data_words(data_dir: str | None) -> str:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """An earlier run's numbers.
+    """What was measured before.
 
     Raises:
-        UserError: there are none.
+        UserError: nothing.
     """
     if not file.is_file():
         raise UserError("there is nothing to redraw", got=f"no {file}", todo="python scripts/bench.py")
@@ -132,11 +186,14 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def write(bench: dict[str, Any], folder: Path) -> None:
-    """Page and figure."""
-    from benchmark.figure import draw  # here: matplotlib would make every measured process start larger
+    """Page and figures."""
+    from benchmark.figure import draw, draw_growth  # here: matplotlib would make every measured process start larger
 
     (folder / "README.md").write_text(page(bench), encoding="utf-8")
-    draw(bench, folder / "bench")
+    if bench.get("steps"):
+        draw(bench["steps"], folder / "bench")
+    if "growth" in bench:
+        draw_growth(bench["growth"]["found"], folder / "growth")
 
 
 if __name__ == "__main__":

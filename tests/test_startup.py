@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,40 @@ def test_a_run_from_parsed_data_loads_nothing_it_does_not_need(digits):
 def test_the_first_step_is_done_within_five_seconds(digits):
     """Of processor time: on an idle machine it takes no longer, and a busy one does not fail the test."""
     assert min(float(last_line(FIRST_STEP, digits)) for _ in range(3)) < LIMIT
+
+
+#: Many short parallel regions of two threads that have one core between them: processor time of the whole process.
+ONE_CORE_FOR_TWO = """
+import os, sys, time
+from bnexp.cli.main import be_kind_to_other_processes
+if sys.argv[1] == "kind":
+    be_kind_to_other_processes()
+import torch
+torch.set_num_threads(2)
+x = torch.ones(40_000)
+x.mul_(1.0)
+core = min(os.sched_getaffinity(0))
+for thread in os.listdir("/proc/self/task"):
+    os.sched_setaffinity(int(thread), {core})
+start = time.process_time()
+for _ in range(200):
+    x.mul_(1.0)
+print(time.process_time() - start, "GNU" if "libgomp" in open("/proc/self/maps").read() else "another")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be bound to a core here")
+def test_threads_that_wait_do_not_keep_the_thread_they_wait_for_from_its_core(monkeypatch):
+    """As when another program takes a core: torch's threads by themselves burn some hundred times as much (1.5 s against 0.013)."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_PROC_BIND", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    seconds = {}
+    for manner in ("kind", "plain"):
+        command = [sys.executable, "-c", ONE_CORE_FOR_TWO, manner]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        words, library = done.stdout.split()
+        if library != "GNU":
+            pytest.skip("torch has another OpenMP library than GNU's here")
+        seconds[manner] = float(words)
+    assert seconds["kind"] < seconds["plain"] / 5

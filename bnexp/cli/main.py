@@ -145,10 +145,12 @@ def be_kind_to_other_processes() -> None:
     """Before torch is imported: its threads wait for each other by spinning for some 20 us and then sleep.
 
     By default they spin for milliseconds. On a machine that does anything else besides they so keep the very thread that they wait
-    for from its core, and a step takes ten times as long. A setting of the user's own stays.
+    for from its core, and a step takes ten times as long. A setting of the user's own stays. GNU's library counts turns; LLVM's and
+    Intel's, which some builds of torch have instead, milliseconds, of 200.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("KMP_BLOCKTIME", "1")
 
 
 #: Signs that command a terminal: the controls of ASCII and of Latin-1 less tabs and the ends of lines.

@@ -175,7 +175,8 @@ class Block:
 
     def values(self, arm: Arm, measure: Measure) -> dict[int, float]:
         """A measure of an arm's runs by seed, of those that have it; accuracies and targets after the common training."""
-        found = {seed: value(run, measure, self.common_of(arm)) for seed, run in arm.runs.items()}
+        common = self.common_of(arm)
+        found = {seed: value(run, measure, common) for seed, run in arm.runs.items()}
         return {seed: number for seed, number in found.items() if number is not None}
 
     def summary(self, arm: Arm, measure: Measure) -> Summary | None:
@@ -187,7 +188,8 @@ class Block:
         interval = Estimate.of(logs).interval()
         arrived = None
         if measure.target is not None:
-            ended = [reached(run, measure.target, self.common_of(arm)) for run in arm.runs.values()]
+            common = self.common_of(arm)
+            ended = [reached(run, measure.target, common) for run in arm.runs.values()]
             arrived = sum(took is not None and took.observed for took in ended)
         on_scale = interval.mapped(lambda power: math.exp(min(power, 700))) if measure.ratio else interval
         if measure in ACCURACIES and len(values) > 1:  # an accuracy lies between 0 and 100 %

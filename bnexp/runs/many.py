@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,8 +28,11 @@ from bnexp.schedule import WORTH_COMPILING, WORTH_COMPILING_TOGETHER
 if TYPE_CHECKING:
     from bnexp.runs.run import Recording
 
-#: Below this many steps in all, starting processes (some 4 s of importing torch each) takes longer than it saves.
-WORTH_PROCESSES = 10_000
+#: Steps of training that are worth a process: fewer take less time than it takes to start (some 2 s of importing torch).
+WORTH_A_PROCESS = 2_000
+
+#: Where Linux keeps its GPUs: NVIDIA's, AMD's, and those of Windows below it.
+GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 #: Runs in one program on a GPU, where a small net's step costs the same for one run and for many.
 STACK_ON_GPU = 64
@@ -46,12 +51,13 @@ def count_processes(configs: Sequence[ExperimentConfig], wanted: int | None = No
         return 1
     if wanted is not None:
         return min(wanted, len(configs))
-    if _on_gpu(configs[0]) or sum(config.train.steps for config in configs) < WORTH_PROCESSES:
+    if _on_gpu(configs[0]):
         return 1
     from joblib import cpu_count  # which knows of a container's share of the cores
 
     threads = max(config.threads or 1 for config in configs)
-    return max(1, min(cpu_count() // threads, len(configs)))
+    worth = sum(config.train.steps for config in configs) // WORTH_A_PROCESS
+    return max(1, min(cpu_count() // threads, len(configs), worth))
 
 
 def count_side_by_side(configs: Sequence[ExperimentConfig], num_processes: int) -> int:
@@ -66,7 +72,8 @@ def count_side_by_side(configs: Sequence[ExperimentConfig], num_processes: int) 
 
 
 def _on_gpu(config: ExperimentConfig) -> bool:
-    if config.device == "cpu":
+    """Whether ``config`` runs on a GPU; torch, which takes seconds to import, is asked only where there can be one."""
+    if config.device == "cpu" or (sys.platform == "linux" and not any(map(os.path.exists, GPUS))):
         return False
     import torch
 

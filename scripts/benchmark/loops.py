@@ -21,16 +21,7 @@ from benchmark.textbook import textbook
 
 def usual_loop(job: Job, took: Took) -> None:
     """The loop of the tutorials: an image at a time, ``loss.item()`` and the accuracy at every step, torch's own threads."""
-    _usual_loop(job, took, num_workers=0)
-
-
-def usual_loop_with_workers(job: Job, took: Took) -> None:
-    """The usual loop whose images are prepared by two processes more."""
-    _usual_loop(job, took, num_workers=2)
-
-
-def _usual_loop(job: Job, took: Took, num_workers: int) -> None:
-    batches = _forever(_usual_loader(job, num_workers))
+    batches = _forever(_usual_loader(job))
     model, optimizer = textbook(job)
     running_loss = running_correct = 0.0
 
@@ -49,10 +40,10 @@ def _usual_loop(job: Job, took: Took, num_workers: int) -> None:
     take_turns(job, took, step)
 
 
-def _usual_loader(job: Job, num_workers: int = 0) -> Any:
+def _usual_loader(job: Job) -> Any:
     digits = load_images(job).usual(usual_transform())
     order = torch.Generator().manual_seed(job.seed)
-    return DataLoader(digits, batch_size=job.batch_size, shuffle=True, num_workers=num_workers, generator=order)
+    return DataLoader(digits, batch_size=job.batch_size, shuffle=True, generator=order)
 
 
 def in_memory_loop(job: Job, took: Took) -> None:

@@ -18,7 +18,8 @@ class Mode:
         overrides: more words for ``bnexp train``.
         processes: how many do the same at the same time, each with a seed of its own and one thread.
         stacked: whether each process trains ``STACKED_SEEDS`` runs side by side.
-        quick: whether ``--quick`` has it too.
+        quick: whether the smallest size has it too.
+        forced: whether it is also measured with fewer instructions than the processor has.
         devices: in whose tables it is.
         networks: for which it makes sense.
     """
@@ -29,6 +30,7 @@ class Mode:
     processes: int = 1
     stacked: bool = False
     quick: bool = False
+    forced: bool = True
     devices: tuple[str, ...] = ("cpu", "cuda")
     networks: tuple[str, ...] = ("mlp", "cnn")
 
@@ -41,8 +43,9 @@ MODES: dict[str, Mode] = {
     "usual": Mode(
         words="torchvision + DataLoader as it comes (the usual loop)", function="benchmark.loops:usual_loop", quick=True
     ),
-    "usual_workers": Mode(words="the same, num_workers=2", function="benchmark.loops:usual_loop_with_workers"),
-    "lightning": Mode(words="PyTorch Lightning, the same DataLoader", function="benchmark.loops:lightning_loop"),
+    "lightning": Mode(
+        words="PyTorch Lightning, the same DataLoader", function="benchmark.loops:lightning_loop", forced=False
+    ),
     "in_memory": Mode(
         words="hand-written, all data in memory, eager", function="benchmark.loops:in_memory_loop", quick=True
     ),
@@ -53,18 +56,25 @@ MODES: dict[str, Mode] = {
     ),
     "eager": Mode(words="bnexp, eager", function=_ONE, overrides=_EAGER, quick=True),
     "compiled": Mode(words="bnexp, compiled", function=_ONE, overrides=_COMPILED, quick=True),
-    "stacked": Mode(words="bnexp, stacked seeds, eager", function=_MANY, overrides=_EAGER, stacked=True),
-    "stacked_compiled": Mode(words="bnexp, stacked seeds, compiled", function=_MANY, overrides=_COMPILED, stacked=True),
+    "stacked_compiled": Mode(
+        words="bnexp, stacked seeds, compiled", function=_MANY, overrides=_COMPILED, stacked=True, forced=False, networks=("mlp",)
+    ),
     "compiled_pair": Mode(
         words="bnexp, compiled, two processes", function=_ONE, overrides=_COMPILED, processes=2, quick=True, devices=_CPU
     ),
     "stacked_pair": Mode(
         words="bnexp, stacked seeds, compiled, two processes", function=_MANY, overrides=_COMPILED, processes=2,
-        stacked=True, devices=_CPU,
+        stacked=True, forced=False, devices=_CPU, networks=("mlp",),
     ),
-    "looks_light": Mode(words="what probes=light adds to a step", function="benchmark.ours:looks", overrides=("probes=light",)),
-    "looks_full": Mode(words="what probes=full adds to a step", function="benchmark.ours:looks", overrides=("probes=full",)),
-    "floor": Mode(words="floor: bare products, one thread", function="benchmark.floor:as_torch", devices=_CPU),
+    "looks_light": Mode(
+        words="what probes=light adds to a step", function="benchmark.ours:looks", overrides=("probes=light",), forced=False
+    ),
+    "looks_full": Mode(
+        words="what probes=full adds to a step", function="benchmark.ours:looks", overrides=("probes=full",), forced=False
+    ),
+    "floor": Mode(
+        words="floor: bare products, one thread", function="benchmark.floor:as_torch", quick=True, devices=_CPU
+    ),
     "floor_pair": Mode(
         words="floor: bare products, two processes", function="benchmark.floor:as_torch", processes=2, quick=True,
         devices=_CPU,

@@ -5,7 +5,7 @@ Legend: R rounds, K sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,6 @@ def ratio(above: Mapping[str, Any], below: Mapping[str, Any]) -> Spread:
     return spread(milliseconds(above) / milliseconds(below))
 
 
-def growth(sizes: Sequence[int], seconds_KR: np.ndarray) -> Spread:
-    """The exponent p of cost ~ size^p, fitted in each round to the logarithms by least squares."""
-    return spread(np.polyfit(np.log(sizes), np.log(seconds_KR), 1)[0])
-
-
 def distance_from_line(sizes: Sequence[int], seconds_KR: np.ndarray) -> Spread:
     """The largest distance of a cost from the round's straight line through all costs, as a fraction of the line's value.
 
@@ -58,3 +53,9 @@ def distance_from_line(sizes: Sequence[int], seconds_KR: np.ndarray) -> Spread:
         fitted_K = design @ line
         worst.append(np.abs(seconds_K / fitted_K - 1).max())
     return spread(worst)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first column to the left, the others to the right."""
+    rule = ["---", *("--:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])

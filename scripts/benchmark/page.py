@@ -1,54 +1,72 @@
-"""``README.md`` beside ``bench.json``: what was aimed at, the tables, how cost grows, and the machine."""
+"""``README.md`` beside ``bench.json``: what was aimed at, the tables of every part that was measured, and the machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
+from benchmark import answers, busy, growth
 from benchmark.modes import MODES
-from benchmark.numbers import Spread, distance_from_line, growth, milliseconds, ratio, spread
-from benchmark.targets import table_rows, targets
+from benchmark.numbers import markdown, milliseconds, ratio, spread
+from benchmark.targets import Target, table_rows, targets
 
 NETWORKS = {
     "mlp": "The paper's network: 784-100-100-100-10, sigmoid, batch 60",
     "cnn": "`model=cnn` on 32x32 colour images, batch 64",
 }
 NORMS = {"batch": "with BN", "none": "without BN"}
-OVER = {
-    "steps": "steps of a run",
-    "seeds": "runs on all cores",
-    "width": "units a layer",
-    "examples": "training examples",
-}
+
+#: Parts of the benchmark beside the training step, and their modules.
+OTHERS = {"answers": answers, "busy": busy, "growth": growth}
 
 
 def page(bench: Mapping[str, Any]) -> str:
-    """The Markdown page."""
-    tables = "\n\n".join(_section(bench, table) for table in bench["tables"])
-    return PAGE.format(
-        targets=_targets(bench), tables=tables, scaling=_scaling(bench), machine=_machine(bench), rounds=bench["rounds"],
-        gpu=f"\n\nNo table of a GPU: {bench['gpu']}." if bench["gpu"] else "",
-        stacked="; ".join(_stack_sizes(bench)), data=bench["data"],
+    """The Markdown page; ``bench`` has a part of ``steps`` for each instruction set, and the other parts that were measured."""
+    others = {f"more_{name}": "" for name in OTHERS}
+    for name, text in SECTIONS.items():
+        if name in bench:
+            others[f"more_{name}"] = text.format(section=OTHERS[name].section(bench[name]["found"]))
+    return PAGE.format(targets=_targets(bench), steps=_steps(bench), machine=_machines(bench), **others)
+
+
+def _steps(bench: Mapping[str, Any]) -> str:
+    parts = list(bench.get("steps", {}).items())
+    if not parts:
+        return ""
+    tables = "\n\n".join(_of_one_set(isa, found) for isa, found in parts)
+    (_, first), *_ = parts
+    return STEPS.format(
+        tables=tables, rounds=first["rounds"], data=first["data"], stacked="; ".join(_stack_sizes(first)),
+        gpu=f"\n\nNo table of a GPU: {first['gpu']}." if first["gpu"] else "",
     )  # fmt: skip
+
+
+def _of_one_set(isa: str, found: Mapping[str, Any]) -> str:
+    forced = "" if found["isa"] == "native" else ", to which the same processor was held (`--isa`)"
+    return "\n\n".join([f"### Instructions: {isa}{forced}", *(_section(found, table) for table in found["tables"])])
 
 
 def _targets(bench: Mapping[str, Any]) -> str:
     says = {True: "yes", False: "**no**", None: "not measured"}
-    rows = [(line.words, line.goal, line.measured, says[line.holds]) for line in targets(bench)]
-    return _markdown(("what (the paper's network, with BN)", "target", "measured", "holds"), rows)
+    lines: list[tuple[str, Target]] = []
+    for isa, found in bench.get("steps", {}).items():
+        lines += [(isa, target) for target in targets(found)]
+    for name, module in OTHERS.items():
+        if name in bench:
+            lines += [(name, target) for target in module.targets(bench[name]["found"])]
+    rows = [(part, line.words, line.goal, line.measured, says[line.holds]) for part, line in lines]
+    return markdown(("part", "what", "target", "measured", "holds"), rows)
 
 
 def _section(bench: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     rows = table_rows(bench, table["network"], table["norm"], table["device"])
     place = "" if table["device"] == "cpu" else f", on {bench['machine']['gpu']}"
-    title = f"### {NETWORKS[table['network']]}, {NORMS[table['norm']]}{place}"
+    title = f"#### {NETWORKS[table['network']]}, {NORMS[table['norm']]}{place}"
     lines = [_line(row, rows) for row in table["rows"] if not row["skipped"]]
     head = ("loop", "ms per step and seed", "usual loop / this", "this / bare products, all cores", "memory, MB")
     skipped = [f"- {MODES[row['mode']].words}: {row['skipped']}" for row in table["rows"] if row["skipped"]]
     left_out = "\n\nNot run:\n\n" + "\n".join(skipped) if skipped else ""
-    return f"{title}\n\n{table['steps']} steps a turn.\n\n{_markdown(head, lines)}{left_out}"
+    return f"{title}\n\n{table['steps']} steps a turn.\n\n{markdown(head, lines)}{left_out}"
 
 
 def _line(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -60,59 +78,36 @@ def _line(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> tupl
     return MODES[row["mode"]].words, spread(milliseconds(row)).words(3), faster, slower, memory
 
 
-def _scaling(bench: Mapping[str, Any]) -> str:
-    lines = []
-    for over, scaling in bench["scaling"].items():
-        rows = scaling["rows"]
-        if any(row["skipped"] for row in rows):
-            lines.append((OVER[over], "", next(row["skipped"] for row in rows if row["skipped"]), "", ""))
-            continue
-        seconds_KR = np.array([row["seconds"] for row in rows])
-        unit = 1.0 if over in ("steps", "seeds") else 1e3 / rows[0]["steps"]
-        costs = ", ".join(f"{unit * np.median(seconds_R):.3g}" for seconds_R in seconds_KR)
-        line = distance_from_line(scaling["sizes"], seconds_KR)
-        percent = Spread(*(100 * value for value in (line.median, line.low, line.high)))
-        sizes = ", ".join(f"{size:,}" for size in scaling["sizes"])
-        words = "s" if unit == 1.0 else "ms a step"
-        lines.append(
-            (OVER[over], sizes, f"{costs} {words}", growth(scaling["sizes"], seconds_KR).words(), percent.words(1))
-        )
-    return _markdown(("over", "sizes", "cost, medians", "exponent", "largest distance from a line, %"), lines)
-
-
 def _stack_sizes(bench: Mapping[str, Any]) -> Iterable[str]:
     for device in dict.fromkeys(table["device"] for table in bench["tables"]):
         rows = [row for table in bench["tables"] if table["device"] == device for row in table["rows"]]
         yield f"{max(row['seeds'] for row in rows)} on the {'GPU' if device == 'cuda' else 'processor'}"
 
 
-def _machine(bench: Mapping[str, Any]) -> str:
-    machine = bench["machine"]
-    versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if found)
-    git = machine["git"]
-    rows = [
-        ("command", f"`{bench['command']}`, {bench['minutes']:g} minutes"),
-        (
-            "processor",
-            f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {machine['capability']}",
-        ),
-        ("GPU", machine["gpu"] or "none"),
-        ("threads torch takes by itself", str(machine["threads"])),
-        ("busy with other work", f"load average {machine['load_before']} before the start"),
-        ("versions", f"Python {machine['python']}, {versions}"),
-        ("commit", f"{git['commit'][:12]}{'' if git['clean'] else ' with changes'}" if git else "not a checkout"),
-        ("date", machine["date"]),
-    ]
-    return _markdown(("measured with", ""), rows)
+def _machines(bench: Mapping[str, Any]) -> str:
+    parts = [(f"steps, {isa}", found) for isa, found in bench.get("steps", {}).items()]
+    parts += [(name, bench[name]) for name in OTHERS if name in bench]
+    return markdown(("part", "command", "processor", "busy before with", "versions", "commit", "date"), map(_machine, parts))
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *("--:" for _ in head[1:])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
+def _machine(part: tuple[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    name, found = part
+    machine, git = found["machine"], found["machine"]["git"]
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items() if number)
+    return (
+        name,
+        f"`{found['command']}`, {found['minutes']:g} minutes",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {machine['capability']}"
+        + (f", {machine['gpu']}" if machine["gpu"] else ""),
+        f"load average {machine['load_before']}",
+        f"Python {machine['python']}, {versions}",
+        f"{git['commit'][:12]}{'' if git['clean'] else ' with changes'}" if git else "not a checkout",
+        machine["date"],
+    )
 
 
 PAGE = """\
-# What training costs
+# What things cost
 
 Written by `scripts/bench.py` from [bench.json](bench.json), which holds every turn; do not edit.
 
@@ -120,12 +115,48 @@ Written by `scripts/bench.py` from [bench.json](bench.json), which holds every t
 
 {targets}
 
+Parts that are named by an instruction set are about the training step of the paper's network with BN.
+
+{steps}{more_answers}{more_busy}{more_growth}## Where
+
+{machine}
+"""
+
+SECTIONS = {
+    "answers": """\
+## From a command to its answer
+
+{section}
+
+""",
+    "busy": """\
+## A busy machine
+
+{section}
+
+""",
+    "growth": """\
+## How cost grows
+
+{section}
+
+![Every cost against its size on logarithmic axes, with a line of slope 1](growth.png)
+
+Exponents are fitted to the upper half of the sizes, because a start that is always paid hides the price of the small: 1 is
+proportional, 0 no growth; from 0.91 to 1.1 counts as linear. Runs in folders are made up, and commands timed from start to end.
+Records are those of the default run, real but for its step, which does nothing. Whole runs and runs on all cores are
+`bnexp train` from start to end; a step is an eager one. Width is put as the number of weights that it gives.
+
+""",
+}
+
+STEPS = """\
+## A training step
+
 Ours is the cheapest of bnexp's loops by its median. Numbers are medians over {rounds} rounds, with the 5th and 95th percentile in
 brackets; each loop trains a turn in every round, and ratios are taken within rounds. A step is forward, backward and update.
 
-![ms per step and seed of every loop, with and without BN, and the floor](bench.png)
-
-## Side by side
+![ms per step and seed of every loop, and the floor](bench.png)
 
 {tables}{gpu}
 
@@ -143,22 +174,11 @@ Compiling is not counted, nor is the first turn of any loop.
   all steps are collected. The convolutional net has one compiled step called in turn, because XLA is far slower on convolutions
   inside a scan on a CPU; vmapped over seeds it is left out for the same reason.
 - **bnexp**: `bnexp.engine.loop.train` itself (stacked: `bnexp.engine.ensemble.train_together`), with `threads=null` alone and
-  one thread each as two processes; loss and accuracy of every step are collected. Evaluation and records are not counted;
-  `end.json` of every run has them under `seconds`.
+  one thread each as two processes (alone, the paper's network has one thread too); loss and accuracy of every step are collected.
+  Evaluation and records are not counted; `end.json` of every run has them under `seconds`.
 - **What probes add**: looks of `layer_inputs`, at one every `steps_between` steps, the most its schedule allows on average.
 - **The floor**: the bare matrix products (convolutions) of forward and backward pass as torch computes them, the first layer's
   input gradient left out; no data, norm, nonlinearity or update. "Fastest kernel": the fastest float32 kernel that torch ships for
   each product. torch does not take it by itself, but our compiled step does, and so it can be below torch's own products.
 
-## How cost grows
-
-{scaling}
-
-Steps and seeds: complete runs of `bnexp train` from start to end, evaluation and records included; runs side by side on all cores
-with one thread each. Width and examples: one eager step. An exponent of 1 is proportional, 0 is no growth. The line is
-`start + price * size`.
-
-## Where
-
-{machine}
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.job import Job
@@ -18,12 +17,14 @@ class Size:
     Attributes:
         rounds: counted turns of every loop.
         steps: training steps a turn, by network.
-        settings: network, norm and device of each table; a GPU's is added where there is one.
+        settings: network and norm of each table; a GPU's is added where there is one.
         runs: steps of the runs whose cost is put against their length.
         seeds: numbers of runs whose cost is put against their number; each of ``runs[0]`` steps.
-        widths: of the MLP's hidden layers; may be empty.
-        examples: numbers of training examples; may be empty.
-        everything: every loop, not only the quick ones.
+        widths, depths: of the MLP's hidden layers.
+        folders: numbers of runs in a folder.
+        lengths: steps of runs whose records are weighed.
+        claims: numbers of claims; more than there are stands for all.
+        everything: every loop, not only the few of the smallest size.
     """
 
     rounds: int
@@ -32,27 +33,31 @@ class Size:
     runs: tuple[int, ...]
     seeds: tuple[int, ...]
     widths: tuple[int, ...]
-    examples: tuple[int, ...]
+    depths: tuple[int, ...]
+    folders: tuple[int, ...]
+    lengths: tuple[int, ...]
+    claims: tuple[int, ...]
     everything: bool
 
 
 FULL = Size(
-    rounds=6, steps={"mlp": 500, "cnn": 16}, settings=(("mlp", "batch"), ("mlp", "none"), ("cnn", "batch"), ("cnn", "none")),
-    runs=(500, 1000, 2000, 4000), seeds=(1, 2, 4, 8), widths=(50, 100, 200, 400), examples=(375, 750, 1500, 3000),
-    everything=True,
+    rounds=5, steps={"mlp": 300, "cnn": 10}, settings=(("mlp", "batch"), ("cnn", "batch")),
+    runs=(500, 1000, 4000), seeds=(2, 4, 8), widths=(50, 100, 200, 800), depths=(1, 4, 8, 16), folders=(10, 100, 1000, 10_000),
+    lengths=(1000, 30_000, 1_000_000), claims=(4, 16, 32, 1000), everything=True,
 )  # fmt: skip
-QUICK = Size(
-    rounds=2, steps={"mlp": 100, "cnn": 4}, settings=(("mlp", "batch"),), runs=(100, 200, 400), seeds=(2, 4, 8),
-    widths=(), examples=(), everything=False,
+SMOKE = Size(
+    rounds=2, steps={"mlp": 60, "cnn": 4}, settings=(("mlp", "batch"),), runs=(50, 100),
+    seeds=(2, 4), widths=(50, 100), depths=(2, 4), folders=(5, 20), lengths=(200, 800), claims=(1, 2), everything=False,
 )  # fmt: skip
+SIZES = {"full": FULL, "smoke": SMOKE}
 
 
-def table_jobs(size: Size, base: Job) -> list[Job]:
-    """One job a loop, for the network, norm and device of ``base``."""
+def table_jobs(size: Size, base: Job, forced: bool = False) -> list[Job]:
+    """One job a loop, for the network, norm and device of ``base``; ``forced`` to fewer instructions than there are."""
     jobs = []
     for name, mode in MODES.items():
         fits = base.device in mode.devices and base.network in mode.networks
-        if fits and (size.everything or mode.quick):
+        if fits and (size.everything or mode.quick) and (mode.forced or not forced):
             threads = 1 if mode.processes > 1 or name == "floor" else None
             seeds = STACKED_SEEDS[base.device] if mode.stacked else 1
             jobs.append(replace(base, mode=name, threads=threads, seeds=seeds, overrides=mode.overrides))
@@ -66,20 +71,3 @@ def base_job(size: Size, network: str, norm: str, device: str, data_dir: str | N
         steps=size.steps[network], turns=size.rounds + 1, seed=0, seeds=1, threads=None, data_dir=data_dir,
         images=images if network == "cnn" else None,
     )  # fmt: skip
-
-
-def scaling_jobs(size: Size, base: Job) -> dict[str, tuple[Sequence[int], list[Job]]]:
-    """For each of steps, seeds, width and examples: the sizes, and a job of each."""
-    eager = replace(base, overrides=MODES["eager"].overrides)
-    runs = replace(base, mode="runs", steps=size.runs[0], overrides=("probes=none",))
-
-    def with_word(word: str) -> Job:
-        return replace(eager, overrides=(*eager.overrides, word))
-
-    found = {
-        "steps": (size.runs, [replace(runs, steps=steps) for steps in size.runs]),
-        "seeds": (size.seeds, [replace(runs, seeds=seeds) for seeds in size.seeds]),
-        "width": (size.widths, [with_word(f"model.width={width}") for width in size.widths]),
-        "examples": (size.examples, [with_word(f"dataset.train_examples={count}") for count in size.examples]),
-    }
-    return {over: (sizes, jobs) for over, (sizes, jobs) in found.items() if sizes}

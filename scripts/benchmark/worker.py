@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from benchmark.job import Unavailable, from_json
 from benchmark.modes import MODES
+from bnexp.cli.main import be_kind_to_other_processes
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     job = from_json(json.loads(sys.stdin.readline()))
     module, _, function = MODES[job.mode].function.partition(":")
+    if module == "benchmark.ours":  # as the command has it
+        be_kind_to_other_processes()
     try:
         getattr(importlib.import_module(module), function)(job, line.took)
     except Unavailable as reason:

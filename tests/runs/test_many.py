@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from bnexp.runs.workers import Workers
 @pytest.fixture
 def long(make):
     """Runs that are worth a process each."""
-    return [with_value(make(f"seed={seed}"), "train.steps", many.WORTH_PROCESSES) for seed in range(6)]
+    return [with_value(make(f"seed={seed}"), "train.steps", many.WORTH_A_PROCESS) for seed in range(6)]
 
 
 @pytest.fixture
@@ -43,9 +44,24 @@ def test_a_small_sweep_starts_no_processes_unless_told(make):
     assert count_processes(configs, 3) == 3
 
 
+@pytest.mark.usefixtures("four_cores")
+def test_a_process_is_started_for_as_many_steps_as_its_start_is_worth(make):
+    configs = [with_value(make(f"seed={seed}"), "train.steps", many.WORTH_A_PROCESS // 2) for seed in range(6)]
+    assert [count_processes(configs[:number]) for number in (1, 3, 4, 6)] == [1, 1, 2, 3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only torch can tell whether there is a GPU")
+def test_torch_is_not_imported_to_hear_that_there_is_no_gpu(long, monkeypatch):
+    monkeypatch.setattr(many, "GPUS", ("/no/such/device",))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert count_processes([replace(config, device="auto") for config in long], None) > 0
+    assert count_side_by_side([replace(config, device="auto") for config in long], 1) == 1
+
+
 def test_on_a_gpu_one_process_trains_many_side_by_side(long, monkeypatch):
     assert count_side_by_side(long, 1) == 1
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(many, "GPUS", ("/",))
     on_gpu = [replace(config, device="auto") for config in long]
     assert (count_processes(on_gpu), count_side_by_side(on_gpu, 1)) == (1, 6)
     assert count_side_by_side([replace(config, device="cpu") for config in long], 1) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,20 +33,22 @@ def row(mode, *ms, seeds=1, processes=1, skipped=""):
     return {**fixed, "seconds": seconds, "memory": memory, "skipped": skipped}
 
 
-def bench_of(*rows, **changes):
-    """What ``bench.json`` holds, with these loops in its only table."""
-    table = {"network": "mlp", "norm": "batch", "device": "cpu", "steps": 100, "rows": rows}
-    line = {"sizes": [1, 2, 4, 8], "rows": [row("runs", *[cost] * 3) for cost in (9, 3, 5, 9)]}
-    machine = {
+def machine_of(**changes):
+    """What :func:`benchmark.machine.describe` says of some machine."""
+    return {
         "date": "2026-01-02", "system": "Linux", "processor": "Some CPU", "cores": 2, "load_before": 0.1, "python": "3.11",
         "versions": {"torch": "2.15", "jax": None}, "git": None, "threads": 2, "capability": "AVX512", "gpu": None,
+    } | changes  # fmt: skip
+
+
+def steps_of(*rows, isa="native", **changes):
+    """What ``bench.json`` holds of an instruction set, with these loops in its only table."""
+    table = {"network": "mlp", "norm": "batch", "device": "cpu", "steps": 100, "rows": rows}
+    found = {
+        "machine": machine_of(), "rounds": 3, "data": "digits", "gpu": "torch finds no CUDA device", "tables": [table],
+        "default_run": {"seconds": 9.0, "memory": 1.1e9}, "command": "bench", "minutes": 9.0, "isa": isa,
     }  # fmt: skip
-    bench = {
-        "machine": machine, "rounds": 3, "data": "digits", "gpu": "torch finds no CUDA device", "tables": [table],
-        "scaling": {"steps": line, "seeds": line}, "default_run": {"seconds": 9.0, "memory": 1.1e9}, "command": "bench",
-        "minutes": 9.0,
-    }  # fmt: skip
-    return bench | changes
+    return found | changes
 
 
 def verdicts(bench):
@@ -70,39 +73,43 @@ def test_ratios_are_taken_within_a_round_so_that_a_slow_round_does_not_count_for
 
 
 def test_a_price_with_a_fixed_start_is_on_a_line_and_a_square_is_not():
-    from benchmark.numbers import distance_from_line, growth
+    from benchmark.numbers import distance_from_line
 
     sizes = [1, 2, 4, 8]
     line, square = (np.array([[cost(size)] * 3 for size in sizes]) for cost in (lambda n: 5 + 2 * n, lambda n: n**2))
     assert distance_from_line(sizes, line).high == pytest.approx(0, abs=1e-9)
     assert distance_from_line(sizes, square).median > 0.1
-    assert growth(sizes, square).median == pytest.approx(2)
 
 
-def test_targets_hold_from_the_number_on_and_the_cheapest_of_our_loops_counts():
-    usual, ours, floor = (
-        row("usual", 25, 25, 25),
-        row("compiled_pair", 1, 1, 1, processes=2),
-        row("floor_pair", 0.5, 0.5, 0.5),
-    )
-    found = verdicts(bench_of(usual, row("eager", 2, 2, 2), ours, floor, row("jax_vmap", 0.9, 0.9, 0.9)))
-    assert found["the usual loop's price per step and seed, over ours"].holds is True
-    assert found["the price of JAX's vectorised scan, over ours"].holds is False
-    assert found["our price, over torch's bare products on all cores"].measured == "2.00 [2.00, 2.00]"
-    assert found["our price, over torch's bare products on all cores"].holds is False
+def test_targets_hold_from_the_number_on_and_the_cheapest_of_our_loops_and_of_jaxs_counts():
+    rows = [
+        row("usual", 25, 25, 25), row("eager", 2, 2, 2), row("compiled", 1.3, 1.3, 1.3), row("floor", 1, 1, 1),
+        row("compiled_pair", 1, 1, 1, processes=2), row("floor_best_pair", 0.5, 0.5, 0.5), row("jax", 1.2, 1.2, 1.2),
+        row("jax_vmap", 1.29, 1.29, 1.29),
+    ]  # fmt: skip
+    found = verdicts(steps_of(*rows))
+    assert found["all cores: the usual loop's price per step and seed, over ours"].holds is True
+    assert found["all cores: JAX's best price per step and seed, over ours"].measured == "1.20 [1.20, 1.20]"
+    assert found["all cores: JAX's best price per step and seed, over ours"].holds is False
+    assert found["one thread: our step, over torch's bare products"].holds is True
+    assert found["all cores: our price per step and seed, over the fastest kernel for each product"].holds is False
     assert found["memory of `bnexp train` as it comes"].holds is True
+    assert "memory of `bnexp train` as it comes" not in verdicts(steps_of(*rows, isa="avx2"))
 
 
-def test_fewer_runs_than_cores_do_not_count_against_the_line_in_seeds():
-    found = verdicts(bench_of(row("eager", 1, 1, 1)))
-    assert found["largest distance of a cost from a straight line in seeds"].holds is True
-    assert found["largest distance of a cost from a straight line in steps"].holds is False
+def test_the_convolutional_net_is_held_against_its_fastest_kernels():
+    rows = [row("eager", 1, 1, 1)]
+    pair = [row("compiled_pair", 24, 24, 24, processes=2), row("floor_best_pair", 20, 20, 20, processes=2)]
+    bench = steps_of(*rows)
+    bench["tables"].append({"network": "cnn", "norm": "batch", "device": "cpu", "steps": 100, "rows": pair})
+    target = verdicts(bench)["convolutional net, two processes: our step, over the fastest kernel for each convolution"]
+    assert (target.measured, target.holds) == ("1.20 [1.20, 1.20]", True)
 
 
 def test_what_did_not_run_is_neither_held_nor_missed():
-    bench = bench_of(row("eager", 1, 1, 1), row("jax_vmap", skipped="jax is not installed"))
+    bench = steps_of(row("eager", 1, 1, 1), row("jax_vmap", skipped="jax is not installed"))
     found = verdicts(bench)
-    assert found["the price of JAX's vectorised scan, over ours"].holds is None
+    assert found["all cores: JAX's best price per step and seed, over ours"].holds is None
     assert (
         "torch finds no CUDA device"
         in found["on a GPU, time of a step of 64 stacked seeds over that of one run"].measured
@@ -112,7 +119,9 @@ def test_what_did_not_run_is_neither_held_nor_missed():
 def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
     from benchmark.page import page
 
-    text = page(bench_of(row("usual", 8, 8, 8), row("eager", 1, 1, 1), row("jax", skipped="jax is not installed")))
+    rows = row("usual", 8, 8, 8), row("eager", 1, 1, 1), row("jax", skipped="jax is not installed")
+    text = page({"steps": {"AVX512": steps_of(*rows), "AVX2": steps_of(*rows, isa="avx2")}})
+    assert "### Instructions: AVX2, to which the same processor was held" in text
     assert "- JAX, compiled: jax is not installed" in text
     assert "| bnexp, eager | 1.000 [1.000, 1.000] | 8.0 [8.0, 8.0] |" in text
     assert str(Path.home()) not in text
@@ -121,15 +130,15 @@ def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
 
 def test_folders_of_the_machine_stay_out_of_the_record():
     from benchmark.contest import Result
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
 
-    job = base_job(QUICK, "cnn", "batch", "cpu", "/secret/data", "/secret/images.npz")
+    job = base_job(SMOKE, "cnn", "batch", "cpu", "/secret/data", "/secret/images.npz")
     assert "secret" not in json.dumps(Result(job, 1, (1.0,), (1,)).as_json())
 
 
 def test_contestants_take_turns_and_the_warm_up_turn_is_not_counted(monkeypatch):
     from benchmark import contest
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
 
     log = []
 
@@ -147,7 +156,7 @@ def test_contestants_take_turns_and_the_warm_up_turn_is_not_counted(monkeypatch)
             return 7
 
     monkeypatch.setattr(contest, "Worker", FakeWorker)
-    jobs = [base_job(QUICK, "mlp", norm, "cpu", None, "") for norm in ("batch", "none")]
+    jobs = [base_job(SMOKE, "mlp", norm, "cpu", None, "") for norm in ("batch", "none")]
     first, second = contest.hold(jobs, lambda _: None)
     assert log == ["b", "n", "b", "n"]
     assert (first.seconds, second.seconds, first.memory) == ((1.0, 3.0), (2.0, 4.0), (7,))
@@ -155,19 +164,19 @@ def test_contestants_take_turns_and_the_warm_up_turn_is_not_counted(monkeypatch)
 
 def test_a_worker_that_breaks_down_leaves_its_last_words_and_the_others_go_on(monkeypatch):
     from benchmark import contest
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
 
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    job = base_job(QUICK, "mlp", "batch", "cpu", None, "")
+    job = base_job(SMOKE, "mlp", "batch", "cpu", None, "")
     (result,) = contest.hold([job], lambda _: None)
     assert result.skipped == "failed: no reason given"
 
 
 def test_our_loop_takes_its_turns(small, tmp_path):
     from benchmark import ours
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
 
-    job = replace(base_job(QUICK, "mlp", "batch", "cpu", str(tmp_path), ""), steps=7, turns=3, batch_size=20)
+    job = replace(base_job(SMOKE, "mlp", "batch", "cpu", str(tmp_path), ""), steps=7, turns=3, batch_size=20)
     seconds = []
     with mock.patch.object(
         ours, "config_of", lambda _, steps: compose([*small, "probes=none", f"train.steps={steps}"])
@@ -181,9 +190,9 @@ def test_our_loop_takes_its_turns(small, tmp_path):
 @pytest.mark.parametrize(("network", "count"), [("mlp", 11), ("cnn", 10)])
 def test_every_kernel_of_a_product_gives_the_same_and_the_images_gradient_is_left_out(network, count):
     from benchmark.floor import products
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
 
-    found = products(base_job(QUICK, network, "batch", "cpu", None, ""))
+    found = products(base_job(SMOKE, network, "batch", "cpu", None, ""))
     assert len(found) == count
     for kernels in found:
         first, *others = (as_tuple(kernel()) for kernel in kernels)
@@ -202,14 +211,14 @@ def as_tuple(result):
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_the_textbook_networks_have_the_parameters_of_ours(network, norm):
     from benchmark.ours import SETTINGS
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
     from benchmark.textbook import textbook
 
     from bnexp.models.factory import build_model
     from bnexp.norms.factory import norm_factory
 
     before = torch.get_rng_state()
-    theirs, _ = textbook(base_job(QUICK, network, norm, "cpu", None, ""))
+    theirs, _ = textbook(base_job(SMOKE, network, norm, "cpu", None, ""))
     assert torch.equal(torch.get_rng_state(), before)
     overrides = [word for word in SETTINGS[network] if not word.startswith("dataset.")]
     config = compose([*overrides, f"norm={norm}"])
@@ -224,10 +233,10 @@ def test_a_step_in_jax_is_the_textbooks_step(network, norm):
     jax = pytest.importorskip("jax", reason="jax is not installed, and no dependency")
     from benchmark.images import MEAN, SD
     from benchmark.jax_scan import initial, one_step
-    from benchmark.plan import QUICK, base_job
+    from benchmark.plan import SMOKE, base_job
     from benchmark.textbook import textbook
 
-    job = base_job(QUICK, network, norm, "cpu", None, "")
+    job = base_job(SMOKE, network, norm, "cpu", None, "")
     model, optimizer = textbook(job)
     shape = (20, 1, 28, 28) if network == "mlp" else (20, 3, 32, 32)
     images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -275,31 +284,117 @@ def test_redrawing_without_numbers_is_refused(tmp_path):
     from bnexp.errors import UserError
 
     with pytest.raises(UserError) as refused:
-        bench.main(["--redraw", "--out", str(tmp_path)])
+        bench.main(["redraw", "--out", str(tmp_path)])
     message = str(refused.value)
     assert "there is nothing to redraw" in message
     assert "try: python scripts/bench.py" in message
 
 
+def test_with_fewer_instructions_the_loops_of_the_targets_are_measured_and_no_others():
+    from benchmark.plan import FULL, base_job, table_jobs
+
+    native, forced = (
+        {job.mode for job in table_jobs(FULL, base_job(FULL, "mlp", "batch", "cpu", None, ""), fewer)} for fewer in (False, True)
+    )
+    assert {"usual", "jax", "jax_vmap", "compiled", "compiled_pair", "floor", "floor_best_pair"} < forced < native
+    assert native - forced == {"lightning", "stacked_compiled", "stacked_pair", "looks_light", "looks_full"}
+
+
+def test_fewer_instructions_are_asked_of_everybody_and_only_for_a_while(monkeypatch):
+    from benchmark.isa import at_most
+
+    monkeypatch.setenv("XLA_FLAGS", "--mine")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    before = dict(os.environ)
+    with at_most("avx2"):
+        assert (os.environ["ATEN_CPU_CAPABILITY"], os.environ["ONEDNN_MAX_CPU_ISA"]) == ("avx2", "AVX2")
+        assert os.environ["XLA_FLAGS"] == "--mine --xla_cpu_max_isa=AVX2"
+        assert "avx2" in os.environ["TORCHINDUCTOR_CACHE_DIR"]
+    assert dict(os.environ) == before
+    with at_most("native"):
+        assert dict(os.environ) == before
+
+
+def answers_of(**changes):
+    """Three commands' numbers, made up: eight core-seconds of training in four seconds on two cores."""
+    parts = {"train": 8.0, "eval": 1.0, "probe": 1.0, "record": 0.5, "runs": 20, "steps": 10_000}
+    one = {
+        "words": "a sweep of 20", "command": ["train", "seed=range(0,20)"], "runs": [["batch", 0, 500]], "ours": [5.0, 5.2],
+        "processor": [10.0, 10.2], "usual": [50.0], "parts": [parts, parts],
+    }  # fmt: skip
+    quick = {"seconds": 100.0, "parts": {"train": 100.0, "eval": 40.0, "probe": 20.0, "measure": 18.0, "steps": 1000}}
+    return {"first_step": [2.0, 2.5, 9.0], "questions": {"sweep": one}, "quick": quick, "cores": 2} | changes
+
+
+def test_answers_are_held_against_training_on_all_cores_and_quick_against_all_its_core_seconds():
+    from benchmark.answers import section, targets
+
+    first, sweep, quick = targets(answers_of())
+    assert (first.measured[:4], first.holds) == ("2.50", True)
+    assert (sweep.measured[:4], sweep.holds) == ("1.27", True)
+    assert (quick.measured, quick.holds) == ("11.0 %", True)
+    *_, unknown = targets(answers_of(quick=None))
+    assert unknown.holds is None
+    text = section(answers_of())
+    assert "| 5.1 [5.0, 5.2] | 50.0 |" in text
+    assert "| a sweep of 20 | 8.0 | 1.0 | 1.0 | 0.5 | 0.0 | 0.0 | -0.4 | 10.1 |" in text
+
+
+def test_the_worst_command_decides_on_a_busy_machine():
+    from benchmark.busy import section, targets
+
+    fixed = {"command": ["train"], "processor": [[1.0, 1.1], [1.0, 1.1]]}
+    seconds = ("a", [6.0, 6.0]), ("b", [11.0, 13.2])
+    one, two = ({"words": words, "quiet": [5.0, 6.0], "busy": busy, **fixed} for words, busy in seconds)
+    (target,) = targets({"commands": {"a": one, "b": two}, "cores": 2})
+    assert (target.measured, target.holds) == ("2.20 [2.20, 2.20], b", False)
+    assert "1.10 [1.10, 1.10]" in section({"commands": {"a": one}, "cores": 2})
+
+
+def test_growth_is_fitted_to_the_upper_half_and_named_for_each_curve():
+    from benchmark.growth import section, slope, targets
+
+    sizes = [10, 100, 1000, 10_000]
+    line = {"words": "list: runs", "unit": "s", "sizes": sizes, "costs": [[1 + 0.01 * size] for size in sizes]}
+    square = {"words": "sort: runs", "unit": "s", "sizes": sizes, "costs": [[size**2] for size in sizes]}
+    assert slope(line) == pytest.approx(0.96, abs=0.01)
+    assert slope(square) == pytest.approx(2)
+    records = {
+        f"steps_{name}": {"words": f"{name}: steps", "unit": "MB", "sizes": [1000, 1_000_000], "costs": [[0.1], [mb]]}
+        for name, mb in (("record", 12.0), ("tensorboard", 9.0))
+    }
+    curves = {"list": line, "sort": square, **records}
+    found = {target.words: target for target in targets({"curves": curves, "cores": 2})}
+    assert found["the steepest growth of a cost (exponent)"].measured == "2.00, sort against runs"
+    assert found["record and TensorBoard's copy of a run of 1,000,000 steps"].holds is False
+    assert "**above linear**" in section({"curves": {"sort": square}})
+
+
+def test_made_up_runs_are_runs_of_ten_arms(small, tmp_path, bnexp):
+    from benchmark.growth import make_runs
+
+    bnexp("train", *small, "train.steps=5", "probes=none", f"runs_dir={tmp_path}/one")
+    folder = make_runs(tmp_path / "one", tmp_path / "many", 30)
+    answer = bnexp("compare", str(folder), "by=optimizer.lr", "--json")
+    assert answer.code == 0, answer
+    assert len({json.loads((run / "run.json").read_text())["arm_id"] for run in folder.glob("copy-*")}) == 10
+
+
 @pytest.mark.slow
-def test_the_quick_benchmark_runs_and_its_page_can_be_redrawn(tmp_path):
-    command = [
-        sys.executable,
-        str(SCRIPTS / "bench.py"),
-        "--out",
-        str(tmp_path / "out"),
-        "--data-dir",
-        str(tmp_path / "data"),
-    ]
-    done = subprocess.run([*command, "--quick"], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
+def test_the_smallest_benchmark_runs_and_its_page_can_be_redrawn(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "bench.py"), "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "data")]
+    small = ["--size", "smoke", "--isa", "native"]
+    done = subprocess.run([*command, *small], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     bench = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
-    rows = bench["tables"][0]["rows"]
-    assert [one["skipped"] for one in rows] == [""] * len(rows)
-    assert {len(one["seconds"]) for one in rows} == {bench["rounds"]}
-    assert all(size > 50e6 for one in rows for size in one["memory"])
-    assert bench["default_run"]["memory"] > 200e6
+    for found in bench["steps"].values():
+        rows = found["tables"][0]["rows"]
+        assert [one["skipped"] for one in rows] == [""] * len(rows)
+        assert {len(one["seconds"]) for one in rows} == {found["rounds"]}
+        assert all(size > 50e6 for one in rows for size in one["memory"])
+    assert {"answers", "busy", "growth"} < set(bench)
+    assert not [curve for curve in bench["growth"]["found"]["curves"].values() if "skipped" in curve]
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
-    assert names == ["README.md", "bench.json", "bench.png", "bench.svg"]
-    again = subprocess.run([*command, "--redraw"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert names == ["README.md", "bench.json", "bench.png", "bench.svg", "growth.png", "growth.svg"]
+    again = subprocess.run([*command, "redraw"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert again.stdout == done.stdout
