@@ -76,7 +76,7 @@ def _inputs(model: nn.Module, split: Set, experiment: Experiment) -> Iterator[tu
 
 
 @lru_cache(maxsize=1)
-def _prepared(images: Tensor, prepare: Standardizer, size: int) -> list[tuple[Tensor, int]]:
+def _prepared(images: Tensor, prepare: Standardizer, size: int) -> list[tuple[Tensor, Tensor]]:
     """Inputs, and a copy of some of them. Runs of one data set come one after the other, or side by side."""
     return [(x, x[::SOME].clone()) for x in (prepare(part) for part in images.split(size))]
 
