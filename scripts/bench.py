@@ -7,11 +7,12 @@
     python scripts/bench.py answers             from a command to its answer
     python scripts/bench.py busy                the same commands while another process keeps one core busy
     python scripts/bench.py growth              cost against runs, steps, claims, width and depth
+    python scripts/bench.py gpu                 a training step on a GPU; left out where there is none
     python scripts/bench.py redraw              page and figures again from bench.json
 
 A part that is measured again takes its place in bench.json; the others stay. --size smoke tries everything out in two minutes.
-PyTorch Lightning and JAX take part where they are installed: pip install lightning "jax[cpu]". A GPU has its own table where there
-is one. What all claims took is read from their runs, not run again: answers --quick-runs DIR --quick-seconds S.
+PyTorch Lightning and JAX take part where they are installed: pip install lightning "jax[cpu]". What all claims took is read from
+their runs, not run again: answers --quick-runs DIR --quick-seconds S.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark import answers, busy, growth
+from benchmark import answers, busy, gpu, growth
 from benchmark.contest import hold
 from benchmark.isa import FORCED, at_most
 from benchmark.job import Job
@@ -39,7 +40,7 @@ from bnexp.rng import numpy_stream
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 
-PARTS = ("steps", "answers", "busy", "growth")
+PARTS = ("steps", "answers", "busy", "growth", "gpu")
 
 #: Load average from which on the numbers are not worth keeping.
 BUSY = 0.5
@@ -105,6 +106,9 @@ def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) 
                 machine = describe()
                 keep(file, ("steps", machine["capability"]), command, machine, lambda isa=isa: steps(size, isa, arguments.data_dir))
         return
+    if part == "gpu" and not describe()["gpu"]:
+        tell("torch finds no CUDA device: what is known of GPUs stays as it was")
+        return
     quick = None
     if arguments.quick_runs is not None:
         quick = answers.of_quick(arguments.quick_runs, arguments.quick_seconds)
@@ -112,6 +116,7 @@ def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) 
         "answers": lambda: answers.measure(smoke, arguments.data_dir, tell, quick),
         "busy": lambda: busy.measure(smoke, arguments.data_dir, tell),
         "growth": lambda: growth.measure(size, arguments.data_dir, tell),
+        "gpu": lambda: gpu.measure(size, arguments.data_dir, tell),
     }
     keep(file, (part,), command, describe(), lambda: {"found": parts[part]()})
 
@@ -136,14 +141,11 @@ def keep(file: Path, place: tuple[str, ...], command: str, machine: dict[str, An
 def steps(size: Size, isa: str, data_dir: str | None) -> dict[str, Any]:
     """A training step of every loop, in a table for each network."""
     native = isa == "native"
-    gpu = "torch finds no CUDA device" if native and not describe()["gpu"] else ""
     with tempfile.TemporaryDirectory(prefix="bnexp-bench-") as folder:
         images = make_images(Path(folder) / "images.npz")
         settings = [(*setting, "cpu") for setting in size.settings]
-        if native and not gpu:
-            settings.append(("mlp", "batch", "cuda"))
         tables = [_table(size, base_job(size, *setting, data_dir, images), not native) for setting in settings]
-    found = {"isa": isa, "rounds": size.rounds, "data": data_words(data_dir), "gpu": gpu, "tables": tables}
+    found = {"isa": isa, "rounds": size.rounds, "data": data_words(data_dir), "tables": tables}
     return {**found, "default_run": default_run()} if native else found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from benchmark import answers, busy, growth
+from benchmark import answers, busy, gpu, growth
 from benchmark.modes import MODES
 from benchmark.numbers import markdown, milliseconds, ratio, spread
 from benchmark.targets import Target, table_rows, targets
@@ -17,7 +17,7 @@ NETWORKS = {
 NORMS = {"batch": "with BN", "none": "without BN"}
 
 #: Parts of the benchmark beside the training step, and their modules.
-OTHERS = {"answers": answers, "busy": busy, "growth": growth}
+OTHERS = {"answers": answers, "busy": busy, "growth": growth, "gpu": gpu}
 
 
 def page(bench: Mapping[str, Any]) -> str:
@@ -35,10 +35,8 @@ def _steps(bench: Mapping[str, Any]) -> str:
         return ""
     tables = "\n\n".join(_of_one_set(isa, found) for isa, found in parts)
     (_, first), *_ = parts
-    return STEPS.format(
-        tables=tables, rounds=first["rounds"], data=first["data"], stacked="; ".join(_stack_sizes(first)),
-        gpu=f"\n\nNo table of a GPU: {first['gpu']}." if first["gpu"] else "",
-    )  # fmt: skip
+    stacked = max(row["seeds"] for table in first["tables"] for row in table["rows"])
+    return STEPS.format(tables=tables, rounds=first["rounds"], data=first["data"], stacked=stacked)
 
 
 def _of_one_set(isa: str, found: Mapping[str, Any]) -> str:
@@ -60,8 +58,7 @@ def _targets(bench: Mapping[str, Any]) -> str:
 
 def _section(bench: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     rows = table_rows(bench, table["network"], table["norm"], table["device"])
-    place = "" if table["device"] == "cpu" else f", on {bench['machine']['gpu']}"
-    title = f"#### {NETWORKS[table['network']]}, {NORMS[table['norm']]}{place}"
+    title = f"#### {NETWORKS[table['network']]}, {NORMS[table['norm']]}"
     lines = [_line(row, rows) for row in table["rows"] if not row["skipped"]]
     head = ("loop", "ms per step and seed", "usual loop / this", "this / bare products, all cores", "memory, MB")
     skipped = [f"- {MODES[row['mode']].words}: {row['skipped']}" for row in table["rows"] if row["skipped"]]
@@ -76,12 +73,6 @@ def _line(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> tupl
         faster = slower = ""
     memory = f"{sum(row['memory']) / 1e6:,.0f}"
     return MODES[row["mode"]].words, spread(milliseconds(row)).words(3), faster, slower, memory
-
-
-def _stack_sizes(bench: Mapping[str, Any]) -> Iterable[str]:
-    for device in dict.fromkeys(table["device"] for table in bench["tables"]):
-        rows = [row for table in bench["tables"] if table["device"] == device for row in table["rows"]]
-        yield f"{max(row['seeds'] for row in rows)} on the {'GPU' if device == 'cuda' else 'processor'}"
 
 
 def _machines(bench: Mapping[str, Any]) -> str:
@@ -117,7 +108,7 @@ Written by `scripts/bench.py` from [bench.json](bench.json), which holds every t
 
 Parts that are named by an instruction set are about the training step of the paper's network with BN.
 
-{steps}{more_answers}{more_busy}{more_growth}## Where
+{steps}{more_answers}{more_busy}{more_growth}{more_gpu}## Where
 
 {machine}
 """
@@ -148,6 +139,12 @@ Records are those of the default run, real but for its step, which does nothing.
 `bnexp train` from start to end; a step is an eager one. Width is put as the number of weights that it gives.
 
 """,
+    "gpu": """\
+## On a GPU
+
+The paper's network with BN, all data in the GPU's memory but for the usual loops. {section}
+
+""",
 }
 
 STEPS = """\
@@ -158,7 +155,7 @@ brackets; each loop trains a turn in every round, and ratios are taken within ro
 
 ![ms per step and seed of every loop, and the floor](bench.png)
 
-{tables}{gpu}
+{tables}
 
 Data: {data}.
 

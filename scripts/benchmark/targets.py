@@ -33,7 +33,7 @@ def targets(bench: Mapping[str, Any]) -> list[Target]:
     rows = table_rows(bench, "mlp", "batch", "cpu")
     images = table_rows(bench, "cnn", "batch", "cpu")
     lines = [*_price(rows), _images(images)]
-    return [*lines, *_probes(rows), _memory(bench), _gpu(bench)] if bench["isa"] == "native" else lines
+    return [*lines, *_probes(rows), _memory(bench)] if bench["isa"] == "native" else lines
 
 
 def table_rows(bench: Mapping[str, Any], network: str, norm: str, device: str) -> Rows:
@@ -103,13 +103,3 @@ def _probes(rows: Rows) -> Iterator[Target]:
 def _memory(bench: Mapping[str, Any]) -> Target:
     memory = bench["default_run"]["memory"] / GIGABYTE
     return Target("memory of `bnexp train` as it comes", "under 1.2 GB", f"{memory:.2f} GB", memory < 1.2)
-
-
-def _gpu(bench: Mapping[str, Any]) -> Target:
-    rows = table_rows(bench, "mlp", "batch", "cuda")
-    words, goal = "on a GPU, time of a step of 64 stacked seeds over that of one run", "at most 2"
-    if "stacked_compiled" not in rows or "compiled" not in rows:
-        return Target(words, goal, "not measured: " + (bench["gpu"] or "the loops did not run"), None)
-    per_step = [np.array(rows[name]["seconds"]) / rows[name]["steps"] for name in ("stacked_compiled", "compiled")]
-    found = spread(per_step[0] / per_step[1])
-    return Target(words, goal, found.words(), found.median <= 2)

@@ -45,7 +45,7 @@ def steps_of(*rows, isa="native", **changes):
     """What ``bench.json`` holds of an instruction set, with these loops in its only table."""
     table = {"network": "mlp", "norm": "batch", "device": "cpu", "steps": 100, "rows": rows}
     found = {
-        "machine": machine_of(), "rounds": 3, "data": "digits", "gpu": "torch finds no CUDA device", "tables": [table],
+        "machine": machine_of(), "rounds": 3, "data": "digits", "tables": [table],
         "default_run": {"seconds": 9.0, "memory": 1.1e9}, "command": "bench", "minutes": 9.0, "isa": isa,
     }  # fmt: skip
     return found | changes
@@ -110,10 +110,16 @@ def test_what_did_not_run_is_neither_held_nor_missed():
     bench = steps_of(row("eager", 1, 1, 1), row("jax_vmap", skipped="jax is not installed"))
     found = verdicts(bench)
     assert found["all cores: JAX's best price per step and seed, over ours"].holds is None
-    assert (
-        "torch finds no CUDA device"
-        in found["on a GPU, time of a step of 64 stacked seeds over that of one run"].measured
-    )
+
+
+def test_on_a_gpu_a_step_of_all_runs_is_held_against_a_step_of_one():
+    from benchmark import gpu
+
+    rows = [row("usual", 10, 10, 10), row("compiled", 1, 1, 1), row("stacked_compiled", 0.05, 0.05, 0.05, seeds=64)]
+    found = {"rounds": 3, "tables": [{"network": "mlp", "norm": "batch", "device": "cuda", "steps": 100, "rows": rows}]}
+    (target,) = gpu.targets(found)
+    assert (target.measured, target.holds) == ("3.20 [3.20, 3.20]", False)
+    assert "| 0.0500 [0.0500, 0.0500] | 200.0 [200.0, 200.0] |" in gpu.section(found)
 
 
 def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
