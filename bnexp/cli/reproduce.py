@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +33,14 @@ from bnexp.errors import UserError, unknown_name
 from bnexp.records.ended import Ended
 from bnexp.report.words import as_json, in_order, missing_words, verdict_table
 from bnexp.runs.folder import told_if_disk_refuses
-from bnexp.runs.plan import Job, Plan, make_plan
+from bnexp.runs.plan import Job, Plan, Repetition, make_plan
 from bnexp.stats.verdict import counted
 
 if TYPE_CHECKING:
     from bnexp.runs.cluster import Queue
 
 #: Settings that may be given with = as well as with --.
-SETTINGS = ("budget", "runs_dir", "jobs", "shard", "num_shards", "plugins", "config_dir")
+SETTINGS = ("budget", "runs_dir", "jobs", "first_seed", "shard", "num_shards", "plugins", "config_dir")
 
 #: Missing runs of a claim that are named one by one; more are counted.
 MOST_NAMED = 5
@@ -127,6 +127,7 @@ def _parser() -> Parser:
     parser = Parser(
         "bnexp reproduce",
         usage="bnexp reproduce CLAIM ... | all [budget=smoke|quick|full] [jobs=N] [runs_dir=DIR] [shard=I num_shards=N]\n"
+        "       bnexp reproduce CLAIM ... | all first_seed=100 runs_dir=again\n"
         "       bnexp reproduce CLAIM ... num_shards=N hydra/launcher=submitit_slurm [hydra.launcher.partition=NAME ...]\n"
         "       bnexp reproduce CLAIM ... subject=norm=ghost [KEY=VALUE ...] [plugins=[MODULE]] [--config-dir DIR]",
         description="Run what claims need and is missing, then judge them. Asked again, it trains nothing; killed, it continues.",
@@ -139,6 +140,9 @@ def _parser() -> Parser:
     parser.add_argument("--budget", default="quick", help=f"{', '.join(BUDGETS)} (default: quick)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the runs are (default: runs)")
     parser.add_argument("--jobs", help="processes at a time (default: one for each core that we may use)")
+    parser.add_argument(
+        "--first-seed", default="0", help="repeat everything with other seeds: reported from here on, tuning from 1000 + this"
+    )
     parser.add_argument("--shard", default="0", help="which part of the missing runs is this machine's, from 0")
     parser.add_argument("--num-shards", default="1", help="how many machines share one runs folder")
     parser.add_argument(
@@ -181,7 +185,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             todo=f"shard={num_shards - 1}",
         )
     jobs = cpu_count() if arguments.jobs is None else _number("jobs", arguments.jobs, least=1)
-    budget, runs_dir, plugins = BUDGETS[arguments.budget], arguments.runs_dir.expanduser(), plugin_names(arguments.plugins)
+    first_seed = _number("first_seed", arguments.first_seed, least=0)
+    budget = Repetition(**asdict(BUDGETS[arguments.budget]), first_seed=first_seed) if first_seed else BUDGETS[arguments.budget]
+    runs_dir, plugins = arguments.runs_dir.expanduser(), plugin_names(arguments.plugins)
     return Settings(budget, runs_dir, jobs, shard, num_shards, plugins, arguments.config_dir)
 
 
@@ -216,9 +222,10 @@ def _claim_lines(plan: Plan) -> str:
 def _announcement(plan: Plan, settings: Settings, *, dry: bool) -> str:
     """How many runs, how many of them missing, about how long those take, and which cannot be priced."""
     missing, unknown = plan.missing(), plan.undetermined()
+    seeds = f", seeds from {plan.first_seed} on" if plan.first_seed else ""
     known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
     then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
-    lines = [f"{counted(len(plan.claims), 'claim')}, budget={plan.budget.name}: {known}{then}"]
+    lines = [f"{counted(len(plan.claims), 'claim')}, budget={plan.budget.name}{seeds}: {known}{then}"]
     configs = [job.config for job in missing if job.config]
     if configs:
         lines += _price_lines(plan, configs, unknown, settings, dry=dry)

@@ -24,6 +24,21 @@ from bnexp.runs.settle import settled
 
 
 @dataclass(frozen=True, kw_only=True)
+class Repetition(Budget):
+    """A budget with other seeds throughout: a repetition of the whole protocol, tuning included.
+
+    Attributes:
+        first_seed: of the reported ones; those that tune begin at 1000 + this.
+    """
+
+    first_seed: int = 0
+
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """Seeds that choose."""
+        return tuple(seed + self.first_seed for seed in super().tuning_seeds())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One run to carry out: a training config, or the measurement of a claim (or of its variant, see ``Claim.key``) at a seed."""
 
@@ -64,6 +79,15 @@ class Plan:
     jobs: dict[str, Job] = field(default_factory=dict)
     determined: set[str] = field(default_factory=set)
     hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def first_seed(self) -> int:
+        """The first reported seed."""
+        return self.budget.first_seed if isinstance(self.budget, Repetition) else 0
+
+    def seeds(self, count: int) -> range:
+        """So many reported seeds."""
+        return range(self.first_seed, self.first_seed + count)
 
     def add(self, claim: Claim, cell: Cell, job: Job) -> None:
         """A claim needs a run."""
@@ -180,7 +204,7 @@ def _more_tuning(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
 def _reported(plan: Plan, claim: Claim) -> list[Callable[[], None]]:
     added: list[Callable[[], None]] = []
     for index, grid in _grids(claim, plan):
-        seeds = range(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
+        seeds = plan.seeds(grid.num_seeds.get(plan.budget.name, plan.budget.num_seeds))
         runs, tuning = plan.runs(claim), grid.tuning
         values: dict[str, list[float]] = {}
         if tuning:
@@ -251,7 +275,7 @@ def _add_measurements(plan: Plan, claim: Claim) -> None:
             _composed(last_of_each((*layer.split(), *words)), plan.extra_dir, str(plan.runs_dir))
             for layer in (claim.control, claim.subject)
         ]
-    for seed in range(claim.measurement.num_seeds[plan.budget.name]):
+    for seed in plan.seeds(claim.measurement.num_seeds[plan.budget.name]):
         name = measurement_id(claim.id, plan.budget.name, seed, claim.measurement.measure, claim.variant, layers)
         command = f"bnexp reproduce {claim.key} budget={plan.budget.name}"
         cell = Cell(grid=-1, regime="own", arm="measurement", value=None, seed=seed, run_id=name, command=command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -13,7 +13,7 @@ from bnexp.claims.base import BUDGETS, Measurement
 from bnexp.cli.main import run
 from bnexp.config.compose import compose
 from bnexp.config.identity import run_id
-from bnexp.runs.plan import advance, make_plan
+from bnexp.runs.plan import Repetition, advance, make_plan
 from bnexp.runs.reproduce import Share, carry_out
 from bnexp.runs.settle import settled
 from bnexp.runs.workers import Workers
@@ -49,6 +49,16 @@ def test_every_arm_gets_the_same_tuning_budget_on_seeds_that_are_not_reported(na
         tried = [{(c.value, c.seed) for c in cells if (c.grid, c.arm) == (grid, arm)} for arm in arms]
         assert all(one == tried[0] for one in tried)
     assert all(cell.seed >= 1000 for cell in cells)
+
+
+def test_a_repetition_asks_for_the_same_runs_with_other_seeds_throughout(tmp_path):
+    claims = [CLAIMS[name] for name in ("fig1_speed", "batch_leakage", "more_gaussian")]
+    budgets = BUDGETS["quick"], Repetition(**asdict(BUDGETS["quick"]), first_seed=100)
+    first, again = ([c for of in make_plan(claims, one, tmp_path).cells.values() for c in of] for one in budgets)
+    found = [[(c.grid, c.regime, c.arm, c.value, c.seed + later) for c in row] for row, later in ((first, 100), (again, 0))]
+    assert found[0] == found[1]
+    assert {c.regime for c in first} == {"tuning", "own"}
+    assert not {c.run_id for c in first} & {c.run_id for c in again}
 
 
 def test_a_claim_is_determined_when_nothing_has_to_be_tuned_first(plan):
