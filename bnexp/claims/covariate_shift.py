@@ -376,15 +376,13 @@ CLAIM = register(
         gates=(HURTS, MATCHED, READABLE, INSIDE, FINISHED),
         caveats=(
             "By its training statistics BN is a fixed affine map at test time: nothing in it can react to a shift.",
-            "Contrast decides the mean over all five: less of it is nearly a factor on the input, and a ReLU net without a "
-            "norm is "
+            "Contrast decides the mean over all five: less of it is nearly a factor on the input, and a ReLU net without a norm is "
             "nearly homogeneous (a factor on the input is one on the logits, but for the biases): the plain net hardly sees it. "
             "That is a property of what BN is compared with, and why the mean over all but contrast stands beside it.",
             "Inversion takes every net to a floor of a few per cent, below chance, where nothing tells two nets apart.",
             "One net and one strength of each shift; the strengths are those of a benchmark of photographs, not of digits.",
             "Digits in ink stand for cats: a hue is a global change of pixels. A shift of shape or place is not tried.",
-            "Recomputed statistics need examples of the shifted kind in the right mix of classes; the last endpoint gets it "
-            "wrong.",
+            "Recomputed statistics need examples of the shifted kind in the right mix of classes; the last endpoint gets it wrong.",
         ),
         deviations=(
             "docs/claims.md, A4 wants clean accuracies matched within 0.3 points; ours are where tuning leaves them, and a gate "
@@ -393,9 +391,8 @@ CLAIM = register(
             "(brightness, contrast, noise) or have no level (colour, inversion).",
             '"All but contrast" and the endpoints of group and layer norm were added after the records of version 0.1 were seen.',
             "A fully connected net and digits instead of a ResNet-50 and photographs; variances are biased (1/m).",
-            "Made cheaper at quick after its first records: 4 tuning seeds instead of 6. 300 steps instead of 600 were tried "
-            "and put back: "
-            "its gate failed.",
+            "Made cheaper at quick after its first records: 4 tuning seeds instead of 6. 300 steps instead of 600 were "
+            "tried and put back: its gate failed.",
         ),
         overturn="Another net (model=cnn), other pictures, or statistics that are recomputed: those are among the endpoints",
         analyse=analyse,

@@ -171,8 +171,8 @@ CLAIM = register(
             "At quick the rates are fixed, chosen beforehand at one tuning seed among two to four rates an arm; at full "
             "every arm tunes its own.",
             "Made cheaper at quick after its first records: 150 steps instead of 200 in the convolutional net, at the same "
-            "rates. 400 "
-            "instead of 600 in the transformer were tried and put back: there DyT was 5 points behind, so that the cut decided.",
+            "rates. 400 instead of 600 in the transformer were tried and put back: there DyT was 5 points behind, so that "
+            "the cut decided.",
         ),
         analyse=analyse,
         draw=draw,

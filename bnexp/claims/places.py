@@ -67,14 +67,10 @@ class Place:
 #: What claims say of these runs at quick.
 PLACES_AT_QUICK = (
     "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart (convolutional 25 %) "
-    "instead of "
-    "5, in all arms alike; 4 tuning seeds instead of 6; 160 steps instead of 300 in the convolutional net, 3,200 pictures, "
-    "and levels "
-    "of error there that end at .78 instead of .74, so that later ones are not in the ratios. Shorter runs of the other two "
-    "were tried "
-    "and put back: with levels that end at .1 other learning rates are chosen, at which frozen BN diverges after it has been "
-    "to all of "
-    "them, and gradients turn less."
+    "instead of 5, in all arms alike; 4 tuning seeds instead of 6; 160 steps instead of 300 in the convolutional net, 3,200"
+    " pictures, and levels of error there that end at .78 instead of .74, so that later ones are not in the ratios. Shorter"
+    " runs of the other two were tried and put back: with levels that end at .1 other learning rates are chosen, at which "
+    "frozen BN diverges after it has been to all of them, and gradients turn less."
 )
 
 _SMOKE = ("train.steps=40", "train.eval_every=20", "train.log_every=20")
