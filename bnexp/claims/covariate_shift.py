@@ -37,12 +37,9 @@ MANY, FEW = 512, 64
 
 #: Endpoints that read the subject by recomputed statistics.
 RECOMPUTED = (
-    "recovery, all five",
-    *(f"recovery, {kind}" for kind in SHIFTS),
-    "recomputed BN above group norm",
-    "clean cost",
+    "recovery, all five", *(f"recovery, {kind}" for kind in SHIFTS), "recomputed BN above group norm", "clean cost",
     "one class at a time",
-)
+)  # fmt: skip
 
 #: Points: the smallest loss worth calling one, the smallest difference between two nets, what a control may lose.
 LOSS, ADVANTAGE = 5, 2

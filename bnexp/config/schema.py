@@ -1,8 +1,7 @@
 """What a run is made of: frozen dataclasses that refuse a wrong value the moment they are built.
 
-The values themselves live in ``configs/`` (one home per number); these classes say which are allowed: each field names its check,
-and a field without one is what its annotation says. Nothing here imports torch, so a mistake is answered at once and before a
-folder is made.
+The values live in ``configs/``; these classes say which are allowed: each field names its check, and a field without one is what its
+annotation says. Nothing here imports torch, so a mistake is answered at once and before a folder is made.
 """
 
 from __future__ import annotations
@@ -218,16 +217,14 @@ class TrainConfig(Section):
     """Length of a run in optimiser steps, when it is looked at, and what is kept of it.
 
     ``epochs`` are passes over the training data; ``runs/settle.py`` makes ``steps`` of them before a run has its name, and of
-    ``batch_size=all`` the number of training examples: every step sees each of them once, in one order (``data/batches.py``).
-    ``eval_every`` and ``log_every`` are in steps; evaluation is denser early, at most the share ``eval_gap`` of the steps done
-    apart, or begins after ``eval_from`` steps (``schedule.evaluation_steps``), which leaves no steps to a target. ``targets`` are
-    validation accuracies in (0, 1) whose steps-to-target are reported. A run ends early once ``stop_at_accuracy`` (validation, in
-    (0, 1)) and ``stop_at_loss`` (training, nats) are reached, those of the two that are given (``engine/goals.py``);
-    ``stop_at_target`` stands for the highest target as
-    ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-batches (``engine/step.py``), each with
-    statistics of its own or with those of the ``whole`` batch. ``keep`` says which weights stay in the run folder: none, those of
-    the last step, or those of the evaluation with the best validation accuracy. ``only`` says which parameters train
-    (``engine/restrict.py``), ``order`` which examples share a batch (``data/batches.py``). Without ``test`` no test set is read.
+    ``batch_size=all`` all training examples in one order (``data/batches.py``). Evaluations are ``eval_every`` steps apart, early
+    at most the share ``eval_gap`` of the steps done, or begin after ``eval_from`` steps (``schedule.evaluation_steps``), which
+    leaves no steps to a target. ``targets`` are validation accuracies in (0, 1) whose steps-to-target are reported. A run ends
+    early once ``stop_at_accuracy`` (validation, in (0, 1)) and ``stop_at_loss`` (training, nats), as far as given, are reached
+    (``engine/goals.py``); ``stop_at_target`` is the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-
+    batches (``engine/step.py``), each with statistics of its own or of the ``whole`` batch. ``keep`` says which weights stay in
+    the run folder: none, those of the last step, or of the evaluation with the best validation accuracy. ``only`` says which
+    parameters train (``engine/restrict.py``), ``order`` which examples share a batch. Without ``test`` no test set is read.
     """
 
     group = "train"
