@@ -1,6 +1,6 @@
 """What a run is made of: frozen dataclasses that refuse a wrong value the moment they are built.
 
-The values live in ``configs/``; these classes say which are allowed: each field names its check, and a field without one is what its
+The values live in ``configs/``; these classes say what is allowed: each field names its check, and a field without one is what its
 annotation says. Nothing here imports torch, so a mistake is answered at once and before a folder is made.
 """
 
