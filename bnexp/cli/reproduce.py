@@ -164,7 +164,7 @@ def _claims(names: Sequence[str]) -> list[Claim]:
         return [CLAIMS[name] for name in CLAIMS]
     for name in names:
         if name not in CLAIMS:
-            error = unknown_name("claim", name, CLAIMS)
+            error = unknown_name("claim", name, ("all", *CLAIMS))
             raise UserError(
                 error.what, got=f"bnexp reproduce {name}", todo=error.todo.replace("claim=", "bnexp reproduce ")
             )
@@ -185,7 +185,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             todo=f"shard={num_shards - 1}",
         )
     jobs = cpu_count() if arguments.jobs is None else _number("jobs", arguments.jobs, least=1)
-    first_seed = _number("first_seed", arguments.first_seed, least=0)
+    first_seed = _number("first_seed", arguments.first_seed, least=0, example=100)
     budget = Repetition(**asdict(BUDGETS[arguments.budget]), first_seed=first_seed) if first_seed else BUDGETS[arguments.budget]
     runs_dir, plugins = arguments.runs_dir.expanduser(), plugin_names(arguments.plugins)
     return Settings(budget, runs_dir, jobs, shard, num_shards, plugins, arguments.config_dir)
@@ -207,8 +207,8 @@ def _on_cluster(settings: Settings, arguments: argparse.Namespace, words: Sequen
     return replace(settings, queue=queue, jobs=jobs)
 
 
-def _number(key: str, word: str, *, least: int) -> int:
-    return whole(key, int(word) if word.lstrip("-").isdigit() else word, least=least)
+def _number(key: str, word: str, *, least: int, example: int | None = None) -> int:
+    return whole(key, int(word) if word.lstrip("-").isdigit() else word, least=least, example=example)
 
 
 def _claim_lines(plan: Plan) -> str:
