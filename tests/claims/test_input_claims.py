@@ -131,7 +131,7 @@ def drawn(one: Judged) -> Figure:
     ("center", "outcome", "words"),
     [
         (1.0, "SUPPORTED", "so centring speeds it up"),
-        (2.0, "CONTRADICTED", "too little to matter"),
+        (1.96, "CONTRADICTED", "too little to matter"),
         (4.0, "CONTRADICTED", "so centring slows it down"),
     ],
 )
