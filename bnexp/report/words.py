@@ -200,11 +200,12 @@ def _below(one: ClaimRow) -> str:
 
 
 def tally(rows: Sequence[ClaimRow]) -> str:
-    """How many of each outcome, e.g. ``3 claims: 2 supported, 1 contradicted, 0 inconclusive``; variants are not counted."""
-    outcomes = [one.outcome for one in rows if not one.variant]
+    """How many of each outcome, e.g. ``3 claims: 2 supported, 1 contradicted, 0 inconclusive``; variants by themselves alone."""
+    claims = [one for one in rows if not one.variant]
+    outcomes = [one.outcome for one in claims or rows]
     counts = {name: outcomes.count(name) for name in MEANINGS}
     words = [f"{count} {name.lower()}" for name, count in counts.items() if count or name not in WITHOUT_VERDICT]
-    return f"{counted(len(outcomes), 'claim')}: {', '.join(words)}"
+    return f"{counted(len(outcomes), 'claim' if claims or not rows else 'variant')}: {', '.join(words)}"
 
 
 def as_json(judged: Judged) -> dict[str, Any]:

@@ -69,6 +69,13 @@ def test_a_smoke_budget_decides_nothing(world):
     assert judged.sentence == judged.primary.reason
 
 
+def test_variants_alone_are_counted_as_variants(world):
+    judged = judge_claim(world.claims["law"], "quick", world.of("law").runs.cells, world.runs_dir)
+    variant = replace(judged, claim=replace(judged.claim, variant=("subject=norm=ghost",)))
+    assert verdict_table([variant]).splitlines()[-1].startswith("1 variant: ")
+    assert verdict_table([judged, variant]).splitlines()[-1].startswith("1 claim: ")
+
+
 def test_an_analysis_of_other_endpoints_than_were_declared_is_not_judged(world):
     claim = replace(world.claims["law"], endpoints=world.claims["speed"].endpoints)
     judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
