@@ -1,4 +1,4 @@
-"""When things happen: learning-rate factors, the steps at which a run is looked at, the number from which a step is compiled."""
+"""When things happen: learning-rate factors, the steps at which a run is looked at, the numbers from which a step is compiled."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ WORTH_COMPILING = 30_000
 #: The same where runs in one process share what was compiled. What compiling takes and what a step then saves both grow with the
 #: number of layers, so that one bar does: measured on one core, 4 to 8 s against 0.6 ms (the paper's net) to 3.6 ms (ghost norm).
 WORTH_COMPILING_TOGETHER = 10_000
+
+#: On a GPU an eager step is all launches, and one graph of the same operations is one launch: tracing and capturing it takes a
+#: second or two. Fusing the operations takes some 20 s more.
+WORTH_CAPTURING, WORTH_FUSING = 1_000, 50_000
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:

@@ -78,6 +78,8 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
 def set_precision(config: ExperimentConfig, model: nn.Module, device: torch.device) -> ExperimentConfig:
     """Let ``model`` compute as ``execution.precision`` says; returns the config with fp32 or bf16 in place of ``auto``."""
     precision = settle_precision(config.execution.precision, model, device)
+    if device.type == "cuda":  # where torch lets convolutions round their inputs to 10 bits (TF32) unless told not to
+        torch.backends.cudnn.allow_tf32 = False
     if precision == "bf16":
         compute_in_bf16(model, device)
     return replace(config, execution=replace(config.execution, precision=precision))

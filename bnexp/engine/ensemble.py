@@ -30,7 +30,7 @@ from bnexp.engine.graph import (
 )
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
 from bnexp.engine.loop import Looks, finished, freeze_before
-from bnexp.engine.step import Advance, graph_or, set_lr, wants_graph
+from bnexp.engine.step import Advance, backend, graph_or, set_lr, wants_graph
 from bnexp.models.blocks import freeze_norms
 from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
@@ -120,11 +120,12 @@ class Block:
 def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tuple[str, StackedStep]:
     """The vectorised step and its name: one graph where that is asked for or pays for all runs together."""
     config, words = experiments[0].config, f"{len(experiments)} side by side"
-    if not wants_graph(config, config.train.steps * len(experiments)):
+    steps, on_gpu = config.train.steps * len(experiments), experiments[0].train.labels.is_cuda
+    if not wants_graph(config, steps, on_gpu):
         return f"{words}, eager", StackedStep(experiments, None)
 
     def graph() -> tuple[StackedStep, str, str]:
-        step = StackedStep(experiments)
+        step = StackedStep(experiments, backend(config.train.steps, on_gpu))
         return step, step.products, step.kernels
 
     name, step = graph_or(lambda: StackedStep(experiments, None), graph, config, watch)

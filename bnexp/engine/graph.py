@@ -95,7 +95,9 @@ def compiled(
             return graph(*read, floats.copy_(images), labels)
 
         run(*batch)
-        return (capture(run, *batch), products, "CUDA graph") if batch[0].is_cuda else (run, products, used)
+        if not batch[0].is_cuda:
+            return run, products, used
+        return capture(run, *batch), products, "CUDA graph" if "inductor" in key else "CUDA graph of torch's own operations"
 
     try:
         with warnings.catch_warnings():  # a GPU's owner is advised to round more coarsely, at every graph

@@ -16,7 +16,7 @@ from bnexp.engine.build import Experiment
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.kernels import first_line
 from bnexp.norms.factory import NORMS
-from bnexp.schedule import WORTH_COMPILING
+from bnexp.schedule import WORTH_CAPTURING, WORTH_COMPILING, WORTH_FUSING
 
 #: Bytes ``[B, C, H, W]`` and labels ``[B]`` to loss and number of correct answers, from before the update.
 Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -76,7 +76,8 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
     """The step that a run uses and how ``end.json`` names it (``execution``)."""
     eager = partial(eager_step, experiment)
-    if not wants_graph(experiment.config, experiment.config.train.steps):
+    steps, on_gpu = experiment.config.train.steps, experiment.train.labels.is_cuda
+    if not wants_graph(experiment.config, steps, on_gpu):
         if experiment.config.execution.ddp:
             from bnexp.engine.processes import SharedStep  # which needs this module
 
@@ -87,19 +88,25 @@ def pick_step(experiment: Experiment, watch: Stopwatch) -> tuple[str, Advance]:
     def graph() -> tuple[Advance, str, str]:
         from bnexp.engine.graph import GraphStep  # torch.func takes a while to import, and most runs are eager
 
-        step = GraphStep(experiment)
+        step = GraphStep(experiment, backend(steps, on_gpu))
         return step, step.products, step.kernels
 
     return graph_or(lambda: eager, graph, experiment.config, watch)
 
 
-def wants_graph(config: ExperimentConfig, steps: int) -> bool:
+def wants_graph(config: ExperimentConfig, steps: int, on_gpu: bool = False) -> bool:
     """Whether a step that is made so many times should be one graph; who asked for one and cannot have it is told why."""
     reason = reason_for_eager(config)
     if reason and config.execution.compile == "on":
         say_once(f"not compiled, running eagerly: {reason}")
-    worth = config.execution.compile == "on" or (config.execution.compile == "auto" and steps >= WORTH_COMPILING)
+    enough = steps >= (WORTH_CAPTURING if on_gpu else WORTH_COMPILING)
+    worth = config.execution.compile == "on" or (config.execution.compile == "auto" and enough)
     return worth and not reason
+
+
+def backend(steps: int, on_gpu: bool) -> str:
+    """How a graph of a step that is made so many times is built, see :class:`~bnexp.engine.graph.GraphStep`."""
+    return "traced" if on_gpu and steps < WORTH_FUSING else "inductor"
 
 
 def reason_for_eager(config: ExperimentConfig) -> str | None:

@@ -11,7 +11,7 @@ from bnexp.engine import graph, kernels, step
 from bnexp.engine.build import Experiment, build
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.journal import Stopwatch
-from bnexp.engine.step import pick_step
+from bnexp.engine.step import backend, pick_step, wants_graph
 
 STEPS = 8
 SMALL = (
@@ -189,6 +189,16 @@ def test_short_runs_are_not_compiled_by_themselves():
     assert not isinstance(pick_step(experiment(), Stopwatch())[1], GraphStep)
 
 
+@pytest.mark.parametrize(
+    ("steps", "on_gpu", "graphs", "built"),
+    [(999, True, False, "traced"), (1_000, True, True, "traced"), (50_000, True, True, "inductor"),
+     (1_000, False, False, "inductor"), (30_000, False, True, "inductor")],
+)  # fmt: skip
+def test_a_gpu_has_a_graph_sooner_and_fuses_it_only_for_long_runs(make, steps, on_gpu, graphs, built):
+    assert wants_graph(make(), steps, on_gpu) is graphs
+    assert backend(steps, on_gpu) == built
+
+
 def test_what_cannot_be_compiled_runs_eagerly_and_says_why(capsys):
     step = pick_step(experiment("norm=noisy", "execution.compile=on"), Stopwatch())[1]
     assert not isinstance(step, GraphStep)
@@ -209,7 +219,7 @@ def test_a_compiler_that_fails_does_not_stop_the_run(monkeypatch, capsys):
 def _traced(monkeypatch):
     """Every graph stays as it was traced, which takes no compiler."""
     real = GraphStep.__init__
-    monkeypatch.setattr(GraphStep, "__init__", lambda self, experiment: real(self, experiment, "traced"))
+    monkeypatch.setattr(GraphStep, "__init__", lambda self, experiment, *_: real(self, experiment, "traced"))
 
 
 @pytest.mark.usefixtures("traced")
