@@ -31,7 +31,8 @@ def capture(step: Advance, images: Tensor, labels: Tensor) -> Advance:
     with torch.cuda.graph(graph):
         loss, correct = step(still_images, still_labels)
 
-    def replay(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def replay(images: Tensor, labels: Tensor, _held: Advance = step) -> tuple[Tensor, Tensor]:
+        """The graph knows addresses only: what ``step`` works on must not be given to anybody else."""
         still_images.copy_(images)
         still_labels.copy_(labels)
         graph.replay()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bnexp.data.augment import augment
 from bnexp.engine.build import Experiment, prepare_weights
+from bnexp.engine.device import is_convolutional
 from bnexp.engine.graph import (
     PureStep,
     TrainingState,
@@ -115,6 +116,14 @@ class Block:
                 ledger.add(losses[place], correct[place])
             self._losses.clear()
             self._correct.clear()
+
+
+def pays_together(experiment: Experiment) -> bool:
+    """Whether runs like this one may train side by side: on a GPU convolutional ones had better not.
+
+    Side by side their convolutions have a group for each run, which cuDNN does slowly.
+    """
+    return not (experiment.train.labels.is_cuda and is_convolutional(experiment.model))
 
 
 def pick_stacked_step(experiments: Sequence[Experiment], watch: Stopwatch) -> tuple[str, StackedStep]:

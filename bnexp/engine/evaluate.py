@@ -20,9 +20,10 @@ from bnexp.probes.base import guest
 from bnexp.rng import torch_stream
 
 #: Examples a forward pass. A convolutional net on a CPU takes fewer, so that its maps stay in the caches: measured on one core, 100
-#: are 2.1 to 2.6 times as fast as 1000 with cnn and resnet; a fully connected net is fastest at 1000, and a GPU wants many.
-EVALUATION_BATCH = 1000
-CONVOLUTIONAL_BATCH = 100
+#: are 2.1 to 2.6 times as fast as 1000 with cnn and resnet; a fully connected net is fastest at 1000, and a GPU, whose price is a
+#: launch's, wants all that its memory holds.
+EVALUATION_BATCH, CONVOLUTIONAL_BATCH = 1000, 100
+GPU_BATCH, GPU_CONVOLUTIONAL_BATCH = 10_000, 2000
 
 #: Bytes of standardised validation inputs that are kept from one evaluation to the next; a larger split is standardised each time.
 MOST_PREPARED = 64 * 2**20
@@ -98,7 +99,8 @@ def evaluation_batches(model: nn.Module, split: Set, experiment: Experiment) -> 
 
 def evaluation_batch(model: nn.Module, device: torch.device) -> int:
     """Examples that go through ``model`` at a time; it bounds the memory of an evaluation and changes no more than rounding."""
-    return CONVOLUTIONAL_BATCH if device.type == "cpu" and is_convolutional(model) else EVALUATION_BATCH
+    small, large = (EVALUATION_BATCH, CONVOLUTIONAL_BATCH), (GPU_BATCH, GPU_CONVOLUTIONAL_BATCH)
+    return (small if device.type == "cpu" else large)[is_convolutional(model)]
 
 
 def evaluate_recomputed(experiment: Experiment, split: Set) -> Score | None:

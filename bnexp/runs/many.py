@@ -188,6 +188,7 @@ def execute_together(asked: Sequence[Asked]) -> list[Ended]:
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same command continues from the last checkpoints.
     """
     from bnexp.engine.build import build, load_data
+    from bnexp.engine.ensemble import pays_together
     from bnexp.runs.run import Recording, request
 
     answers: dict[int, Ended] = {}
@@ -203,6 +204,8 @@ def execute_together(asked: Sequence[Asked]) -> list[Ended]:
                     continue
                 data = data or load_data(wanted.config)
                 experiment = build(wanted.config, data)
+                if not pays_together(experiment):
+                    break
                 found = open_folders.enter_context(occupied(*wanted.where))
                 if found.complete:  # another process has ended it meanwhile
                     answers[place] = done_before(found.complete)
@@ -217,7 +220,7 @@ def execute_together(asked: Sequence[Asked]) -> list[Ended]:
             group = {p: recording for p, recording in recordings.items() if recording.resumed_at == resumed_at}
             _train_together(list(group.values()), resumed_at)
             answers |= {place: recording.ended for place, recording in group.items()}
-    return [answers[place] for place in range(len(asked))]
+    return [answers.get(place) or attempt([one])[0] for place, one in enumerate(asked)]
 
 
 def _train_together(recordings: Sequence[Recording], resumed_at: int | None) -> None:

@@ -18,7 +18,14 @@ from bnexp.engine import checkpoint
 from bnexp.engine import device as devices
 from bnexp.engine.build import build
 from bnexp.engine.device import compute_in_bf16, settle_precision
-from bnexp.engine.evaluate import CONVOLUTIONAL_BATCH, EVALUATION_BATCH, evaluate, evaluation_batch
+from bnexp.engine.evaluate import (
+    CONVOLUTIONAL_BATCH,
+    EVALUATION_BATCH,
+    GPU_BATCH,
+    GPU_CONVOLUTIONAL_BATCH,
+    evaluate,
+    evaluation_batch,
+)
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.step import pick_step
@@ -201,4 +208,6 @@ def test_the_compiled_step_in_bf16_equals_the_eager_one(make, norm):
 def test_convolutional_nets_are_evaluated_in_smaller_batches_on_a_cpu_only():
     conv, linear = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Linear(1, 1)
     assert evaluation_batch(conv, CPU) == CONVOLUTIONAL_BATCH
-    assert evaluation_batch(linear, CPU) == evaluation_batch(conv, torch.device("cuda")) == EVALUATION_BATCH
+    assert evaluation_batch(linear, CPU) == EVALUATION_BATCH
+    assert evaluation_batch(linear, torch.device("cuda")) == GPU_BATCH
+    assert evaluation_batch(conv, torch.device("cuda")) == GPU_CONVOLUTIONAL_BATCH

@@ -68,6 +68,13 @@ def test_on_a_gpu_one_process_trains_many_side_by_side(long, monkeypatch):
     assert count_side_by_side([with_value(config, "execution.stack", 3) for config in long], 1) == 3
 
 
+def test_runs_that_had_better_not_share_a_program_train_one_by_one(make, monkeypatch):
+    monkeypatch.setattr("bnexp.engine.ensemble.pays_together", lambda _: False)
+    asked = [Asked(make("train.steps=5", f"seed={seed}", "probes=none")) for seed in (0, 1)]
+    answers = attempt(asked)
+    assert [(ended.status, ended.record.end["execution"]) for ended in answers] == [("finished", "eager")] * 2
+
+
 def test_every_task_is_answered_once_with_its_place(make):
     answers = dict(Workers(1).work([[Asked(make(f"seed={seed}"))] for seed in range(3)], attempt))
     assert sorted(answers) == [0, 1, 2]
