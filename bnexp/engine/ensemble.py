@@ -119,9 +119,8 @@ class Block:
 
 
 def pays_together(experiment: Experiment) -> bool:
-    """Whether runs like this one may train side by side: on a GPU convolutional ones had better not.
-
-    Side by side their convolutions have a group for each run, which cuDNN does slowly.
+    """Whether runs like this one may train side by side: on a GPU convolutional ones may not, because ``vmap`` has no channels-last
+    there.
     """
     return not (experiment.train.labels.is_cuda and is_convolutional(experiment.model))
 

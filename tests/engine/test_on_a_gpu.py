@@ -10,7 +10,8 @@ import torch
 from bnexp.engine.build import build, load_data
 from bnexp.engine.ensemble import NextBatch, StackedStep
 from bnexp.engine.graph import GraphStep
-from bnexp.engine.step import train_step
+from bnexp.engine.journal import Stopwatch
+from bnexp.engine.step import pick_step, train_step
 from bnexp.runs.run import execute
 
 pytestmark = [
@@ -20,19 +21,33 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("words", [(), ("model=cnn",), ("optimizer=adam",), ("norm=renorm",)])
-def test_a_compiled_step_is_the_eager_step(make, words):
+@pytest.mark.parametrize("backend", ["traced", "inductor"])
+@pytest.mark.parametrize("words", [(), ("optimizer=adam",), ("norm=renorm",)])
+def test_a_compiled_step_is_the_eager_step(make, words, backend):
     plain, fast = (build(make(*words, "device=cuda", "probes=none")) for _ in range(2))
     for run in (plain, fast):
         run.model.train()
-    advance = GraphStep(fast)
+    advance = GraphStep(fast, backend)
     for _ in range(6):
+        _others = [torch.full((60, 784), torch.nan, device="cuda") for _ in range(50)]  # in what the graph let go, if it did
         expected = train_step(
             plain.model, plain.optimizer, *plain.training_batch(plain.batches.next(), plain.augmentation)
         )
         found = advance(*fast.training_examples(fast.batches.next(), fast.augmentation))
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_convolutional_step_is_the_eager_step_whether_it_compiles_or_not(make):
+    words = ("model=cnn", "device=cuda", "probes=none", "execution.compile=on")
+    fast, plain = build(make(*words)), build(make(*words))
+    _, advance = pick_step(fast, Stopwatch())
+    for _ in range(6):
+        expected = train_step(
+            plain.model, plain.optimizer, *plain.training_batch(plain.batches.next(), plain.augmentation)
+        )
+        found = advance(*fast.training_examples(fast.batches.next(), fast.augmentation))
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_on_the_gpu_ends_as_on_the_cpu(make):
