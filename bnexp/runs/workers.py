@@ -22,6 +22,9 @@ Group = TypeVar("Group", bound=Sequence[Any])
 #: Seconds that processes have for saving their runs when all is told to stop; then they are killed.
 STOPPING = 5.0
 
+#: In the reason of a run that failed on a GPU: whatever its process asks of the GPU from then on fails in the same way.
+LOST_GPU = "CUDA error"
+
 #: Seconds between two looks at how far the processes are.
 LOOK = 0.5
 
@@ -43,8 +46,8 @@ class Kind(NamedTuple):
 class Workers:
     """So many processes of one thread each, which keep what they have imported and compiled from one :meth:`work` to the next.
 
-    A process that dies costs its own group only. When the caller stops, by an exception or a signal, the processes are told to, and
-    have ``STOPPING`` seconds; when the caller is killed, they notice and stop themselves.
+    A process that dies, or loses its GPU, costs its own group only. When the caller stops, by an exception or a signal, the
+    processes are told to, and have ``STOPPING`` seconds; when the caller is killed, they notice and stop themselves.
 
     Args:
         count: at a time; 1 stays in this process.
@@ -97,10 +100,11 @@ class Workers:
             for future in done:
                 place, executor = self._at_work.pop(future)
                 error = future.exception()
-                if isinstance(error, BrokenProcessPool):
+                ended = future.result() if error is None else [_died(error)] * len(groups[place])
+                if isinstance(error, BrokenProcessPool) or any(LOST_GPU in one.reason for one in ended):
                     executor = self._replace(executor)
                 self._free.append(executor)
-                answers.append((place, future.result() if error is None else [_died(error)] * len(groups[place])))
+                answers.append((place, ended))
 
     def _set_to_work(self, waiting: Waiting, groups: Sequence[Group], carry_out: Callable[[Group], list[Ended]]) -> None:
         """Give every free process a group, as far as there are any for it."""

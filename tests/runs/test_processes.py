@@ -46,6 +46,20 @@ def who(group: Sequence[str]) -> list[Ended]:
     return [Ended(status="finished", reason=str(os.getpid())) for _ in group]
 
 
+def lose(group: Sequence[str]) -> list[Ended]:
+    """The number of the process, which has lost its GPU at the first group."""
+    reason = f"AcceleratorError: CUDA error: device-side assert triggered {os.getpid()}"
+    return [Ended(status="failed", reason=reason if "first" in group else str(os.getpid()))]
+
+
+def test_a_process_that_lost_its_gpu_is_replaced():
+    with Workers(2) as workers:
+        answers = dict(workers.work([["first"], ["a"], ["b"], ["c"]], lose))
+    lost = answers[0][0].reason.split()[-1]
+    assert lost.isdigit()
+    assert lost not in {one.reason for place in (1, 2, 3) for one in answers[place]}
+
+
 def test_processes_stay_from_one_round_to_the_next_and_end_with_the_last():
     with Workers(2) as workers:
         rounds = [{one.reason for _, (one,) in workers.work([["a"], ["b"], ["c"]], who)} for _ in range(2)]
