@@ -9,20 +9,16 @@ Legend: m values of a feature in the batch, C features, K random shapes, P parts
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 
@@ -161,34 +157,29 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     )  # fmt: skip
 
 
-CLAIM = register(
-    Claim(
-        id="algorithm_1",
-        section="B6",
-        statement="Algorithm 1 standardises every feature of a mini-batch, and its gradient is that of section 3's formulas.",
-        source="Ioffe & Szegedy 2015, Algorithm 1 and the chain rule in section 3 (derivation; no experiment)",
-        disputed_by="",
-        formula="for each random shape the largest |norm - formula| over norms and quantities: mean x^ = 0, mean of x^ squared "
-        "= v / (v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "formulas": Endpoint(
-                estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the formulas",
-                rule=Exact(tolerance=TOLERANCE),
-            ),
-            "closed form": Endpoint(
-                estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's formulas",
-                rule=Exact(tolerance=TOLERANCE),
-            ),
-        },
-        caveats=(
-            "The paper says variance 1 'if we neglect eps'. The figure shows what that neglects: over 1 % where v < 99 eps.",
-            "Errors are those of float64, which the norms were converted to; training runs in float32.",
+CLAIM = register(Claim(
+    id="algorithm_1", section="B6",
+    statement="Algorithm 1 standardises every feature of a mini-batch, and its gradient is that of section 3's formulas.",
+    source="Ioffe & Szegedy 2015, Algorithm 1 and the chain rule in section 3 (derivation; no experiment)",
+    formula="for each random shape the largest |norm - formula| over norms and quantities: mean x^ = 0, mean of x^ squared = v / "
+    "(v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "formulas": Endpoint(
+            estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the formulas",
+            rule=Exact(tolerance=TOLERANCE),
         ),
-        overturn=f"one shape on which norm=reference or norm=batch differs from the formulas by more than {TOLERANCE:g}",
-        deviations=("Variance v / (v + eps) is tested in the place of the paper's 1, which holds only for eps = 0.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("a batch is standardised, scaled and differentiated as the paper's formulas say", "random shapes"),
-    )
-)
+        "closed form": Endpoint(
+            estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's formulas",
+            rule=Exact(tolerance=TOLERANCE),
+        ),
+    },
+    caveats=(
+        "The paper says variance 1 'if we neglect eps'. The figure shows what that neglects: over 1 % where v < 99 eps.",
+        "Errors are those of float64, which the norms were converted to; training runs in float32.",
+    ),
+    overturn=f"one shape on which norm=reference or norm=batch differs from the formulas by more than {TOLERANCE:g}",
+    deviations=("Variance v / (v + eps) is tested in the place of the paper's 1, which holds only for eps = 0.",),
+    analyse=analyse, draw=draw,
+    say=says("a batch is standardised, scaled and differentiated as the paper's formulas say", "random shapes"),
+))  # fmt: skip

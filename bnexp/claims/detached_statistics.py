@@ -7,23 +7,19 @@ Legend: A arms, R rates, G = A * R nets side by side, N batch, D inputs, C units
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
 from bnexp.figures.style import SERIES
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 SIGMOID, RELU = "sigmoid net", "ReLU net"
@@ -201,7 +197,7 @@ def _largest(good: np.ndarray) -> float:
     return float(np.log2(RATES[0]) + count - 1)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The largest rates that do not blow up, and those that learn, of both nets."""
     primary = verdicts[f"{SIGMOID}: largest rate"]
     if primary.effect is None:
@@ -250,50 +246,43 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _OCTAVE = Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="detached_statistics",
-        section="B5",
-        statement="With the normalisation computed outside the gradient step the model blows up: at lower rates than with BN.",
-        source="Ioffe & Szegedy 2015, section 2 (initial experiments, not shown)",
-        disputed_by="",
-        formula="log2 of the largest rate (octaves from 1/8 to 64) up to which no rate blows up, BN less both statistics hidden "
-        "from the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as "
-        "long. Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length "
-        "at rate 1",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
-        endpoints={
-            f"{net}: {name}": endpoint
-            for net in NETS
-            for name, endpoint in {
-                "largest rate": Endpoint(
-                    f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE, unit="octaves"
-                ),
-                "rate that learns": Endpoint(f"{net}: largest rate that learns, BN less both hidden", _OCTAVE, unit="octaves"),
-                "length": Endpoint(
-                    f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
-                    Difference(null=1, smallest=2, scale="ratio"),
-                ),
-            }.items()
-        },
-        gates=(INSIDE,),
-        caveats=(
-            "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from "
-            "what overflows: quick has 200 steps, full 3,000.",
-            "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
-            "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, "
-            "as with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as "
-            "much).",
-            "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
-        ),
-        overturn="more steps (budget=full), or another definition of blowing up",
-        deviations=(
-            "After a look at seed 1000 the largest rate that learns was added to the sheet's endpoints, and rate 1 chosen for the "
-            "lengths.",
-            "Every rate is trained from the same first weights on the same batches.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="detached_statistics", section="B5",
+    statement="With the normalisation computed outside the gradient step the model blows up: at lower rates than with BN.",
+    source="Ioffe & Szegedy 2015, section 2 (initial experiments, not shown)",
+    formula="log2 of the largest rate (octaves from 1/8 to 64) up to which no rate blows up, BN less both statistics hidden from "
+    "the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as long. "
+    "Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length at rate "
+    "1",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+    endpoints={
+        f"{net}: {name}": endpoint
+        for net in NETS
+        for name, endpoint in {
+            "largest rate": Endpoint(
+                f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE, unit="octaves"
+            ),
+            "rate that learns": Endpoint(f"{net}: largest rate that learns, BN less both hidden", _OCTAVE, unit="octaves"),
+            "length": Endpoint(
+                f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
+                Difference(null=1, smallest=2, scale="ratio"),
+            ),
+        }.items()
+    },
+    gates=(INSIDE,),
+    caveats=(
+        "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from what "
+        "overflows: quick has 200 steps, full 3,000.",
+        "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
+        "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, as "
+        "with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as much).",
+        "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
+    ),
+    overturn="more steps (budget=full), or another definition of blowing up",
+    deviations=(
+        "After a look at seed 1000 the largest rate that learns was added to the sheet's endpoints, and rate 1 chosen for the "
+        "lengths.",
+        "Every rate is trained from the same first weights on the same batches.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Tuning, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
 from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm
 from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DYT, DYT_2, LAYER, BATCH = "DyT", "DyT, alpha 2", "layer norm", "BN"
 MARGIN, SMALLEST = 0.5, 1.0  # points
@@ -102,7 +94,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both places, the transformer first."""
     accuracy = {
         place: {label: f"{values.mean():.1f} %" for label, values in found.items()}
@@ -138,44 +130,35 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.set_title(f"tiny vision {place}" if place == TRANSFORMER else f"small {place}")
 
 
-CLAIM = register(
-    Claim(
-        id="dyt",
-        section="O2.7",
-        statement="Dynamic tanh does as well as layer normalisation in a transformer, and less well than batch "
-        "normalisation in a convolutional net.",
-        source="Zhu et al. 2025 (Transformers without Normalization), sections 5 and 7: ViT-B on ImageNet 82.3 % with "
-        "LN and 82.5 % with DyT; worse than BN in ResNet-50 and VGG-19",
-        disputed_by="",
-        formula="test accuracy after the last step in points, paired by seed: DyT minus layer norm in the transformer, "
-        "BN minus DyT in the convolutional net; each arm at a rate of its own (full: its best ones by validation "
-        "accuracy)",
-        grids=tuple(grid for place in ARMS for grid in _grids(place)),
-        endpoints={
-            TRANSFORMER: Endpoint("mean difference, DyT minus layer norm", Equivalence(margin=MARGIN), unit="points"),
-            CNN: Endpoint("mean difference, BN minus DyT", Difference(null=0, smallest=SMALLEST), unit="points"),
-            f"{CNN}, alpha 2": Endpoint(
-                "the same with alpha = 2 at the start, which passes activations on at their size",
-                Difference(null=0, smallest=SMALLEST),
-                unit="points",
-            ),
-        },
-        caveats=(
-            "Digits, two blocks of 32 features and a few hundred steps: the source trains large transformers to convergence.",
-            "DyT starts from alpha = 0.5 as in the source and is not tuned beyond the learning rate; a transformer "
-            "without any norm is not among the arms.",
+CLAIM = register(Claim(
+    id="dyt", section="O2.7",
+    statement="Dynamic tanh does as well as layer normalisation in a transformer, and less well than batch normalisation in a "
+    "convolutional net.",
+    source="Zhu et al. 2025 (Transformers without Normalization), sections 5 and 7: ViT-B on ImageNet 82.3 % with LN and 82.5 % "
+    "with DyT; worse than BN in ResNet-50 and VGG-19",
+    formula="test accuracy after the last step in points, paired by seed: DyT minus layer norm in the transformer, BN minus DyT "
+    "in the convolutional net; each arm at a rate of its own (full: its best ones by validation accuracy)",
+    grids=tuple(grid for place in ARMS for grid in _grids(place)),
+    endpoints={
+        TRANSFORMER: Endpoint("mean difference, DyT minus layer norm", Equivalence(margin=MARGIN), unit="points"),
+        CNN: Endpoint("mean difference, BN minus DyT", Difference(null=0, smallest=SMALLEST), unit="points"),
+        f"{CNN}, alpha 2": Endpoint(
+            "the same with alpha = 2 at the start, which passes activations on at their size",
+            Difference(null=0, smallest=SMALLEST), unit="points",
         ),
-        overturn="bnexp reproduce dyt dataset=fashion_mnist, more steps, or another alpha at the start",
-        deviations=(
-            "Patches of 7x7 pixels instead of 4x4; no CIFAR subset; no arm without a norm.",
-            "At quick the rates are fixed, chosen beforehand at one tuning seed among two to four rates an arm; at full "
-            "every arm tunes its own.",
-            "Made cheaper at quick after its first records: 150 steps instead of 200 in the convolutional net, at the same "
-            "rates. 400 instead of 600 in the transformer were tried and put back: there DyT was 5 points behind, so that "
-            "the cut decided.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "Digits, two blocks of 32 features and a few hundred steps: the source trains large transformers to convergence.",
+        "DyT starts from alpha = 0.5 as in the source and is not tuned beyond the learning rate; a transformer without any norm "
+        "is not among the arms.",
+    ),
+    overturn="bnexp reproduce dyt dataset=fashion_mnist, more steps, or another alpha at the start",
+    deviations=(
+        "Patches of 7x7 pixels instead of 4x4; no CIFAR subset; no arm without a norm.",
+        "At quick the rates are fixed, chosen beforehand at one tuning seed among two to four rates an arm; at full every arm "
+        "tunes its own.",
+        "Made cheaper at quick after its first records: 150 steps instead of 200 in the convolutional net, at the same rates. "
+        "400 instead of 600 in the transformer were tried and put back: there DyT was 5 points behind, so that the cut decided.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

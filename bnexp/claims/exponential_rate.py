@@ -13,22 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import largest
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.claims.sphere import Nets, Training, digits, trained
 from bnexp.figures.style import SERIES
 from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_STEPS = {"smoke": 60, "quick": 200, "full": 200}
 WIDTH = {"smoke": 8, "quick": 32, "full": 128}
@@ -124,7 +118,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether it is one function, and where it is not."""
     primary, momentum, eps = (verdicts[name] for name in ("the same function", MOMENTUM, EPS))
     if primary.outcome == "INCONCLUSIVE":
@@ -174,43 +168,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     lower.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
 
 
-CLAIM = register(
-    Claim(
-        id="exponential_rate",
-        section="I4",
-        statement="With batch normalisation, SGD with weight decay is the same function as SGD without it at an exponentially "
-        "growing learning rate.",
-        source="Li & Arora 2019 (An exponential learning rate schedule for deep learning)",
-        disputed_by="",
-        formula="after each of 200 steps: largest |difference of the logits of 100 test digits| over the largest |logit|; "
-        "weight decay 0.05 at rate 0.5 against rate 0.5 (1 - 0.025)^-(2t+1), both of the hidden weights alone",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
-        endpoints={
-            "the same function": Endpoint(
-                "relative difference of outputs, every step, ReLU and sigmoid nets", Exact(TOLERANCE)
-            ),
-            MOMENTUM: Endpoint(
-                "the same with momentum 0.9, where a larger root takes the place of 1 - lr lambda",
-                Exact(TOLERANCE),
-            ),
-            EPS: Endpoint("the same with BN's usual eps of 1e-5, which breaks scale invariance", Exact(TOLERANCE)),
-        },
-        gates=(NOTICED,),
-        caveats=(
-            "The identity is algebra and holds as long as numbers do: eps next to nothing, float64, hidden weights alone (betas "
-            "and the output layer are trained alike in both nets), a few hundred steps, since training doubles rounding errors "
-            "again and again and the weights themselves grow exponentially.",
-            "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any "
-            "two do; what they learn need not differ (test accuracies are among the numbers).",
-            "It says that weight decay can be replaced by a rate, not that growing rates are better.",
-        ),
-        overturn="a step after which the outputs differ by 1e-6 of the largest",
-        deviations=(
-            "docs/claims.md, I4 has no momentum; here it is an endpoint of its own, with the velocity that the theorem asks for.",
-            "eps = 1e-30 in the place of the usual 1e-5, whose differences are an endpoint that is expected to fail.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="exponential_rate", section="I4",
+    statement="With batch normalisation, SGD with weight decay is the same function as SGD without it at an exponentially "
+    "growing learning rate.",
+    source="Li & Arora 2019 (An exponential learning rate schedule for deep learning)",
+    formula="after each of 200 steps: largest |difference of the logits of 100 test digits| over the largest |logit|; weight "
+    "decay 0.05 at rate 0.5 against rate 0.5 (1 - 0.025)^-(2t+1), both of the hidden weights alone",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
+    endpoints={
+        "the same function": Endpoint("relative difference of outputs, every step, ReLU and sigmoid nets", Exact(TOLERANCE)),
+        MOMENTUM: Endpoint("the same with momentum 0.9, where a larger root takes the place of 1 - lr lambda", Exact(TOLERANCE)),
+        EPS: Endpoint("the same with BN's usual eps of 1e-5, which breaks scale invariance", Exact(TOLERANCE)),
+    },
+    gates=(NOTICED,),
+    caveats=(
+        "The identity is algebra and holds as long as numbers do: eps next to nothing, float64, hidden weights alone (betas and "
+        "the output layer are trained alike in both nets), a few hundred steps, since training doubles rounding errors again and "
+        "again and the weights themselves grow exponentially.",
+        "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any two "
+        "do; what they learn need not differ (test accuracies are among the numbers).",
+        "It says that weight decay can be replaced by a rate, not that growing rates are better.",
+    ),
+    overturn="a step after which the outputs differ by 1e-6 of the largest",
+    deviations=(
+        "docs/claims.md, I4 has no momentum; here it is an endpoint of its own, with the velocity that the theorem asks for.",
+        "eps = 1e-30 in the place of the usual 1e-5, whose differences are an endpoint that is expected to fail.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

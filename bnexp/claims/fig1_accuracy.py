@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from statistics import fmean, median
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Tuning, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Tuning, Verdicts, register
 from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.runs import test_points
 from bnexp.claims.words import rates_words
 from bnexp.figures.curves import draw_arms
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: A baseline that still gains more than this in the last fifth (points) has not converged: "accuracy at budget", not "ends at".
 STILL_RISING = 0.1
@@ -82,7 +75,7 @@ def _late_rise(record: RunRecord) -> float:
     return 100 * (fmean(second_half) - fmean(first_half or second_half))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both accuracies, their difference, and whether the plain net had converged."""
     verdict = verdicts["own rate"]
     if verdict.effect is None or verdict.word == "gate failed":
@@ -110,51 +103,41 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=0, smallest=SMALLEST)
 
-CLAIM = register(
-    Claim(
-        id="fig1_accuracy",
-        section="B2",
-        statement="With batch normalisation the paper's MNIST network ends at a higher test accuracy.",
-        source="Ioffe & Szegedy 2015, 4.1, Fig. 1a: about 0.5 to 1 point by eye, one run each",
-        disputed_by="",
-        formula="test accuracy after the last step, with BN minus without, in percentage points, paired by seed",
-        control="norm=none",
-        subject="norm=batch",
-        grids=(
-            replace(
-                PAPER_GRID,
-                tuning=Tuning(
-                    key="optimizer.lr",
-                    values=(0.5, 1.0, 2.0, 4.0, 8.0),
-                    by=FinalAccuracy(),
-                    overrides={
-                        "smoke": ("probes=none",),
-                        "quick": ("probes=none", "train.steps=2000", "train.eval_from=1600", "train.targets=[]"),
-                        "full": ("probes=none", "train.steps=20000"),
-                    },
-                ),
+CLAIM = register(Claim(
+    id="fig1_accuracy", section="B2",
+    statement="With batch normalisation the paper's MNIST network ends at a higher test accuracy.",
+    source="Ioffe & Szegedy 2015, 4.1, Fig. 1a: about 0.5 to 1 point by eye, one run each",
+    formula="test accuracy after the last step, with BN minus without, in percentage points, paired by seed",
+    control="norm=none", subject="norm=batch",
+    grids=(
+        replace(
+            PAPER_GRID,
+            tuning=Tuning(
+                key="optimizer.lr", values=(0.5, 1.0, 2.0, 4.0, 8.0), by=FinalAccuracy(),
+                overrides={
+                    "smoke": ("probes=none",),
+                    "quick": ("probes=none", "train.steps=2000", "train.eval_from=1600", "train.targets=[]"),
+                    "full": ("probes=none", "train.steps=20000"),
+                },
             ),
         ),
-        endpoints={
-            "own rate": Endpoint(
-                "mean difference with running statistics, each arm at its own best learning rates", _RULE, unit="points"
-            ),
-            "recomputed statistics": Endpoint(
-                "the same with statistics of the net with BN recomputed on the training set after the last step",
-                _RULE,
-                unit="points",
-            ),
-        },
-        caveats=("Equal steps is not convergence; the page and the sentence say whether the plain net is still rising.",),
-        overturn="A longer budget or another initial scale: bnexp reproduce fig1_accuracy model.init_scale=0.05",
-        deviations=(
-            "Tuned on validation accuracy at the end of training, which at full is that after 20,000 steps of the 50,000.",
-            "Test accuracy is read once, after the last step, instead of as a mean of five evaluations.",
-            "At quick rates are chosen by the validation accuracy after 2,000 of the 3,000 steps, on 4 tuning seeds, and not "
-            "after all of them on 6, which cost more.",
+    ),
+    endpoints={
+        "own rate": Endpoint(
+            "mean difference with running statistics, each arm at its own best learning rates", _RULE, unit="points",
         ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        "recomputed statistics": Endpoint(
+            "the same with statistics of the net with BN recomputed on the training set after the last step", _RULE,
+            unit="points",
+        ),
+    },
+    caveats=("Equal steps is not convergence; the page and the sentence say whether the plain net is still rising.",),
+    overturn="A longer budget or another initial scale: bnexp reproduce fig1_accuracy model.init_scale=0.05",
+    deviations=(
+        "Tuned on validation accuracy at the end of training, which at full is that after 20,000 steps of the 50,000.",
+        "Test accuracy is read once, after the last step, instead of as a mean of five evaluations.",
+        "At quick rates are chosen by the validation accuracy after 2,000 of the 3,000 steps, on 4 tuning seeds, and not after "
+        "all of them on 6, which cost more.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

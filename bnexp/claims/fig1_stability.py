@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
-from bnexp.claims.runs import Runs
 from bnexp.claims.words import rates_words
 from bnexp.figures.curves import draw_tracks, median_unit
 from bnexp.figures.style import COLORS
 from bnexp.records.drift import Window, median_variation, spread_variation, unit_looks
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -106,7 +102,7 @@ def _tracks(record: RunRecord) -> dict[str, np.ndarray]:
     return {"steps": arrays["steps"], "quantiles": arrays[name]}
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts say it
     """The ratio in the first 600 steps, what it means, and the ratio afterwards."""
     early, late = verdicts["early"], verdicts["late"]
     if early.effect is None or early.word == "gate failed":
@@ -148,43 +144,37 @@ def draw_units(evidence: Evidence, panel: FigureBase) -> None:
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="fig1_stability",
-        section="B3",
-        statement="In the first 600 steps the distributions of sigmoid inputs wander without batch normalisation and are much "
-        "steadier with it.",
-        source="Ioffe & Szegedy 2015, 4.1, Fig. 1b,c: one typical unit of the last hidden layer",
-        disputed_by="Santurkar et al. 2018: not the reason why BN helps (they do not dispute the picture)",
-        formula="TV50 = sum over looks of |change of the median| over the unit's mean 15-85 spread, of what enters the sigmoid "
-        "(after BN); median over all hidden units; ratio none/batch per seed. Early: steps 0 to 600, late: 600 to 3,000, looked at "
-        "after the same steps at every budget",
-        control="norm=none",
-        subject="norm=batch",
-        grids=(PAPER_GRID,),
-        endpoints={
-            "early": Endpoint("geometric-mean ratio of TV50 in steps 0 to 600, at the plain net's best rates", _RULE),
-            "late": Endpoint("the same in steps 600 to 3,000", _RULE),
-            "early spread": Endpoint("ratio of the total variation of the log spread in steps 0 to 600", _RULE),
-            "late spread": Endpoint("the same in steps 600 to 3,000", _RULE),
-        },
-        caveats=(
-            "Compares what enters the sigmoid: Wu+b without BN, gamma x^ + beta with it, as the paper does.",
-            "Train-mode statistics of held-out batches, where the batch mean of gamma x^ + beta is beta by construction (claim "
-            "pinned_moments takes this apart).",
-            "At one learning rate, so a net that learns faster also moves faster.",
-        ),
-        deviations=(
-            "The paper shows one unit; here every hidden unit counts.",
-            "The windows were fixed after runs of version 0.1 had been seen, in which early was a fifth of training: 600 steps at "
-            "quick.",
-            "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is "
-            "reached, instead of .07, on 4 tuning seeds instead of 6.",
-        ),
-        overturn="Another learning rate (the tuning curve is beside it) or another initial scale: bnexp reproduce fig1_stability "
-        "model.init_scale=0.05",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="fig1_stability", section="B3",
+    statement="In the first 600 steps the distributions of sigmoid inputs wander without batch normalisation and are much "
+    "steadier with it.",
+    source="Ioffe & Szegedy 2015, 4.1, Fig. 1b,c: one typical unit of the last hidden layer",
+    disputed_by="Santurkar et al. 2018: not the reason why BN helps (they do not dispute the picture)",
+    formula="TV50 = sum over looks of |change of the median| over the unit's mean 15-85 spread, of what enters the sigmoid "
+    "(after BN); median over all hidden units; ratio none/batch per seed. Early: steps 0 to 600, late: 600 to 3,000, looked at "
+    "after the same steps at every budget",
+    control="norm=none", subject="norm=batch",
+    grids=(PAPER_GRID,),
+    endpoints={
+        "early": Endpoint("geometric-mean ratio of TV50 in steps 0 to 600, at the plain net's best rates", _RULE),
+        "late": Endpoint("the same in steps 600 to 3,000", _RULE),
+        "early spread": Endpoint("ratio of the total variation of the log spread in steps 0 to 600", _RULE),
+        "late spread": Endpoint("the same in steps 600 to 3,000", _RULE),
+    },
+    caveats=(
+        "Compares what enters the sigmoid: Wu+b without BN, gamma x^ + beta with it, as the paper does.",
+        "Train-mode statistics of held-out batches, where the batch mean of gamma x^ + beta is beta by construction (claim "
+        "pinned_moments takes this apart).",
+        "At one learning rate, so a net that learns faster also moves faster.",
+    ),
+    deviations=(
+        "The paper shows one unit; here every hidden unit counts.",
+        "The windows were fixed after runs of version 0.1 had been seen, in which early was a fifth of training: 600 steps at "
+        "quick.",
+        "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is reached, "
+        "instead of .07, on 4 tuning seeds instead of 6.",
+    ),
+    overturn="Another learning rate (the tuning curve is beside it) or another initial scale: bnexp reproduce fig1_stability "
+    "model.init_scale=0.05",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor, nn
 
 ARMS = (CONTROL, SUBJECT)
@@ -131,7 +128,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both rates of the residual net, the decades between them, and those of the plain net."""
     primary = verdicts[f"{RESIDUAL}, {FIRST}"]
     without, with_bn = (evidence.data["middle"][f"{RESIDUAL}/{arm}/{FIRST}"] for arm in ARMS)
@@ -170,39 +167,31 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="first_steps",
-        section="D2",
-        statement="In its first steps a net without batch normalisation diverges at learning rates far below those at which one "
-        "with it does.",
-        source="Bjorck et al. 2018, on ResNet-110: relative loss above 10^6 by about 3e-3 to 1e-2 without BN, at most about 3 at "
-        ".2 with it",
-        disputed_by="",
-        formula="log10 of the smallest learning rate at which L(w - lr g) > 10 L(w), g and L of one batch of 128 digits, at "
-        "initial weights; with BN minus without, paired by seed; beside it the first ten steps in a row",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
-        endpoints={
-            f"{net}, {what}": Endpoint(f"powers of ten between both rates, {WORDS[net]}, {what}", _RULE, unit="powers of ten")
-            for net in NETS
-            for what in (FIRST, TEN)
-        },
-        gates=("every limit lies inside the rates that were tried",),
-        caveats=(
-            "He's initial weights in both arms: without BN the residual sum grows with every block, which a smaller scale of the "
-            "branches cures as well (docs/claims.md, G1 and G2).",
-            "A loss that grows in the first step may fall again; whether a net trains is another question (docs/claims.md, D1).",
-        ),
-        overturn="Another initialisation: bnexp reproduce first_steps model.init_scale=0.3",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; residual blocks of two layers, 128 units.",
-            "Divergence is a loss 10 times as large, as docs/claims.md, D2 has it for the verdict, not 1,000 times.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="first_steps", section="D2",
+    statement="In its first steps a net without batch normalisation diverges at learning rates far below those at which one with "
+    "it does.",
+    source="Bjorck et al. 2018, on ResNet-110: relative loss above 10^6 by about 3e-3 to 1e-2 without BN, at most about 3 at .2 "
+    "with it",
+    formula="log10 of the smallest learning rate at which L(w - lr g) > 10 L(w), g and L of one batch of 128 digits, at initial "
+    "weights; with BN minus without, paired by seed; beside it the first ten steps in a row",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
+    endpoints={
+        f"{net}, {what}": Endpoint(f"powers of ten between both rates, {WORDS[net]}, {what}", _RULE, unit="powers of ten")
+        for net in NETS for what in (FIRST, TEN)
+    },
+    gates=("every limit lies inside the rates that were tried",),
+    caveats=(
+        "He's initial weights in both arms: without BN the residual sum grows with every block, which a smaller scale of the "
+        "branches cures as well (docs/claims.md, G1 and G2).",
+        "A loss that grows in the first step may fall again; whether a net trains is another question (docs/claims.md, D1).",
+    ),
+    overturn="Another initialisation: bnexp reproduce first_steps model.init_scale=0.3",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; residual blocks of two layers, 128 units.",
+        "Divergence is a loss 10 times as large, as docs/claims.md, D2 has it for the verdict, not 1,000 times.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -6,23 +6,15 @@ Legend: L layers, S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, growth, squared_gradients
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence, Rule
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WIDTH = {"smoke": 64, "quick": 512, "full": 1024}
 DEPTH = 30
@@ -92,7 +84,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Growth with BN by nonlinearity and without BN, each beside its theory."""
 
     def value(name: str) -> str:
@@ -148,25 +140,20 @@ def _estimand(name: str, arm: Arm) -> str:
     return words if arm.theory is None else f"{words}, minus theory's {arm.theory:.4g}"
 
 
-CLAIM = register(
-    Claim(
-        id="gradient_explosion",
-        section="F1",
-        statement="In random nets with batch normalisation gradients explode with depth whatever the nonlinearity, with ReLU by "
-        "pi / (pi - 1) a layer.",
-        source="Yang et al. 2019, for infinite width: ReLU as the batch size B grows, linear (B - 2) / (B - 3)",
-        disputed_by="Meterez et al. 2024, for linear nets with orthogonal weights (orthogonal_linear)",
-        formula="exp(-slope) of log |dl/dh|^2 over the layer h, l = <random readout, last layer>, in random nets of one width",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={name: Endpoint(_estimand(name, arm), _rule(arm)) for name, arm in ARMS.items()},
-        caveats=(
-            "Nets are only initialised: one step of training changes the picture (F3), and nothing is said of nets with skips.",
-            "Theory's factors are for infinite width. Where the batch is not much smaller than the width, they are other ones "
-            "(orthogonal_linear).",
-        ),
-        overturn="Another width, depth or batch: WIDTH, DEPTH and ARMS in bnexp/claims/gradient_explosion.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="gradient_explosion", section="F1",
+    statement="In random nets with batch normalisation gradients explode with depth whatever the nonlinearity, with ReLU by pi / "
+    "(pi - 1) a layer.",
+    source="Yang et al. 2019, for infinite width: ReLU as the batch size B grows, linear (B - 2) / (B - 3)",
+    disputed_by="Meterez et al. 2024, for linear nets with orthogonal weights (orthogonal_linear)",
+    formula="exp(-slope) of log |dl/dh|^2 over the layer h, l = <random readout, last layer>, in random nets of one width",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={name: Endpoint(_estimand(name, arm), _rule(arm)) for name, arm in ARMS.items()},
+    caveats=(
+        "Nets are only initialised: one step of training changes the picture (F3), and nothing is said of nets with skips.",
+        "Theory's factors are for infinite width. Where the batch is not much smaller than the width, they are other ones "
+        "(orthogonal_linear).",
+    ),
+    overturn="Another width, depth or batch: WIDTH, DEPTH and ARMS in bnexp/claims/gradient_explosion.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

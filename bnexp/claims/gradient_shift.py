@@ -5,24 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
 from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
 from bnexp.claims.contrast import by_seed, contrast, ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
 from bnexp.claims.words import rates_words, times_words
 from bnexp.figures.arms import draw_series
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COSINE, CHANGE = "cosine", "relative change"
 PRIMARY = f"sigmoid, {OWN}: {COSINE}"
@@ -86,7 +80,7 @@ def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
     return {"steps": next(iter(found.values()))[0], **{label: rows for label, (_, rows) in found.items()}}
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both mean cosines of the sigmoid net, those of the other nets, and what the definition then says."""
     verdict = verdicts[PRIMARY]
     without, with_bn = evidence.data["cosines"][f"sigmoid, {OWN}"]
@@ -131,47 +125,41 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 _COSINE = Difference(null=0, smallest=SMALLEST_COSINE)
 _CHANGE = Difference(null=1, smallest=SMALLEST_RATIO, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="gradient_shift",
-        section="C2",
-        statement="Batch normalisation reduces internal covariate shift in the sense of Santurkar et al.: a layer's gradient "
-        "turns less when the layers before it step.",
-        source="Ioffe & Szegedy 2015, the title, put to the definition of Santurkar et al. 2018 (2.1)",
-        disputed_by="Santurkar et al. 2018, section 2.2 and Fig. 3: similar or worse with BN",
-        formula="cos(G, G') with BN minus without, mean over all layers but the first and all looks of a run, paired by seed; "
-        "G = dL/dW_i, G' the same on the same batch after all parameters before W_i made a step of plain SGD at the run's rate; "
-        "beside it |G - G'| / |G|, geometric mean, without over with",
-        control="norm=none",
-        subject="norm=batch",
-        grids=GRIDS,
-        endpoints={
-            f"{place}, {regime}: {what}": Endpoint(estimand.format(place=PLACES[place].words, regime=regime), rule)
-            for place, regimes in COMPARED.items()
-            for regime in regimes
-            for what, estimand, rule in (
-                (COSINE, "mean cosine with BN minus without, {place}, {regime}", _COSINE),
-                (CHANGE, "relative change |G - G'| / |G| without over with BN, {place}, {regime}", _CHANGE),
-            )
-        },
-        caveats=(
-            "The definition is about gradients and is not that of Ioffe & Szegedy, whose covariate shift is one of the "
-            "distributions of layer inputs: this verdict says nothing of theirs (docs/claims.md, B3 and A5 do).",
-            "At its own rate a net with BN takes steps of another size, and a larger step turns gradients more; the endpoints at "
-            "the same rate hold the rate, not the length of the step, against it.",
-            "Looks are dense early and many of them lie before the net has learnt much; one fresh training batch a look.",
-        ),
-        overturn="Another net or rate: bnexp reproduce gradient_shift model.width=400, or looks at other times",
-        deviations=(
-            "The source's verdicts are 'lower bound above -.02' for Santurkar and 'upper bound below -.05' for Ioffe "
-            "(docs/claims.md, C2); here one rule, Ioffe's side with a smallest difference of .05, says both.",
-            "Two regimes of the rate instead of three; a matched predicted decrease is in docs/claims.md, A6, (b).",
-            "G is of a layer's weights alone; gamma, beta and biases step, but are not compared, since only one of the arms has "
-            "them.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="gradient_shift", section="C2",
+    statement="Batch normalisation reduces internal covariate shift in the sense of Santurkar et al.: a layer's gradient turns "
+    "less when the layers before it step.",
+    source="Ioffe & Szegedy 2015, the title, put to the definition of Santurkar et al. 2018 (2.1)",
+    disputed_by="Santurkar et al. 2018, section 2.2 and Fig. 3: similar or worse with BN",
+    formula="cos(G, G') with BN minus without, mean over all layers but the first and all looks of a run, paired by seed; G = "
+    "dL/dW_i, G' the same on the same batch after all parameters before W_i made a step of plain SGD at the run's rate; beside "
+    "it |G - G'| / |G|, geometric mean, without over with",
+    control="norm=none", subject="norm=batch",
+    grids=GRIDS,
+    endpoints={
+        f"{place}, {regime}: {what}": Endpoint(estimand.format(place=PLACES[place].words, regime=regime), rule)
+        for place, regimes in COMPARED.items()
+        for regime in regimes
+        for what, estimand, rule in (
+            (COSINE, "mean cosine with BN minus without, {place}, {regime}", _COSINE),
+            (CHANGE, "relative change |G - G'| / |G| without over with BN, {place}, {regime}", _CHANGE),
+        )
+    },
+    caveats=(
+        "The definition is about gradients and is not that of Ioffe & Szegedy, whose covariate shift is one of the distributions "
+        "of layer inputs: this verdict says nothing of theirs (docs/claims.md, B3 and A5 do).",
+        "At its own rate a net with BN takes steps of another size, and a larger step turns gradients more; the endpoints at the "
+        "same rate hold the rate, not the length of the step, against it.",
+        "Looks are dense early and many of them lie before the net has learnt much; one fresh training batch a look.",
+    ),
+    overturn="Another net or rate: bnexp reproduce gradient_shift model.width=400, or looks at other times",
+    deviations=(
+        "The source's verdicts are 'lower bound above -.02' for Santurkar and 'upper bound below -.05' for Ioffe "
+        "(docs/claims.md, C2); here one rule, Ioffe's side with a smallest difference of .05, says both.",
+        "Two regimes of the rate instead of three; a matched predicted decrease is in docs/claims.md, A6, (b).",
+        "G is of a layer's weights alone; gamma, beta and biases step, but are not compared, since only one of the arms has "
+        "them.",
+        PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

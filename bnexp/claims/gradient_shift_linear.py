@@ -5,24 +5,19 @@ Legend: R rates, S nets, N examples, C units, L layers, V layers whose gradient 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdict, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.exact import ONCE
-from bnexp.claims.runs import Runs
 from bnexp.claims.words import times_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import torch_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 NUM_LAYERS, WIDTH, NUM_EXAMPLES, EPS = 25, 10, 100, 1e-5
@@ -128,7 +123,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(samples=samples, numbers=numbers, data={"means": means, "measured": measured})
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Cosines and losses at the short steps, and what the best rate says."""
     cosine, loss, *_ = verdicts.values()
     last = ending(
@@ -177,46 +172,38 @@ SMALLEST_COSINE = 0.25
 _COSINE = Difference(null=0, smallest=SMALLEST_COSINE, drawn="net")
 _LOSS = Difference(null=1, smallest=1.25, scale="ratio", drawn="net")
 
-CLAIM = register(
-    Claim(
-        id="gradient_shift_linear",
-        section="C2",
-        statement="In a deep linear net batch normalisation makes layers' gradients turn far more when the layers before them "
-        "step, and the net still learns better.",
-        source="Santurkar et al. 2018, section 2.2 and Fig. 3, right: cosine about 1 without BN, near 0 with it, and a lower "
-        "loss",
-        disputed_by="",
-        formula=f"|W_25 ... W_1 x - A x|^2, mean over {NUM_EXAMPLES} Gaussian x, A and all W 10 by 10 and Gaussian, whole-batch "
-        "gradient descent in float64; cos(G, G') without BN minus with it, mean over all layers but the first and twelve looks, "
-        "evenly spaced; "
-        "loss at the end without over with",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            f"{rate}: {what}": Endpoint(f"{words}, both at the rate {value:g}", rule)
-            for rate, value in RATES.items()
-            for what, words, rule in (
-                (COSINE, "mean cosine without BN minus with it", _COSINE),
-                (LOSS, "loss at the end without over with BN", _LOSS),
-            )
-        },
-        caveats=(
-            "A linear net of ten units, in which BN is the only nonlinearity: what it shows is that gradients which turn do not "
-            "have to hinder learning, not how nets of practice behave (gradient_shift).",
-            "How far gradients turn depends on the rate in either kind of net: that those of the plain one do not turn is a "
-            "matter of short steps, which are not the ones that it learns best by.",
-        ),
-        overturn="Other rates: RATES in bnexp/claims/gradient_shift_linear.py",
-        deviations=(
-            "The source's scale of the initial weights, number of examples and reduction of the loss are not known here, so that "
-            "its rate of 1e-6 has no meaning; the short steps here are of 1e-5 of a mean loss, the others of the best rate on "
-            "other nets.",
-            "BN without gamma and beta, which the next linear layer would absorb.",
-            "At quick 1,000 steps instead of 10,000.",
-            "Looks were log-spaced at first, and the verdict at quick was open (a difference of .16 at short steps); they are "
-            "evenly spaced now, as docs/claims.md, C2 has them, since most of the others came before any net had moved.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="gradient_shift_linear", section="C2",
+    statement="In a deep linear net batch normalisation makes layers' gradients turn far more when the layers before them step, "
+    "and the net still learns better.",
+    source="Santurkar et al. 2018, section 2.2 and Fig. 3, right: cosine about 1 without BN, near 0 with it, and a lower loss",
+    formula=f"|W_25 ... W_1 x - A x|^2, mean over {NUM_EXAMPLES} Gaussian x, A and all W 10 by 10 and Gaussian, whole-batch "
+    "gradient descent in float64; cos(G, G') without BN minus with it, mean over all layers but the first and twelve looks, "
+    "evenly spaced; loss at the end without over with",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        f"{rate}: {what}": Endpoint(f"{words}, both at the rate {value:g}", rule)
+        for rate, value in RATES.items()
+        for what, words, rule in (
+            (COSINE, "mean cosine without BN minus with it", _COSINE),
+            (LOSS, "loss at the end without over with BN", _LOSS),
+        )
+    },
+    caveats=(
+        "A linear net of ten units, in which BN is the only nonlinearity: what it shows is that gradients which turn do not have "
+        "to hinder learning, not how nets of practice behave (gradient_shift).",
+        "How far gradients turn depends on the rate in either kind of net: that those of the plain one do not turn is a matter "
+        "of short steps, which are not the ones that it learns best by.",
+    ),
+    overturn="Other rates: RATES in bnexp/claims/gradient_shift_linear.py",
+    deviations=(
+        "The source's scale of the initial weights, number of examples and reduction of the loss are not known here, so that its "
+        "rate of 1e-6 has no meaning; the short steps here are of 1e-5 of a mean loss, the others of the best rate on other "
+        "nets.",
+        "BN without gamma and beta, which the next linear layer would absorb.",
+        "At quick 1,000 steps instead of 10,000.",
+        "Looks were log-spaced at first, and the verdict at quick was open (a difference of .16 at short steps); they are evenly "
+        "spaced now, as docs/claims.md, C2 has them, since most of the others came before any net had moved.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

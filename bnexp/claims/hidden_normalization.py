@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Tuning, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
 from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs, outcome_words, range_words
-from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
 from bnexp.claims.words import rates_words
 from bnexp.figures.levels import draw_times
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NETS = ("sigmoid", "ReLU")
 TITLES = {"sigmoid": "three sigmoid layers", "ReLU": "six ReLU layers"}
@@ -113,7 +107,7 @@ def _values_words(comparison: Comparison, arm: Arm) -> str:
     return ", ".join(f"{LABELS[name].partition(', ')[2]} at rate {value:g}" for name, value in found)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Best against best on both nets."""
     first, second = (verdicts[f"{net}, best against best"] for net in NETS)
     if first.effect is None:
@@ -143,56 +137,49 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=1, smallest=1.2, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="hidden_normalization",
-        section="A3",
-        statement="Normalising the inputs of hidden layers makes a network learn in fewer steps than normalising the data alone.",
-        source="the blog post; Ioffe & Szegedy 2015, 2",
-        disputed_by="Zhang et al. 2019 (Fixup) and De & Smith 2020 reach the same without it, by initialisation",
-        formula="R = T_none / T_batch on the paper's sigmoid net, where each side takes the inputs (0..1 or standardised) and the "
-        "learning rates that suit it best; geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full "
-        ".10 to .03); T = first of two consecutive evaluations beyond the level, at most the horizon (quick 1,500, full 10,000 "
-        "steps)",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(_grid(net) for net in NETS),
-        endpoints={
-            "sigmoid, best against best": Endpoint("geometric-mean R, best inputs and rates of each side", _RULE),
-            "sigmoid, main effect": Endpoint(
-                "geometric mean of R among inputs 0..1 and R among standardised ones, each cell at its own best rates", _RULE
-            ),
-            "sigmoid, interaction": Endpoint(
-                "R among inputs 0..1 over R among standardised ones: BN gains less where inputs are standardised", _RULE
-            ),
-            "sigmoid, standardised inputs": Endpoint("R among standardised inputs", _RULE),
-            "sigmoid, training loss": Endpoint(
-                "best against best, ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error", _RULE
-            ),
-            "sigmoid, seconds": Endpoint(
-                "best against best, in seconds of training: steps times the price of a step in the arm's least disturbed run",
-                _RULE,
-            ),
-            "ReLU, best against best": Endpoint("the same as the first, with six ReLU layers", _RULE),
-            "ReLU, main effect": Endpoint("the same as for the sigmoid net", _RULE),
-            "ReLU, interaction": Endpoint("the same as for the sigmoid net", _RULE),
-            "ReLU, standardised inputs": Endpoint("the same as for the sigmoid net", _RULE),
-        },
-        caveats=(
-            "BN here stands in hidden layers only; a norm on the input layer would itself normalise the data.",
-            "Standardised inputs come with first weights that are smaller by as much as the inputs are larger, so that the first "
-            "layer starts alike; with one rate for all layers it still learns faster.",
-            "Normalising the data means one mean and one deviation for all pixels; decorrelating them is not tried.",
+CLAIM = register(Claim(
+    id="hidden_normalization", section="A3",
+    statement="Normalising the inputs of hidden layers makes a network learn in fewer steps than normalising the data alone.",
+    source="the blog post; Ioffe & Szegedy 2015, 2",
+    disputed_by="Zhang et al. 2019 (Fixup) and De & Smith 2020 reach the same without it, by initialisation",
+    formula="R = T_none / T_batch on the paper's sigmoid net, where each side takes the inputs (0..1 or standardised) and the "
+    "learning rates that suit it best; geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full "
+    ".10 to .03); T = first of two consecutive evaluations beyond the level, at most the horizon (quick 1,500, full 10,000 "
+    "steps)",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(_grid(net) for net in NETS),
+    endpoints={
+        "sigmoid, best against best": Endpoint("geometric-mean R, best inputs and rates of each side", _RULE),
+        "sigmoid, main effect": Endpoint(
+            "geometric mean of R among inputs 0..1 and R among standardised ones, each cell at its own best rates", _RULE,
         ),
-        overturn="Another layer or net: bnexp reproduce hidden_normalization subject=norm=layer",
-        deviations=(
-            "The sheet's first primary endpoint, R among standardised inputs, is now a further one: in the records of version 0.1 "
-            "standardising slowed the plain net down, so that its R was not what BN adds to the best without it.",
-            "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations "
-            "are at most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6.",
+        "sigmoid, interaction": Endpoint(
+            "R among inputs 0..1 over R among standardised ones: BN gains less where inputs are standardised", _RULE,
         ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        "sigmoid, standardised inputs": Endpoint("R among standardised inputs", _RULE),
+        "sigmoid, training loss": Endpoint(
+            "best against best, ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error", _RULE,
+        ),
+        "sigmoid, seconds": Endpoint(
+            "best against best, in seconds of training: steps times the price of a step in the arm's least disturbed run", _RULE,
+        ),
+        "ReLU, best against best": Endpoint("the same as the first, with six ReLU layers", _RULE),
+        "ReLU, main effect": Endpoint("the same as for the sigmoid net", _RULE),
+        "ReLU, interaction": Endpoint("the same as for the sigmoid net", _RULE),
+        "ReLU, standardised inputs": Endpoint("the same as for the sigmoid net", _RULE),
+    },
+    caveats=(
+        "BN here stands in hidden layers only; a norm on the input layer would itself normalise the data.",
+        "Standardised inputs come with first weights that are smaller by as much as the inputs are larger, so that the first "
+        "layer starts alike; with one rate for all layers it still learns faster.",
+        "Normalising the data means one mean and one deviation for all pixels; decorrelating them is not tried.",
+    ),
+    overturn="Another layer or net: bnexp reproduce hidden_normalization subject=norm=layer",
+    deviations=(
+        "The sheet's first primary endpoint, R among standardised inputs, is now a further one: in the records of version 0.1 "
+        "standardising slowed the plain net down, so that its R was not what BN adds to the best without it.",
+        "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations are at "
+        "most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

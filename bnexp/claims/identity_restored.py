@@ -9,21 +9,17 @@ Legend: m values of a feature in the batch, C features, K random shapes, M batch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 NUM_BATCHES = {"smoke": 200, "quick": 2000, "full": 10_000}
@@ -153,31 +149,25 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.minorticks_off()
 
 
-CLAIM = register(
-    Claim(
-        id="identity_restored",
-        section="B7",
-        statement="With gamma = sd and beta = mean the original activations come back, for two more parameters per activation.",
-        source="Ioffe & Szegedy 2015, section 3 (an argument; no experiment)",
-        disputed_by="",
-        formula="for each random shape the largest |BN(x) - x| / max |x| over norms, for one batch in train mode with its own "
-        "moments as gamma and beta and in eval mode with the stored ones",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "recovered": Endpoint(
-                estimand="error of the recovered activations, for one fixed batch and in eval mode",
-                rule=Exact(tolerance=1e-6),
-            ),
-            "parameters": Endpoint(estimand="parameters of a norm minus two per feature", rule=Exact(tolerance=0)),
-        },
-        caveats=(
-            "It is about one fixed batch. Over varying batches in train mode the output depends on the companions: see the figure.",
-            "That gamma and beta could restore the identity does not say that training finds these values, or wants them.",
+CLAIM = register(Claim(
+    id="identity_restored", section="B7",
+    statement="With gamma = sd and beta = mean the original activations come back, for two more parameters per activation.",
+    source="Ioffe & Szegedy 2015, section 3 (an argument; no experiment)",
+    formula="for each random shape the largest |BN(x) - x| / max |x| over norms, for one batch in train mode with its own "
+    "moments as gamma and beta and in eval mode with the stored ones",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "recovered": Endpoint(
+            estimand="error of the recovered activations, for one fixed batch and in eval mode", rule=Exact(tolerance=1e-6),
         ),
-        overturn="a batch in float64 that the two parameters do not bring back to 1e-6",
-        deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("setting gamma = sd and beta = mean brings the activations of one fixed batch back", "random shapes"),
-    )
-)
+        "parameters": Endpoint(estimand="parameters of a norm minus two per feature", rule=Exact(tolerance=0)),
+    },
+    caveats=(
+        "It is about one fixed batch. Over varying batches in train mode the output depends on the companions: see the figure.",
+        "That gamma and beta could restore the identity does not say that training finds these values, or wants them.",
+    ),
+    overturn="a batch in float64 that the two parameters do not bring back to 1e-6",
+    deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
+    analyse=analyse, draw=draw,
+    say=says("setting gamma = sd and beta = mean brings the activations of one fixed batch back", "random shapes"),
+))  # fmt: skip

@@ -5,21 +5,15 @@ Legend: K normalisers, R learning rates, S seeds, N examples, C units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
 from bnexp.figures.style import SERIES
 from bnexp.stats.ranks import RankCorrelation, spearman
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NORMS = {
     "no norm": "norm=none",
@@ -154,7 +148,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The similarity of examples, then both growths."""
     primary = verdicts[SIMILARITY]
     end = ending(
@@ -195,34 +189,27 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = RankCorrelation(smallest=0.6, direction=1, drawn="normaliser")
 
-CLAIM = register(
-    Claim(
-        id="init_metrics",
-        section="L3, O2.10",
-        statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
-        source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding "
-        "gradients, over ten normalisers; no rank correlation is given",
-        disputed_by="",
-        formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = "
-        "geometric mean "
-        "over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best "
-        "of three rates (quick: .1 and .3)",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
-        endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
-        caveats=(
-            "A case is a normaliser: twelve of them, and several are relatives (four kinds of batch statistics, two of groups).",
-            "A correlation over normalisers does not say that the metric is the cause.",
-            "One kind of net, of eight narrow layers, for 200 steps at quick.",
-        ),
-        overturn="Other normalisers, another depth, or final accuracy in the place of speed",
-        deviations=(
-            "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
-            "Instance normalisation needs images and is not among the normalisers.",
-            "At quick the rate .03 was left out, to save time, after it had been seen that no normaliser that learned was best at "
-            "it, so that no T changed.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="init_metrics", section="L3, O2.10",
+    statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
+    source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding gradients, over "
+    "ten normalisers; no rank correlation is given",
+    formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = geometric "
+    "mean over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best of "
+    "three rates (quick: .1 and .3)",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
+    endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
+    caveats=(
+        "A case is a normaliser: twelve of them, and several are relatives (four kinds of batch statistics, two of groups).",
+        "A correlation over normalisers does not say that the metric is the cause.",
+        "One kind of net, of eight narrow layers, for 200 steps at quick.",
+    ),
+    overturn="Other normalisers, another depth, or final accuracy in the place of speed",
+    deviations=(
+        "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
+        "Instance normalisation needs images and is not among the normalisers.",
+        "At quick the rate .03 was left out, to save time, after it had been seen that no normaliser that learned was best at "
+        "it, so that no T changed.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

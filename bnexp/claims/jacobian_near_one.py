@@ -8,23 +8,19 @@ Legend: L layers, B examples, N units, E examples whose Jacobians are taken, S s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
-from bnexp.claims.runs import Runs
 from bnexp.figures.style import SERIES
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 32, "quick": 128, "full": 256}
@@ -145,7 +141,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Mean squared singular values with BN and without, for ReLU with its verdict, for sigmoid, and how many values are near 1."""
     square, near = evidence.data["square"], evidence.data["near"]
     end = ending(
@@ -191,41 +187,35 @@ FOUR_TIMES, WHOLE = "sigmoid against four times Glorot", "ReLU, whole batch"
 _RULE = Difference(null=0, smallest=-0.05, direction=-1)
 _WHAT = "|log of the mean squared singular value|"
 
-CLAIM = register(
-    Claim(
-        id="jacobian_near_one",
-        section="B14",
-        statement="Batch normalisation may lead the layer Jacobians to have singular values close to 1.",
-        source="Ioffe & Szegedy 2015, section 3.3, as a conjecture",
-        disputed_by="Yang et al. 2019: with ReLU it forces them away from 1",
-        formula="J = d x^_{l+1} / d x^_l for one example, the batch's mean and variance held fixed; m2 = mean square of its "
-        "singular values; "
-        "|log m2| with BN minus |log m2| of the usual initialisation without (d z_{l+1} / d z_l)",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            **{
-                words: Endpoint(f"{_WHAT}, {words}, with BN minus {'He' if a == 'relu' else 'Glorot'} without", _RULE)
-                for a, words in ACTIVATIONS.items()
-            },
-            FOUR_TIMES: Endpoint(f"{_WHAT}, sigmoid, with BN minus four times Glorot without", _RULE),
-            WHOLE: Endpoint(f"{_WHAT} of the Jacobian of the whole batch in train mode, ReLU, with BN minus He without", _RULE),
-            **{
-                f"{words}: near 1": Endpoint(
-                    f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
-                    Difference(null=0, smallest=10), unit="points",
-                )
-                for words in ACTIVATIONS.values()
-            },
+CLAIM = register(Claim(
+    id="jacobian_near_one", section="B14",
+    statement="Batch normalisation may lead the layer Jacobians to have singular values close to 1.",
+    source="Ioffe & Szegedy 2015, section 3.3, as a conjecture",
+    disputed_by="Yang et al. 2019: with ReLU it forces them away from 1",
+    formula="J = d x^_{l+1} / d x^_l for one example, the batch's mean and variance held fixed; m2 = mean square of its singular "
+    "values; |log m2| with BN minus |log m2| of the usual initialisation without (d z_{l+1} / d z_l)",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        **{
+            words: Endpoint(f"{_WHAT}, {words}, with BN minus {'He' if a == 'relu' else 'Glorot'} without", _RULE)
+            for a, words in ACTIVATIONS.items()
         },
-        caveats=(
-            "Nets are only initialised; what training makes of the Jacobians shows the probe: probes=jacobian.",
-            "A matrix of random numbers has spread singular values whatever is done to its scale (Marchenko-Pastur), and "
-            "half of those of a ReLU layer are 0: no scaling of units brings all of them near 1.",
-            "The answer depends on the nonlinearity and on what BN is compared with; the primary endpoint is about ReLU.",
-        ),
-        overturn="Another initialisation to compare with: arms_of in bnexp/claims/jacobian_near_one.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+        FOUR_TIMES: Endpoint(f"{_WHAT}, sigmoid, with BN minus four times Glorot without", _RULE),
+        WHOLE: Endpoint(f"{_WHAT} of the Jacobian of the whole batch in train mode, ReLU, with BN minus He without", _RULE),
+        **{
+            f"{words}: near 1": Endpoint(
+                f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
+                Difference(null=0, smallest=10), unit="points",
+            )
+            for words in ACTIVATIONS.values()
+        },
+    },
+    caveats=(
+        "Nets are only initialised; what training makes of the Jacobians shows the probe: probes=jacobian.",
+        "A matrix of random numbers has spread singular values whatever is done to its scale (Marchenko-Pastur), and half of "
+        "those of a ReLU layer are 0: no scaling of units brings all of them near 1.",
+        "The answer depends on the nonlinearity and on what BN is compared with; the primary endpoint is about ReLU.",
+    ),
+    overturn="Another initialisation to compare with: arms_of in bnexp/claims/jacobian_near_one.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -9,22 +9,15 @@ Legend: R problems side by side, Q rates, T steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.least_squares import Normalised, plain_excess, problems
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Difference, Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CONDITIONS, MAIN = (10, 100, 1000), 100
 NUM_INPUTS, NUM_PROBLEMS = 20, 6
@@ -134,17 +127,13 @@ def _accelerated(condition: float) -> float:
     return float(np.log((root - 1) / (root + 1)) / np.log((condition - 1) / (condition + 1)))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
     """How many times as fast, and beside it what acceleration gives."""
-    primary, wide = verdicts["condition 100"], verdicts["condition 1,000"].effect
-    assert primary.effect is not None
-    assert wide is not None
-    grows, outlier = verdicts[GROWS].effect, verdicts[OUTLIER].effect
-    assert grows is not None
-    assert outlier is not None
+    primary, wide = verdicts["condition 100"], verdicts["condition 1,000"].interval
+    grows, outlier = verdicts[GROWS].interval, verdicts[OUTLIER].interval
     return (
         "On least squares with 20 inputs at condition 100, descent on the direction of the weights alone, as BN makes it, "
-        f"lowers the loss {primary.effect.in_words()} times as fast per step as plain gradient descent, each at its own best "
+        f"lowers the loss {primary.interval.in_words()} times as fast per step as plain gradient descent, each at its own best "
         f"rate (condition 1,000: {wide.in_words()}; with weights that grow, as BN's do: {grows.in_words()}), "
         + ending(
             primary,
@@ -179,48 +168,39 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="length_and_direction",
-        section="L1",
-        statement="Learning length and direction apart, as batch normalisation does, makes gradient descent on least squares at "
-        "least twice as fast where the condition is 100 or more.",
-        source="Kohler et al. 2019; twice is docs/claims.md's, L1",
-        disputed_by="",
-        formula="e-folds of the loss per step between losses of 1e-5 and 1e-10 (in units of answering 0), each at its own best "
-        "constant rate, with BN over without; geometric mean over 6 problems of 20 inputs with log-uniform eigenvalues; "
-        "population loss, float64",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 16}),
-        endpoints={
-            "condition 100": Endpoint("ratio of e-folds per step, with BN over without, condition 100", _RULE),
-            "condition 10": Endpoint("the same at condition 10", _RULE),
-            "condition 1,000": Endpoint("the same at condition 1,000", _RULE),
-            GROWS: Endpoint("the same at condition 100 with weights that grow as those in front of BN do", _RULE),
-            OUTLIER: Endpoint("the same at condition 100 where the second eigenvalue is a tenth of the first", _RULE),
-            LINE: Endpoint(
-                "1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=STRAIGHT, min_cases=100)
-            ),
-        },
-        gates=(INSIDE,),
-        caveats=(
-            "How much BN gains depends on the eigenvalues: it drops the direction that it has found, so that a single large "
-            "eigenvalue in that direction would make the gain as large as one likes, and evenly spread ones make it small.",
-            "Plain gradient descent converges linearly here as well; what is compared is how fast. Straight lines are what is "
-            "left when the fast directions have died out, which at condition 1,000 they need not have within the losses that "
-            "are read.",
-        ),
-        overturn="Other eigenvalues or directions of the target",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The weights are put back to length 1 after every step: as they grow, the rate becomes small for them, and gradient "
-            "descent with BN was slower than without in some problems of seed 1000; with weights that grow it is an endpoint of "
-            "its own.",
-            "The endpoint with one large eigenvalue was added after the others had been seen, and declared before it was run.",
-            "Constant rates, the best for each problem, in the place of the paper's adaptive step; least squares alone, neither "
-            "half-spaces nor the Hessian across layers.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="length_and_direction", section="L1",
+    statement="Learning length and direction apart, as batch normalisation does, makes gradient descent on least squares at "
+    "least twice as fast where the condition is 100 or more.",
+    source="Kohler et al. 2019; twice is docs/claims.md's, L1",
+    formula="e-folds of the loss per step between losses of 1e-5 and 1e-10 (in units of answering 0), each at its own best "
+    "constant rate, with BN over without; geometric mean over 6 problems of 20 inputs with log-uniform eigenvalues; population "
+    "loss, float64",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 16}),
+    endpoints={
+        "condition 100": Endpoint("ratio of e-folds per step, with BN over without, condition 100", _RULE),
+        "condition 10": Endpoint("the same at condition 10", _RULE),
+        "condition 1,000": Endpoint("the same at condition 1,000", _RULE),
+        GROWS: Endpoint("the same at condition 100 with weights that grow as those in front of BN do", _RULE),
+        OUTLIER: Endpoint("the same at condition 100 where the second eigenvalue is a tenth of the first", _RULE),
+        LINE: Endpoint("1 - R^2 of log loss on steps with BN, every problem", Exact(tolerance=STRAIGHT, min_cases=100)),
+    },
+    gates=(INSIDE,),
+    caveats=(
+        "How much BN gains depends on the eigenvalues: it drops the direction that it has found, so that a single large "
+        "eigenvalue in that direction would make the gain as large as one likes, and evenly spread ones make it small.",
+        "Plain gradient descent converges linearly here as well; what is compared is how fast. Straight lines are what is left "
+        "when the fast directions have died out, which at condition 1,000 they need not have within the losses that are read.",
+    ),
+    overturn="Other eigenvalues or directions of the target",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The weights are put back to length 1 after every step: as they grow, the rate becomes small for them, and gradient "
+        "descent with BN was slower than without in some problems of seed 1000; with weights that grow it is an endpoint of its "
+        "own.",
+        "The endpoint with one large eigenvalue was added after the others had been seen, and declared before it was run.",
+        "Constant rates, the best for each problem, in the place of the paper's adaptive step; least squares alone, neither "
+        "half-spaces nor the Hessian across layers.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

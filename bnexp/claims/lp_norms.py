@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
 from bnexp.claims.words import rates_words
 from bnexp.figures.ratios import draw_ratios
 from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NONE, BN = "none", "BN"
 #: The source's order: the average norm of x as it comes, then the mean is removed.
@@ -66,7 +57,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts say it
     """Each norm's steps beside BN's in the sigmoid net, and how many of all comparisons are within the margin."""
     primary = verdicts["sigmoid: speed, l1"]
     if primary.effect is None:
@@ -100,45 +91,38 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _SPEED, _ACCURACY = Equivalence(margin=1.25, scale="ratio"), Equivalence(margin=0.5)
 
-CLAIM = register(
-    Claim(
-        id="lp_norms",
-        section="C4",
-        statement="Dividing by an average l1, l2 or l-infinity norm, which controls no variance, does as well as BN.",
-        source="Santurkar et al. 2018, 3.3 and appendix: VGG on CIFAR-10, all three match or beat BN",
-        disputed_by="Ioffe & Szegedy 2015, 2: BN helps because it fixes mean and variance of layer inputs",
-        formula="T_BN / T_l1 on the paper's sigmoid net, geometric mean over ten levels of validation error that BN reaches",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(PLACES[net].grid(ARMS) for net in NETS),
-        endpoints={
-            f"{net}: speed, {name}": Endpoint(
-                f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its own best rates", _SPEED
-            )
-            for net in NETS
-            for name in NORMS
-        }
-        | {
-            f"{net}: accuracy, {name}": Endpoint(
-                f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at those rates", _ACCURACY, "points"
-            )
-            for net in NETS
-            for name in NORMS
-        },
-        gates=(BN_GAINS,),
-        caveats=(
-            "All three still remove each unit's mean and divide by a number that grows with its inputs: it is variance as such "
-            "that is not needed, not normalising.",
-            "The gains gamma are trained in all arms and can make up for any constant factor between the norms.",
-        ),
-        overturn="Another order: bnexp train norm=lp norm.p=linf norm.order=mean_first",
-        deviations=(
-            "8 seeds, where docs/claims.md, C4 has 12; the source's linear net of 25 layers is not among the nets.",
-            "Accuracy is compared at the rates that were chosen for speed.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="lp_norms", section="C4",
+    statement="Dividing by an average l1, l2 or l-infinity norm, which controls no variance, does as well as BN.",
+    source="Santurkar et al. 2018, 3.3 and appendix: VGG on CIFAR-10, all three match or beat BN",
+    disputed_by="Ioffe & Szegedy 2015, 2: BN helps because it fixes mean and variance of layer inputs",
+    formula="T_BN / T_l1 on the paper's sigmoid net, geometric mean over ten levels of validation error that BN reaches",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(PLACES[net].grid(ARMS) for net in NETS),
+    endpoints={
+        f"{net}: speed, {name}": Endpoint(
+            f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its own best rates", _SPEED
+        )
+        for net in NETS
+        for name in NORMS
+    }
+    | {
+        f"{net}: accuracy, {name}": Endpoint(
+            f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at those rates", _ACCURACY, "points"
+        )
+        for net in NETS
+        for name in NORMS
+    },
+    gates=(BN_GAINS,),
+    caveats=(
+        "All three still remove each unit's mean and divide by a number that grows with its inputs: it is variance as such that "
+        "is not needed, not normalising.",
+        "The gains gamma are trained in all arms and can make up for any constant factor between the norms.",
+    ),
+    overturn="Another order: bnexp train norm=lp norm.p=linf norm.order=mean_first",
+    deviations=(
+        "8 seeds, where docs/claims.md, C4 has 12; the source's linear net of 25 layers is not among the nets.",
+        "Accuracy is compared at the rates that were chosen for speed.", PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,25 +5,16 @@ Legend: S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm, Comparison, judged
 from bnexp.claims.words import rates_words
 from bnexp.figures.ratios import draw_ratios
 from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NONE, BN, ONCE, FROZEN = "none", "BN", "one-shot", "frozen"
 ARMS = {
@@ -102,7 +93,7 @@ def _share(part_S: np.ndarray, whole_S: np.ndarray, rng: np.random.Generator) ->
     return float(part_S.mean() / whole_S.mean()), float(low), float(high)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of BN's gain that one normalisation at the start brings, in both nets, and that of twenty steps."""
     half = verdicts[f"sigmoid: half, {ONCE}"]
     shares = evidence.data["shares"]
@@ -163,37 +154,31 @@ ENDPOINTS = {
     for place, one in PLACES.items()
 }  # fmt: skip
 
-CLAIM = register(
-    Claim(
-        id="one_shot_control",
-        section="B24",
-        statement="More than half of the speed that batch normalisation gains needs normalising throughout training, not only a "
-        "good start.",
-        source="implied by Ioffe & Szegedy 2015, 2; the control is ours, after Salimans & Kingma 2016, 3",
-        disputed_by="Mishkin & Matas 2016 (LSUV), Zhang et al. 2019 (Fixup), De & Smith 2020 (SkipInit): a good start is enough",
-        formula="sqrt(T_none T_BN) / T_one on the paper's sigmoid net, T the geometric mean of steps to ten levels of validation "
-        "error that the plain net reaches; below 1, log(T_none / T_one) is less than half of log(T_none / T_BN)",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(one.grid(ARMS) for one in PLACES.values()),
-        endpoints=ENDPOINTS,
-        gates=(BN_GAINS,),
-        caveats=(
-            "The net normalised once keeps a gamma and a beta that are trained, as BN's are; the plain net has biases only.",
-            "Normalising once also sets the scale of the first weights: what it gains could be had by another initialisation.",
-            "A gain in accuracy is not shared out: both nets may end alike (endpoints of its own).",
-        ),
-        overturn="Another initialisation of the plain net: bnexp reproduce one_shot_control model.init=glorot model.init_scale=4",
-        deviations=(
-            "docs/claims.md, B24 contradicts the claim where the share is above .8; here, where it is a half or more, as the "
-            "statement says, and four fifths is an endpoint of its own. A ratio of logarithms has no interval where BN gains "
-            "nothing; its comparison with a half is one of geometric means and has.",
-            "BN is frozen after 20 steps, not 200, since nets with BN reach most levels before step 200 here; its running "
-            "statistics then stay, and are not folded.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="one_shot_control", section="B24",
+    statement="More than half of the speed that batch normalisation gains needs normalising throughout training, not only a good "
+    "start.",
+    source="implied by Ioffe & Szegedy 2015, 2; the control is ours, after Salimans & Kingma 2016, 3",
+    disputed_by="Mishkin & Matas 2016 (LSUV), Zhang et al. 2019 (Fixup), De & Smith 2020 (SkipInit): a good start is enough",
+    formula="sqrt(T_none T_BN) / T_one on the paper's sigmoid net, T the geometric mean of steps to ten levels of validation "
+    "error that the plain net reaches; below 1, log(T_none / T_one) is less than half of log(T_none / T_BN)",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(one.grid(ARMS) for one in PLACES.values()),
+    endpoints=ENDPOINTS,
+    gates=(BN_GAINS,),
+    caveats=(
+        "The net normalised once keeps a gamma and a beta that are trained, as BN's are; the plain net has biases only.",
+        "Normalising once also sets the scale of the first weights: what it gains could be had by another initialisation.",
+        "A gain in accuracy is not shared out: both nets may end alike (endpoints of its own).",
+    ),
+    overturn="Another initialisation of the plain net: bnexp reproduce one_shot_control model.init=glorot model.init_scale=4",
+    deviations=(
+        "docs/claims.md, B24 contradicts the claim where the share is above .8; here, where it is a half or more, as the "
+        "statement says, and four fifths is an endpoint of its own. A ratio of logarithms has no interval where BN gains "
+        "nothing; its comparison with a half is one of geometric means and has.",
+        "BN is frozen after 20 steps, not 200, since nets with BN reach most levels before step 200 here; its running statistics "
+        "then stay, and are not folded.",
+        PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

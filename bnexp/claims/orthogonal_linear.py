@@ -8,12 +8,12 @@ Legend: L depths, R readouts, K = L * R, B examples, N units, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import (
     SEEDS,
@@ -23,14 +23,10 @@ from bnexp.claims.random_nets import (
     orthogonal_weights,
     states,
 )
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 #: Name to width, batch and deepest net. The first two are the source's setting: a batch as large as the width.
@@ -120,7 +116,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
     """Growth with orthogonal and with Gaussian weights where batch = width, and with orthogonal ones where the batch is smaller."""
     shape, *_ = SQUARE
     primary, gaussian_one, narrow = (
@@ -166,44 +162,39 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _WHAT = "factor by which a further layer multiplies the squared gradient at the input, the deepest two fifths of the nets"
 
-CLAIM = register(
-    Claim(
-        id="orthogonal_linear",
-        section="O2.2",
-        statement="Gradients of deep linear nets with batch normalisation do not explode if their weights are orthogonal and the "
-        "batch is as large as the width.",
-        source="Meterez et al. 2024",
-        disputed_by="Yang et al. 2019, who say that gradients explode with any nonlinearity (Gaussian weights, any batch size)",
-        formula="exp(slope) over L of log |dl/dx|^2 at the input x of a net of L layers, l = <random readout, layer L>",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            **{
-                f"{name}, orthogonal": Endpoint(f"{_WHAT}, minus 1; {name}, orthogonal weights", Equivalence(margin=NONE_AT_ALL))
-                for name in SQUARE
-            },
-            **{
-                f"{name}, Gaussian": Endpoint(f"{_WHAT}; {name}, Gaussian weights", Difference(null=1, smallest=SMALLEST))
-                for name in SQUARE
-            },
-            f"{NARROW}, orthogonal": Endpoint(f"{_WHAT}; {NARROW}, orthogonal weights", Difference(null=1, smallest=SMALLEST)),
-            f"{NARROW}, difference": Endpoint(f"{_WHAT}; {NARROW}, orthogonal minus Gaussian weights", Equivalence(margin=SAME)),
+CLAIM = register(Claim(
+    id="orthogonal_linear", section="O2.2",
+    statement="Gradients of deep linear nets with batch normalisation do not explode if their weights are orthogonal and the "
+    "batch is as large as the width.",
+    source="Meterez et al. 2024",
+    disputed_by="Yang et al. 2019, who say that gradients explode with any nonlinearity (Gaussian weights, any batch size)",
+    formula="exp(slope) over L of log |dl/dx|^2 at the input x of a net of L layers, l = <random readout, layer L>",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        **{
+            f"{name}, orthogonal": Endpoint(f"{_WHAT}, minus 1; {name}, orthogonal weights", Equivalence(margin=NONE_AT_ALL))
+            for name in SQUARE
         },
-        caveats=(
-            "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller "
-            "batch orthogonal weights are no cure (the right half of the figure).",
-        ),
-        deviations=(
-            "The source's BN does not centre; here it does, as everywhere.",
-            "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that "
-            "window held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself "
-            "is varied, and what counts as none is fixed at .005.",
-            "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The "
-            "batch's smallest principal directions were then found to be still growing there, so the nets were made deeper, "
-            "600 to 1,000 layers.",
-        ),
-        overturn="Another depth or width: SHAPES, DEPTHS and FROM in bnexp/claims/orthogonal_linear.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        **{
+            f"{name}, Gaussian": Endpoint(f"{_WHAT}; {name}, Gaussian weights", Difference(null=1, smallest=SMALLEST))
+            for name in SQUARE
+        },
+        f"{NARROW}, orthogonal": Endpoint(f"{_WHAT}; {NARROW}, orthogonal weights", Difference(null=1, smallest=SMALLEST)),
+        f"{NARROW}, difference": Endpoint(f"{_WHAT}; {NARROW}, orthogonal minus Gaussian weights", Equivalence(margin=SAME)),
+    },
+    caveats=(
+        "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller batch "
+        "orthogonal weights are no cure (the right half of the figure).",
+    ),
+    deviations=(
+        "The source's BN does not centre; here it does, as everywhere.",
+        "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that window "
+        "held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself is varied, and "
+        "what counts as none is fixed at .005.",
+        "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The batch's "
+        "smallest principal directions were then found to be still growing there, so the nets were made deeper, 600 to 1,000 "
+        "layers.",
+    ),
+    overturn="Another depth or width: SHAPES, DEPTHS and FROM in bnexp/claims/orthogonal_linear.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,12 +5,11 @@ Legend: L layers, B examples, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import (
     GAINS,
@@ -23,15 +22,11 @@ from bnexp.claims.random_nets import (
     orthogonality_gap,
     states,
 )
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 128, "quick": 1024, "full": 2048}
@@ -97,7 +92,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The rate a layer with BN by nonlinearity, whether it is one rate, and the rate without BN."""
     linear, same = verdicts["linear, BN"], verdicts["one rate"]
     without = {name: float(np.mean(evidence.data["rates"][f"{name}, without"])) for name in ("linear", "ReLU")}
@@ -142,34 +137,28 @@ _WHAT = f"factor a layer by which the distance from an orthogonal batch changes,
 _RATE = Difference(null=1, smallest=SMALLEST, direction=-1)
 _AGAINST = Difference(null=0, smallest=SMALLEST - 1, direction=-1)
 
-CLAIM = register(
-    Claim(
-        id="orthogonality_gap",
-        section="O2.3",
-        statement="With batch normalisation the hidden layers of a random net become orthogonal with depth, geometrically.",
-        source="Daneshmand et al. 2021; Joudaki et al. 2023",
-        disputed_by="",
-        formula="||G / tr(G) - C / (B - 1)||_F of the batch's Gram matrix G, centred, C the centring matrix; exp(slope) of "
-        "its logarithm over the layer",
-        measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
-        endpoints={
-            **{name: Endpoint(f"{_WHAT}, {name}", _RATE) for name, (_, norm) in ARMS.items() if norm},
-            "one rate": Endpoint(f"{_WHAT}, linear with BN, second half minus first half", Equivalence(margin=ONE_RATE)),
-            "linear: BN against none": Endpoint(f"{_WHAT}, linear, BN minus none", _AGAINST),
-            "ReLU: BN against none": Endpoint(f"{_WHAT}, ReLU, BN minus none", _AGAINST),
-        },
-        caveats=(
-            "The distance falls down to what a finite width leaves, of the order of sqrt(1 / N), and stays there.",
-            "The rate depends on the size of the batch: a larger one needs more layers. Nothing is asked about training.",
-        ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The source's BN does not centre; here it does, so that the batch is compared with one that is orthogonal but "
-            "for its mean.",
-        ),
-        overturn="Another batch, depth or inputs: BATCH, LAST and STRETCH in bnexp/claims/orthogonality_gap.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="orthogonality_gap", section="O2.3",
+    statement="With batch normalisation the hidden layers of a random net become orthogonal with depth, geometrically.",
+    source="Daneshmand et al. 2021; Joudaki et al. 2023",
+    formula="||G / tr(G) - C / (B - 1)||_F of the batch's Gram matrix G, centred, C the centring matrix; exp(slope) of its "
+    "logarithm over the layer",
+    measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
+    endpoints={
+        **{name: Endpoint(f"{_WHAT}, {name}", _RATE) for name, (_, norm) in ARMS.items() if norm},
+        "one rate": Endpoint(f"{_WHAT}, linear with BN, second half minus first half", Equivalence(margin=ONE_RATE)),
+        "linear: BN against none": Endpoint(f"{_WHAT}, linear, BN minus none", _AGAINST),
+        "ReLU: BN against none": Endpoint(f"{_WHAT}, ReLU, BN minus none", _AGAINST),
+    },
+    caveats=(
+        "The distance falls down to what a finite width leaves, of the order of sqrt(1 / N), and stays there.",
+        "The rate depends on the size of the batch: a larger one needs more layers. Nothing is asked about training.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The source's BN does not centre; here it does, so that the batch is compared with one that is orthogonal but for its "
+        "mean.",
+    ),
+    overturn="Another batch, depth or inputs: BATCH, LAST and STRETCH in bnexp/claims/orthogonality_gap.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,26 +5,22 @@ Legend: m batch, U units, K layers, T looks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import means_words
 from bnexp.claims.exact import float64_norm, largest
 from bnexp.claims.places import PLACES
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Difference, Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     import torch
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 NUM_CASES = {"smoke": 20, "quick": 50, "full": 400}
@@ -137,7 +133,7 @@ def _of(net: str) -> str:
     return f"share, {net}"
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether both sides are equal, and what part of the squared gradient the terms take in training."""
     verdict = verdicts[EQUAL]
     if verdict.outcome == "INCONCLUSIVE":
@@ -166,38 +162,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _SHARE = Difference(null=2 / BATCH_SIZE, smallest=0.1)
 
-CLAIM = register(
-    Claim(
-        id="projection_bound",
-        section="C5",
-        statement="In front of one batch normalisation the squared gradient is gamma² / sd² times that behind it, less its mean "
-        "and its part along the normalised values: Theorem 4.1 holds, as an equality.",
-        source="Santurkar et al. 2018, Theorem 4.1 (an inequality there)",
-        disputed_by="",
-        formula="|dL^/dy_j|^2 = (gamma_j^2 / sd_j^2) (|dL/dz_j|^2 - <1, dL/dz_j>^2 / m - <dL/dz_j, y^_j>^2 / m), z = gamma y^ + "
-        "beta; error relative to (gamma_j^2 / sd_j^2) |dL/dz_j|^2; beside it the two terms as a share of |dL/dz|^2 in training",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
-        endpoints={
-            EQUAL: Endpoint("relative error of the equality, every unit of every case", Exact(tolerance=1e-8)),
-            **{
-                _of(net): Endpoint(
-                    f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; 2/m of a "
-                    "random direction is no effect",
-                    _SHARE,
-                )
-                for net in NETS
-            },
+CLAIM = register(Claim(
+    id="projection_bound", section="C5",
+    statement="In front of one batch normalisation the squared gradient is gamma² / sd² times that behind it, less its mean and "
+    "its part along the normalised values: Theorem 4.1 holds, as an equality.",
+    source="Santurkar et al. 2018, Theorem 4.1 (an inequality there)",
+    formula="|dL^/dy_j|^2 = (gamma_j^2 / sd_j^2) (|dL/dz_j|^2 - <1, dL/dz_j>^2 / m - <dL/dz_j, y^_j>^2 / m), z = gamma y^ + "
+    "beta; error relative to (gamma_j^2 / sd_j^2) |dL/dz_j|^2; beside it the two terms as a share of |dL/dz|^2 in training",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+    endpoints={
+        EQUAL: Endpoint("relative error of the equality, every unit of every case", Exact(tolerance=1e-8)),
+        **{
+            _of(net): Endpoint(
+                f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; 2/m of a random "
+                "direction is no effect",
+                _SHARE,
+            )
+            for net in NETS
         },
-        caveats=(
-            "It compares a net with itself, with and without one BN in front of the same activations; of the gradients of "
-            "weights in two nets that were trained apart it says nothing.",
-            "With the usual eps the equality holds up to eps / variance.",
-            "That terms are taken away does not say that their loss helps.",
-        ),
-        overturn="a unit in float64 at which both sides differ by 1e-8 of the gradient",
-        deviations=("eps = 1e-30 in the equality, 1e-5 in the nets that are trained.",),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "It compares a net with itself, with and without one BN in front of the same activations; of the gradients of weights in "
+        "two nets that were trained apart it says nothing.",
+        "With the usual eps the equality holds up to eps / variance.",
+        "That terms are taken away does not say that their loss helps.",
+    ),
+    overturn="a unit in float64 at which both sides differ by 1e-8 of the gradient",
+    deviations=("eps = 1e-30 in the equality, 1e-5 in the nets that are trained.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

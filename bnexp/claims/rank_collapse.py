@@ -5,24 +5,15 @@ Legend: L layers, D widths, S seeds, K kinds of rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, gram, soft_rank, states
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WIDTHS = {"smoke": (16, 32), "quick": (32, 64, 128, 256), "full": (32, 64, 128, 256, 512)}
 #: The width whose ranks are compared with and without BN, the source's.
@@ -94,7 +85,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent in linear nets with BN, and how many times the rank is with BN what it is without at depth 100."""
     width, exponent = evidence.data["compared"], verdicts["exponent"]
     ratio = {name: estimate_words(verdicts[f"{name}: BN / none"], digits=1) for name in ("linear", "ReLU", "ReLU, centred")}
@@ -142,44 +133,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 _LATE_WORDS = f"mean soft rank of layers {LAYERS[-LATE]} to {DEPTH}"
 _RATIO = Difference(null=2, smallest=3, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="rank_collapse",
-        section="L2",
-        statement="Random deep nets lose the rank of their hidden layers down to 1; with batch normalisation it stays at the "
-        "order of the square root of the width.",
-        source="Daneshmand et al. 2020",
-        disputed_by="",
-        formula="r(H) = tr(M)^2 / ||M||_F^2, M = H'H / B, of what leaves a layer; B = N; slope of log r on log N; ratio of r "
-        "with BN over that without",
-        measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
-        endpoints={
-            "exponent": Endpoint(
-                f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN",
-                Scaling(predicted=0.5, rival=0, within=0.15),
-            ),
-            "linear: BN / none": Endpoint(f"{_LATE_WORDS}, linear nets of 128 units: ratio with BN over without", _RATIO),
-            "ReLU: BN / none": Endpoint(f"{_LATE_WORDS}, ReLU nets of 128 units: ratio with BN over without (He)", _RATIO),
-            "ReLU, centred: BN / none": Endpoint("the same of the centred layers", _RATIO),
-            "exponent, ReLU": Endpoint(
-                f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN",
-                Scaling(predicted=0.5, rival=0, within=0.15),
-            ),
-        },
-        caveats=(
-            "Nets are only initialised. That SGD starts the better for a higher rank, and that an initialisation of low rank "
-            "stalls nets with BN too, are not asked.",
-            "ReLU nets without BN collapse along the examples' mean: the endpoint for centred layers is what is left beside it.",
+CLAIM = register(Claim(
+    id="rank_collapse", section="L2",
+    statement="Random deep nets lose the rank of their hidden layers down to 1; with batch normalisation it stays at the order "
+    "of the square root of the width.",
+    source="Daneshmand et al. 2020",
+    formula="r(H) = tr(M)^2 / ||M||_F^2, M = H'H / B, of what leaves a layer; B = N; slope of log r on log N; ratio of r with BN "
+    "over that without",
+    measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
+    endpoints={
+        "exponent": Endpoint(
+            f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN", Scaling(predicted=0.5, rival=0, within=0.15),
         ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The batch is as large as the net is wide, at every width; the source has 128 of both.",
-            "Without BN weights are He's (ReLU) or of variance 1 / N (linear), not PyTorch's default; r does not depend on "
-            "their scale.",
+        "linear: BN / none": Endpoint(f"{_LATE_WORDS}, linear nets of 128 units: ratio with BN over without", _RATIO),
+        "ReLU: BN / none": Endpoint(f"{_LATE_WORDS}, ReLU nets of 128 units: ratio with BN over without (He)", _RATIO),
+        "ReLU, centred: BN / none": Endpoint("the same of the centred layers", _RATIO),
+        "exponent, ReLU": Endpoint(
+            f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN", Scaling(predicted=0.5, rival=0, within=0.15),
         ),
-        overturn="Another depth, batch or activation: DEPTH, WIDTHS and ACTIVATIONS in bnexp/claims/rank_collapse.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "Nets are only initialised. That SGD starts the better for a higher rank, and that an initialisation of low rank stalls "
+        "nets with BN too, are not asked.",
+        "ReLU nets without BN collapse along the examples' mean: the endpoint for centred layers is what is left beside it.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The batch is as large as the net is wide, at every width; the source has 128 of both.",
+        "Without BN weights are He's (ReLU) or of variance 1 / N (linear), not PyTorch's default; r does not depend on their "
+        "scale.",
+    ),
+    overturn="Another depth, batch or activation: DEPTH, WIDTHS and ACTIVATIONS in bnexp/claims/rank_collapse.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,23 +5,18 @@ Legend: L blocks, B examples, N units, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 64, "quick": 256, "full": 512}
@@ -80,7 +75,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponents, and what the last branch's share is."""
     primary, without = verdicts["with BN"], verdicts["without"]
     last = {name: 100 * float(np.mean(np.asarray(share_SL)[:, -1])) for name, share_SL in evidence.data["shares"].items()}
@@ -129,33 +124,27 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _WHAT = f"log-log slope of the branch's share of the variance on l + 1, blocks 1 to {NUM_BLOCKS}"
 
-CLAIM = register(
-    Claim(
-        id="residual_branch",
-        section="G1",
-        statement="At initialisation batch normalisation gives the branch of the l-th residual block about 1 / (l + 1) of "
-        "the variance; without it branch and skip are equal.",
-        source="De & Smith 2020",
-        disputed_by="",
-        formula="Var(branch) / Var(skip + branch) behind the l-th block, over units and examples, of h + W2 relu(BN(W1 "
-        "relu(BN(h)))) with He's weights; slope of its logarithm on log(l + 1)",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            "with BN": Endpoint(f"{_WHAT}, with BN", Scaling(predicted=-1, rival=0, within=0.1)),
-            "without": Endpoint(f"{_WHAT}, without", Equivalence(margin=FLAT)),
-        },
-        caveats=(
-            "Only BN in front of the layers of a branch (pre-activation); BN behind the sum, as in the first ResNets, does "
-            "something else. Nets are only initialised.",
-            "It says what BN does to branches, not that this is why it helps: that is asked with SkipInit (G2).",
-        ),
-        deviations=(
-            "Fully connected layers written out in the place of model=resmlp, whose first layer passes on twice the variance "
-            "of a branch, so that its shares are those of a net one block deeper.",
-        ),
-        overturn="Another placement: branch in bnexp/claims/residual_branch.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="residual_branch", section="G1",
+    statement="At initialisation batch normalisation gives the branch of the l-th residual block about 1 / (l + 1) of the "
+    "variance; without it branch and skip are equal.",
+    source="De & Smith 2020",
+    formula="Var(branch) / Var(skip + branch) behind the l-th block, over units and examples, of h + W2 relu(BN(W1 relu(BN(h)))) "
+    "with He's weights; slope of its logarithm on log(l + 1)",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        "with BN": Endpoint(f"{_WHAT}, with BN", Scaling(predicted=-1, rival=0, within=0.1)),
+        "without": Endpoint(f"{_WHAT}, without", Equivalence(margin=FLAT)),
+    },
+    caveats=(
+        "Only BN in front of the layers of a branch (pre-activation); BN behind the sum, as in the first ResNets, does something "
+        "else. Nets are only initialised.",
+        "It says what BN does to branches, not that this is why it helps: that is asked with SkipInit (G2).",
+    ),
+    deviations=(
+        "Fully connected layers written out in the place of model=resmlp, whose first layer passes on twice the variance of a "
+        "branch, so that its shares are those of a net one block deeper.",
+    ),
+    overturn="Another placement: branch in bnexp/claims/residual_branch.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim
 from bnexp.claims.tuning import at_edge
 from bnexp.errors import UserError
 from bnexp.records import archive, paths
@@ -18,6 +18,9 @@ from bnexp.records.archive import open_record
 from bnexp.records.jsonfile import write_json
 from bnexp.records.reader import RunRecord, first_line
 from bnexp.stats.sample import Side
+
+if TYPE_CHECKING:
+    from bnexp.claims.base import Claim
 
 INSIDE = "every tuned value lies inside its list, which grew as far as it may"
 FINISHED = "no reported run diverged"

@@ -8,21 +8,17 @@ Legend: K random layers, A scales a; v = variance of Wu; a layer is fully connec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_LAYERS = {"smoke": 8, "quick": 120, "full": 400}
 SCALES = tuple(10.0**exponent for exponent in np.arange(-2, 3.01, 0.5))
@@ -131,33 +127,28 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     )  # fmt: skip
 
 
-CLAIM = register(
-    Claim(
-        id="scale_invariance",
-        section="B12",
-        statement="Scaling W by a changes neither the output BN(Wu) nor its input gradient, and divides its weight gradient by a.",
-        source="Ioffe & Szegedy 2015, section 3.3 (derivation; no experiment)",
-        disputed_by="",
-        formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "identities": Endpoint(
-                estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against (1/a) d/dW",
-                rule=Exact(tolerance=1e-9),
-            ),
-            "eps exponent": Endpoint(
-                estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted 1",
-                rule=Exact(tolerance=0.01),
-            ),
-        },
-        caveats=(
-            "The identities are those of eps = 0. With the usual eps small weights do feel their scale: the figure.",
-            "It is the weights before a norm that are scale-free; the output layer, gamma and beta are not.",
+CLAIM = register(Claim(
+    id="scale_invariance", section="B12",
+    statement="Scaling W by a changes neither the output BN(Wu) nor its input gradient, and divides its weight gradient by a.",
+    source="Ioffe & Szegedy 2015, section 3.3 (derivation; no experiment)",
+    formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "identities": Endpoint(
+            estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against (1/a) d/dW",
+            rule=Exact(tolerance=1e-9),
         ),
-        overturn="one layer and scale at which an identity fails by more than 1e-9 in float64",
-        deviations=("eps = 1e-30 in the place of none; the paper's formulas leave eps out here.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("scaling W changes neither BN(Wu) nor its input gradient and divides the weight gradient", "random layers"),
-    )
-)
+        "eps exponent": Endpoint(
+            estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted 1",
+            rule=Exact(tolerance=0.01),
+        ),
+    },
+    caveats=(
+        "The identities are those of eps = 0. With the usual eps small weights do feel their scale: the figure.",
+        "It is the weights before a norm that are scale-free; the output layer, gamma and beta are not.",
+    ),
+    overturn="one layer and scale at which an identity fails by more than 1e-9 in float64",
+    deviations=("eps = 1e-30 in the place of none; the paper's formulas leave eps out here.",),
+    analyse=analyse, draw=draw,
+    say=says("scaling W changes neither BN(Wu) nor its input gradient and divides the weight gradient", "random layers"),
+))  # fmt: skip

@@ -9,24 +9,20 @@ Legend: L layers, B examples, N units, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, growth
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 64, "quick": 512, "full": 1024}
@@ -107,7 +103,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
     """The exponent of residual nets with BN, the factors a layer of the others, each beside the source's."""
     primary = verdicts["residual, BN"]
     end = ending(
@@ -154,51 +150,44 @@ TOLD = (1, 2, 7, 12, DEPTH)
 
 _FACTOR = "factor a layer by which the likeness of input gradients falls"
 
-CLAIM = register(
-    Claim(
-        id="shattered_gradients",
-        section="M1",
-        statement="Gradients with respect to inputs lose their likeness with depth: in plain ReLU nets like 2^-L, in "
-        "residual nets like (3/4)^L, in residual nets with batch normalisation only like L^(-1/2).",
-        source="Balduzzi et al. 2017",
-        disputed_by="",
-        formula="mean over pairs of distinct examples of <g_i, g_j>, over the mean of |g_i|^2; g_i = d <readout, h_L(x_i)> / "
-        "d x_i with the batch's mean and variance held fixed; layers h + W relu(norm(h)), without h in plain nets; "
-        "exp(slope) of its logarithm over L, or its log-log slope on L + 1",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            "residual, BN": Endpoint(
-                f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
-                Scaling(predicted=-0.5, rival=0, within=0.1),
-            ),
-            **{
-                name: Endpoint(f"{_FACTOR}, {name}, 0 to {last} layers, minus the source's {base:g}", Equivalence(margin=WITHIN))
-                for name, (base, last) in BASES.items()
-            },
-            "residual: BN / none": Endpoint(
-                f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without",
-                Difference(1, 2, scale="ratio"),
-            ),
-            "plain: none / BN": Endpoint(
-                f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
-                Difference(1, 2, scale="ratio"),
-            ),
+CLAIM = register(Claim(
+    id="shattered_gradients", section="M1",
+    statement="Gradients with respect to inputs lose their likeness with depth: in plain ReLU nets like 2^-L, in residual nets "
+    "like (3/4)^L, in residual nets with batch normalisation only like L^(-1/2).",
+    source="Balduzzi et al. 2017",
+    formula="mean over pairs of distinct examples of <g_i, g_j>, over the mean of |g_i|^2; g_i = d <readout, h_L(x_i)> / d x_i "
+    "with the batch's mean and variance held fixed; layers h + W relu(norm(h)), without h in plain nets; exp(slope) of its "
+    "logarithm over L, or its log-log slope on L + 1",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        "residual, BN": Endpoint(
+            f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
+            Scaling(predicted=-0.5, rival=0, within=0.1),
+        ),
+        **{
+            name: Endpoint(f"{_FACTOR}, {name}, 0 to {last} layers, minus the source's {base:g}", Equivalence(margin=WITHIN))
+            for name, (base, last) in BASES.items()
         },
-        caveats=(
-            "The source's factors assume that two examples share a quarter of the active units. Without BN they share more, "
-            "because examples become alike with depth: gradients shatter like a power of the depth then, and a fitted factor "
-            "depends on the depths.",
-            "The source's -1/2 takes a branch to add 1 to what BN divides by. BN divides by the variance, to which a ReLU branch "
-            "adds 1 - 1 / pi: from this follows -.64 for these depths and -pi / (2 (pi - 1)), -.73, for deep nets.",
-            "Nets are only initialised; that shattered gradients are harder to train with is not asked.",
+        "residual: BN / none": Endpoint(
+            f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without", Difference(1, 2, scale="ratio"),
         ),
-        deviations=(
-            "Pairs of distinct examples of a batch of 64, about which the theorems are, in the place of neighbours on a grid "
-            "in one dimension, whose likeness depends on how fine the grid is.",
+        "plain: none / BN": Endpoint(
+            f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
+            Difference(1, 2, scale="ratio"),
         ),
-        overturn="Other layers, or inputs that are alike from the start: ARMS and measure in bnexp/claims/shattered_gradients.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "The source's factors assume that two examples share a quarter of the active units. Without BN they share more, because "
+        "examples become alike with depth: gradients shatter like a power of the depth then, and a fitted factor depends on the "
+        "depths.",
+        "The source's -1/2 takes a branch to add 1 to what BN divides by. BN divides by the variance, to which a ReLU branch "
+        "adds 1 - 1 / pi: from this follows -.64 for these depths and -pi / (2 (pi - 1)), -.73, for deep nets.",
+        "Nets are only initialised; that shattered gradients are harder to train with is not asked.",
+    ),
+    deviations=(
+        "Pairs of distinct examples of a batch of 64, about which the theorems are, in the place of neighbours on a grid in one "
+        "dimension, whose likeness depends on how fine the grid is.",
+    ),
+    overturn="Other layers, or inputs that are alike from the start: ARMS and measure in bnexp/claims/shattered_gradients.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Tuning, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
 from bnexp.claims.contrast import by_seed, contrast, ending, means_words
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import Runs
 from bnexp.claims.speed import Arm
 from bnexp.claims.words import rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Equivalence
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 BN, SKIP_INIT, FIXUP, PLAIN = "BN", "SkipInit", "Fixup", "no scalar"
 DEPTHS = (64, 16)
@@ -124,7 +116,7 @@ def _final_loss(record: RunRecord) -> float:
     return float(np.mean(values)) if values and record.status == "finished" else float(np.log(10))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The deep nets: SkipInit, BN, no scalar and Fixup."""
     primary, fixup = verdicts[f"{SKIP_INIT}, 64 blocks"], verdicts[f"{FIXUP}, 64 blocks"]
     means = {label: f"{values.mean():.1f} %" for label, values in evidence.data["accuracy"][64].items()}
@@ -158,45 +150,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Equivalence(margin=MARGIN)
 
-CLAIM = register(
-    Claim(
-        id="skip_init",
-        section="G2",
-        statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 "
-        "trains it as well, however deep.",
-        source="De & Smith 2020 (SkipInit): wide residual nets on CIFAR-10, 16 to 1,000 layers; Zhang, Dauphin & Ma 2019 (Fixup)",
-        disputed_by="",
-        formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; "
-        "each arm at its own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully "
-        "connected ReLU layers of 32 units",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
-        endpoints={
-            f"{arm}, {depth} blocks": Endpoint(
-                f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE, unit="points"
-            )
-            for depth in DEPTHS
-            for arm in (SKIP_INIT, FIXUP)
-        },
-        gates=(FAILS,),
-        caveats=(
-            "Digits and narrow fully connected layers: the claim's own setting is convolutional, wider, and trained to "
-            "convergence.",
-            "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large "
-            "rates are other claims.",
-        ),
-        overturn="More blocks or steps: bnexp reproduce skip_init train.steps=1000, or another data set: dataset=fashion_mnist",
-        deviations=(
-            "alpha = d^-1/2 is left out, and so are 4 blocks; a few hundred steps.",
-            "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full "
-            "every arm tunes its own.",
-            "Nets without the scalar are tried at four fixed rates, of which the best counts.",
-            "Made cheaper at quick after its first records: 200 steps instead of 300 and 6 seeds instead of 8 at the same "
-            "rates, 3 seeds for nets without the scalar.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="skip_init", section="G2",
+    statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 trains it as "
+    "well, however deep.",
+    source="De & Smith 2020 (SkipInit): wide residual nets on CIFAR-10, 16 to 1,000 layers; Zhang, Dauphin & Ma 2019 (Fixup)",
+    formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; each arm at "
+    "its own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully connected ReLU layers of "
+    "32 units",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
+    endpoints={
+        f"{arm}, {depth} blocks": Endpoint(
+            f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE, unit="points",
+        )
+        for depth in DEPTHS for arm in (SKIP_INIT, FIXUP)
+    },
+    gates=(FAILS,),
+    caveats=(
+        "Digits and narrow fully connected layers: the claim's own setting is convolutional, wider, and trained to convergence.",
+        "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large rates are other "
+        "claims.",
+    ),
+    overturn="More blocks or steps: bnexp reproduce skip_init train.steps=1000, or another data set: dataset=fashion_mnist",
+    deviations=(
+        "alpha = d^-1/2 is left out, and so are 4 blocks; a few hundred steps.",
+        "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full every arm "
+        "tunes its own.",
+        "Nets without the scalar are tried at four fixed rates, of which the best counts.",
+        "Made cheaper at quick after its first records: 200 steps instead of 300 and 6 seeds instead of 8 at the same rates, 3 "
+        "seeds for nets without the scalar.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

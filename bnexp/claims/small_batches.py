@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET, read_by
 from bnexp.claims.contrast import by_seed, contrast, ending, means_words
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.runs import test_points
 from bnexp.claims.speed import Arm
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 BATCH = 64
 #: Examples per statistic; the slope is over the halvings from 8 to 2.
@@ -72,10 +66,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What a halving costs, what is read at both ends and with group norm, and what each mend gives back."""
     slope, test = verdicts["slope"], evidence.data["test"]
-    assert slope.effect is not None
     found = ending(
         slope, "so BN does fail at small batches", too_small="too little to speak of failing", reversed_="so it gains by it",
         open_="which leaves open whether it fails there",
@@ -89,7 +82,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         mended = "No mend gives back half of what is lost at 2"
     return (
         f"At one SGD batch of {BATCH}, each halving of the examples behind BN's statistics from 8 to 2 costs a ReLU net on "
-        f"digits {slope.effect.in_words()} points of test accuracy, {found}: it reads {test['m = 2']:.1f} % at 2 and "
+        f"digits {slope.interval.in_words()} points of test accuracy, {found}: it reads {test['m = 2']:.1f} % at 2 and "
         f"{test[f'm = {BATCH}']:.1f} % at {BATCH} (group norm {test[GROUP]:.1f} %, no norm {test[PLAIN]:.1f} %). {mended}: "
         f"{back}."
     )
@@ -135,61 +128,49 @@ def _grid(arms: Mapping[str, str], *, frozen: bool = False) -> Grid:
 
 _SHARE = Difference(null=0.5, smallest=0.51)
 
-CLAIM = register(
-    Claim(
-        id="small_batches",
-        section="H1",
-        statement="Batch normalisation fails where its statistics are of few examples.",
-        source="Wu & He 2018 (group norm); that most of it is a mismatch of training and evaluation (J2): Wu & Johnson 2021",
-        disputed_by="",
-        formula=f"with one SGD batch of {BATCH} and statistics over groups of m: slope of test error (points) on -log2 m, m = "
-        "2, 4, 8, which is half the difference between m = 2 and 8; share of the penalty at m = 2, held-out error(2) - "
-        "error(64), that goes away with another evaluation or with statistics fixed for the last fifth of training, over the "
-        "mean penalty",
-        grids=(_grid(_ARMS), _grid({FROZEN.name: "norm=ghost norm.ghost_size=2"}, frozen=True)),
-        endpoints={
-            "slope": Endpoint(
-                "points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has no m",
-                Difference(null=0, smallest=1), unit="points",
-            ),
-            GROUP: Endpoint(
-                "test accuracy of group norm minus that of BN at m = 2", Difference(null=0, smallest=1), unit="points"
-            ),
-            "batch statistics": Endpoint(
-                "share of the penalty that goes away where evaluation normalises groups of 2 by themselves, as training does",
-                _SHARE,
-            ),
-            "frozen at the end": Endpoint(
-                "share that goes away where the last fifth of training normalises by the running statistics, then fixed", _SHARE
-            ),
-            "recomputed statistics": Endpoint(
-                "share that goes away with statistics recomputed on the trained net over 16 batches", _SHARE
-            ),
-        },
-        gates=(PENALTY,),
-        caveats=(
-            "A fully connected net: a statistic has m values. In a convolution it has m times the number of positions, and "
-            "even m = 2 leaves hundreds; at m = 2 such a net sees little more than the sign of the difference of two "
-            "examples. What Wu & Johnson say is of convolutions; a small one on CIFAR-10's beginning takes hours at eight "
-            "seeds and all sizes, and is not part of this claim.",
-            "One learning rate, 0.1, for all arms, because the SGD batch is the same; at tuning seeds m = 2 reads 13 to 47 % "
-            "at rates from 0.03 to 1, so that no rate mends it.",
-            "Shares are of 500 held-out examples (of those that fill batches of 64), the slope of the test part.",
+CLAIM = register(Claim(
+    id="small_batches", section="H1",
+    statement="Batch normalisation fails where its statistics are of few examples.",
+    source="Wu & He 2018 (group norm); that most of it is a mismatch of training and evaluation (J2): Wu & Johnson 2021",
+    formula=f"with one SGD batch of {BATCH} and statistics over groups of m: slope of test error (points) on -log2 m, m = 2, 4, "
+    "8, which is half the difference between m = 2 and 8; share of the penalty at m = 2, held-out error(2) - error(64), that "
+    "goes away with another evaluation or with statistics fixed for the last fifth of training, over the mean penalty",
+    grids=(_grid(_ARMS), _grid({FROZEN.name: "norm=ghost norm.ghost_size=2"}, frozen=True)),
+    endpoints={
+        "slope": Endpoint(
+            "points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has no m",
+            Difference(null=0, smallest=1), unit="points",
         ),
-        overturn="A convolutional net: bnexp train model=cnn train.batch_size=64 probes=final_statistics norm=ghost "
-        "norm.ghost_size=2,64 seed=0,1,2,3,4,5,6,7",
-        deviations=(
-            "docs/claims.md, H1 asks for a convolutional net and for m = 16 as well; the error of group norm, layer norm and "
-            "no norm does not depend on m, so that the interaction is BN's slope alone and \"group norm is flat\" is true by "
-            "construction.",
-            "J2's \"either mend\" is two endpoints, with recomputed statistics as a third; Wu & Johnson's own population "
-            "statistics are recomputed ones, so that to them these mend nothing.",
-            "The statement had a second half, that most of the failure is such a mismatch; it was cut after the first look at "
-            "the verdicts, because the shares that judge it are further endpoints and were contradicted while the slope was "
-            "supported.",
+        GROUP: Endpoint("test accuracy of group norm minus that of BN at m = 2", Difference(null=0, smallest=1), unit="points"),
+        "batch statistics": Endpoint(
+            "share of the penalty that goes away where evaluation normalises groups of 2 by themselves, as training does", _SHARE,
         ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        "frozen at the end": Endpoint(
+            "share that goes away where the last fifth of training normalises by the running statistics, then fixed", _SHARE,
+        ),
+        "recomputed statistics": Endpoint(
+            "share that goes away with statistics recomputed on the trained net over 16 batches", _SHARE,
+        ),
+    },
+    gates=(PENALTY,),
+    caveats=(
+        "A fully connected net: a statistic has m values. In a convolution it has m times the number of positions, and even m = "
+        "2 leaves hundreds; at m = 2 such a net sees little more than the sign of the difference of two examples. What Wu & "
+        "Johnson say is of convolutions; a small one on CIFAR-10's beginning takes hours at eight seeds and all sizes, and is "
+        "not part of this claim.",
+        "One learning rate, 0.1, for all arms, because the SGD batch is the same; at tuning seeds m = 2 reads 13 to 47 % at "
+        "rates from 0.03 to 1, so that no rate mends it.",
+        "Shares are of 500 held-out examples (of those that fill batches of 64), the slope of the test part.",
+    ),
+    overturn="A convolutional net: bnexp train model=cnn train.batch_size=64 probes=final_statistics norm=ghost "
+    "norm.ghost_size=2,64 seed=0,1,2,3,4,5,6,7",
+    deviations=(
+        "docs/claims.md, H1 asks for a convolutional net and for m = 16 as well; the error of group norm, layer norm and no norm "
+        "does not depend on m, so that the interaction is BN's slope alone and \"group norm is flat\" is true by construction.",
+        "J2's \"either mend\" is two endpoints, with recomputed statistics as a third; Wu & Johnson's own population statistics "
+        "are recomputed ones, so that to them these mend nothing.",
+        "The statement had a second half, that most of the failure is such a mismatch; it was cut after the first look at the "
+        "verdicts, because the shares that judge it are further endpoints and were contradicted while the slope was supported.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
 from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
 from bnexp.claims.contrast import by_seed, contrast, ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
 from bnexp.claims.words import rates_words, times_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LAYERS, WHOLE, RATE = "layers 0.01", "whole 0.01", "rate"
 FREE, TOGETHER, EQUAL_LOSS = "gradient change", "gradient change, layers together", "gradient change at equal loss"
@@ -119,7 +113,7 @@ def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
     return {"steps": found["with BN"][0], **{label: 100 * np.exp(rows) for label, (_, rows) in found.items()}}
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
     """The scale-free change of the gradient in the ReLU net, in the others, and the raw smoothness."""
 
     def times(name: str) -> str:
@@ -163,37 +157,30 @@ _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")
 _ASKED = [f"{place}, {regime}: {what}" for place, regimes in COMPARED.items() for regime in regimes for what in ASKED[regime]]
 _NAMES = tuple(dict.fromkeys([PRIMARY, *_ASKED]))
 
-CLAIM = register(
-    Claim(
-        id="smoother_landscape",
-        section="C3",
-        statement="Batch normalisation makes the loss landscape smoother: along a step of the same relative length the gradient "
-        "changes less.",
-        source="Santurkar et al. 2018, section 3 and Fig. 4, for raw ranges along the gradient at equal learning rates",
-        disputed_by="Yang et al. 2019 at initialisation; Cohen et al. 2021: along training smoothness follows 2 / learning rate",
-        formula="|g(w') - g(w)| / |g(w)|, mean over layers, w' = w with each layer moved by 1 % of the length of its weights "
-        "along its own -g, on one training batch; geometric mean over the looks of a run, without over with BN, paired by "
-        "seed; beside it the source's raw numbers over 1/2 to 4 times the run's rate",
-        control="norm=none",
-        subject="norm=batch",
-        grids=GRIDS,
-        endpoints={name: Endpoint(f"{QUANTITIES[name.partition(': ')[2]][1]}; without over with BN", _RULE) for name in _NAMES},
-        caveats=(
-            "Smoothness is measured where training has brought each net, and two nets that learn at other speeds are at other "
-            "places after equal steps; the endpoint at equal training loss holds that against it.",
-            "Raw numbers depend on the length of weights, to which a net with BN is indifferent, and can be had as one likes by "
-            "stretching them; they are judged as the source has them and carry no weight here.",
-            "That it is smoother would not say that this is why BN helps.",
-        ),
-        overturn="Another net: bnexp reproduce smoother_landscape model.depth=10, or another relative length of the step",
-        deviations=(
-            "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
-            "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
-            "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="smoother_landscape", section="C3",
+    statement="Batch normalisation makes the loss landscape smoother: along a step of the same relative length the gradient "
+    "changes less.",
+    source="Santurkar et al. 2018, section 3 and Fig. 4, for raw ranges along the gradient at equal learning rates",
+    disputed_by="Yang et al. 2019 at initialisation; Cohen et al. 2021: along training smoothness follows 2 / learning rate",
+    formula="|g(w') - g(w)| / |g(w)|, mean over layers, w' = w with each layer moved by 1 % of the length of its weights along "
+    "its own -g, on one training batch; geometric mean over the looks of a run, without over with BN, paired by seed; beside it "
+    "the source's raw numbers over 1/2 to 4 times the run's rate",
+    control="norm=none", subject="norm=batch",
+    grids=GRIDS,
+    endpoints={name: Endpoint(f"{QUANTITIES[name.partition(': ')[2]][1]}; without over with BN", _RULE) for name in _NAMES},
+    caveats=(
+        "Smoothness is measured where training has brought each net, and two nets that learn at other speeds are at other places "
+        "after equal steps; the endpoint at equal training loss holds that against it.",
+        "Raw numbers depend on the length of weights, to which a net with BN is indifferent, and can be had as one likes by "
+        "stretching them; they are judged as the source has them and carry no weight here.",
+        "That it is smoother would not say that this is why BN helps.",
+    ),
+    overturn="Another net: bnexp reproduce smoother_landscape model.depth=10, or another relative length of the step",
+    deviations=(
+        "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
+        "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
+        "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.", PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

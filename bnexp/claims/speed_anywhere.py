@@ -5,21 +5,12 @@ Legend: P scales, Q rates, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.quantities import Levels, Speed
-from bnexp.claims.runs import Runs
 from bnexp.figures.surface import draw_surface
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.08, 1500), "full": Levels(0.15, 0.05, 6000)})
 
@@ -104,7 +95,7 @@ def _cell(runs: Runs, grid: int, scale: str, rate: float) -> tuple[np.ndarray, b
     return means[0] - means[1], learns
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the shares say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the shares say it
     """The shares of cells, small rates apart."""
     sooner, later, small = evidence.data["shares"]
     return (
@@ -138,44 +129,36 @@ def _grid(budget: str) -> Grid:
     return Grid(overrides=overrides, arms=_arms(*SURFACES[budget]), budgets={budget: _BUDGETS[budget]}, num_seeds=seeds)
 
 
-CLAIM = register(
-    Claim(
-        id="speed_anywhere",
-        section="B1, N2",
-        statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
-        source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
-        disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
-        formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the "
-        "geometric mean of steps to ten levels of validation error (quick .15 to .08, at most 1,500 steps; full .15 to .05, "
-        "6,000), among cells in which either arm reaches the easiest level in half of its runs; per seed",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(map(_grid, SURFACES)),
-        endpoints={
-            "sooner": Endpoint(
-                "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
-                Difference(null=0.5, smallest=0.8),
-                unit="of the cells",
-            ),
-            "later": Endpoint(
-                "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
-                Difference(null=0.5, smallest=0.1, direction=-1),
-                unit="of the cells",
-            ),
-        },
-        caveats=(
-            "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",
-            "A level that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
+CLAIM = register(Claim(
+    id="speed_anywhere", section="B1, N2",
+    statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
+    source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
+    disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
+    formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the geometric "
+    "mean of steps to ten levels of validation error (quick .15 to .08, at most 1,500 steps; full .15 to .05, 6,000), among "
+    "cells in which either arm reaches the easiest level in half of its runs; per seed",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(map(_grid, SURFACES)),
+    endpoints={
+        "sooner": Endpoint(
+            "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
+            Difference(null=0.5, smallest=0.8), unit="of the cells",
         ),
-        overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
-        deviations=(
-            "Made cheaper at quick after its first records: levels down to .08 instead of .07, evaluations at most 15 % of a "
-            "step number apart instead of 5, and without the smallest rate, 2^-8, at which BN was sooner by 1.07 at one scale and "
-            "no net learnt at the others: in favour of the claim. (With 1,000 steps, which was tried on those records too, ratios "
-            "were understated so far that the shares lay at .875 and, for ranking_stability, .80.)",
+        "later": Endpoint(
+            "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
+            Difference(null=0.5, smallest=0.1, direction=-1), unit="of the cells",
         ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",
+        "A level that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
+    ),
+    overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
+    deviations=(
+        "Made cheaper at quick after its first records: levels down to .08 instead of .07, evaluations at most 15 % of a step "
+        "number apart instead of 5, and without the smallest rate, 2^-8, at which BN was sooner by 1.07 at one scale and no net "
+        "learnt at the others: in favour of the claim. (With 1,000 steps, which was tried on those records too, ratios were "
+        "understated so far that the shares lay at .875 and, for ranking_stability, .80.)",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Arm to its layer; ``{control}`` and ``{subject}`` are the claim's. The last two are there to compare with.
 ARMS = {CONTROL: "{control}", SUBJECT: "{subject}", "layer norm": "norm=layer", "BN in plain code": "norm=reference"}
@@ -72,10 +65,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The ratio, what it means for speed in seconds, and the milliseconds behind it."""
-    effect, times = verdicts["step time"].effect, evidence.data["milliseconds"]
-    assert effect is not None
+    effect, times = verdicts["step time"].interval, evidence.data["milliseconds"]
     found = f"On this machine a step of the paper's small net takes {effect.in_words()} times as long with BN as without"
     price = f"({times[SUBJECT]:.2f} and {times[CONTROL]:.2f} ms, not compiled)"
     if effect.covers(1) or effect.estimate < 1:
@@ -99,36 +91,25 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.set(ylabel="time of a step, relative to no norm", ylim=(0, None))
 
 
-CLAIM = register(
-    Claim(
-        id="step_cost",
-        section="N1",
-        statement="A training step with batch normalisation takes longer than one without.",
-        source="ours: every speed-up in steps has to be read with it",
-        disputed_by="",
-        formula="median step time with BN over that without, interleaved rounds of 20 steps on one thread; paired within a "
-        "repetition",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(
-            measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True
+CLAIM = register(Claim(
+    id="step_cost", section="N1",
+    statement="A training step with batch normalisation takes longer than one without.",
+    source="ours: every speed-up in steps has to be read with it",
+    formula="median step time with BN over that without, interleaved rounds of 20 steps on one thread; paired within a "
+    "repetition",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True),
+    endpoints={
+        "step time": Endpoint(
+            "geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
+            Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition"),
         ),
-        endpoints={
-            "step time": Endpoint(
-                "geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
-                Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition"),
-            )
-        },
-        caveats=(
-            "The paper's small net on a CPU, eager PyTorch: the share is smaller on large layers and fused kernels.",
-            "The repetitions are of one machine on one occasion: the interval covers their scatter, not other machines.",
-        ),
-        overturn="Another machine, model or device: bnexp reproduce step_cost",
-        deviations=(
-            "Six repetitions of 300 steps at quick, to save time; the verdict was the same with eight of 500.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "The paper's small net on a CPU, eager PyTorch: the share is smaller on large layers and fused kernels.",
+        "The repetitions are of one machine on one occasion: the interval covers their scatter, not other machines.",
+    ),
+    overturn="Another machine, model or device: bnexp reproduce step_cost",
+    deviations=("Six repetitions of 300 steps at quick, to save time; the verdict was the same with eight of 500.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

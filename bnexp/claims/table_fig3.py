@@ -6,13 +6,13 @@ Legend: Q rates, S seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import (
     SIDES,
     SWEEPS,
@@ -26,11 +26,6 @@ from bnexp.claims.sweeps import (
 )
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: The source's 5 and 30 times are, in powers of two, nearest to these.
 FAST, FASTEST = 4, 32
@@ -85,7 +80,7 @@ def _rows(swept: Swept) -> dict[str, np.ndarray]:
     }
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The table's ratios, the fair one, and what becomes of the plain net at four times its rate."""
     found = {question: verdicts[f"ReLU: {question}"] for question in _QUESTIONS}
     effect = {question: one.effect.in_words() for question, one in found.items() if one.effect}
@@ -131,39 +126,32 @@ _QUESTIONS = {
     "fastest is best": ("points", Difference(null=0, smallest=0.5), f"test accuracy, BN at {FASTEST} times minus the plain net"),
 }
 
-CLAIM = register(
-    Claim(
-        id="table_fig3",
-        section="B21",
-        statement="At an unchanged learning rate batch normalisation needs fewer steps, at larger rates fewer still, at which the "
-        "plain net fails.",
-        source="Ioffe & Szegedy 2015, Fig. 3: 31.0M steps without BN, 13.3M with it, 2.1M at 5 times the rate, 2.7M at 30 times",
-        disputed_by="Bjorck et al. 2018: at an unchanged small rate BN gains no accuracy (only_the_rate)",
-        formula="T_none / T_BN for eight ReLU layers, both at the rate that is best for the plain nets of all other seeds; T the "
-        "geometric mean of steps to ten levels of validation error (quick .4 to .1), at most the last step",
-        control="norm=none",
-        subject="norm=batch",
-        grids=all_grids(),
-        endpoints={
-            f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
-            for question, (unit, rule, estimand) in _QUESTIONS.items()
-            for net, sweep in SWEEPS.items()
-        },
-        caveats=(
-            "The unit is the plain net's best rate, so that a larger one hurts it by definition; the ratio at own rates is fair.",
-            "A rate beyond the list counts as the largest one on it.",
-            "The source's row BN-x5 changes six other things too: dropout, L2, decay, local normalisation, shuffling, distortion.",
-        ),
-        overturn="Another net: bnexp reproduce table_fig3 model.depth=4",
-        deviations=(
-            f"{FAST} and {FASTEST} times in the place of 5 and 30; small nets in the place of Inception, a family of levels in the "
-            "place of the baseline's best accuracy.",
-            "The rows with sigmoids are claim deep_sigmoid's matter.",
-            "The unit is chosen for each seed on the other seeds, in runs shared with higher_rates.",
-            "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="table_fig3", section="B21",
+    statement="At an unchanged learning rate batch normalisation needs fewer steps, at larger rates fewer still, at which the "
+    "plain net fails.",
+    source="Ioffe & Szegedy 2015, Fig. 3: 31.0M steps without BN, 13.3M with it, 2.1M at 5 times the rate, 2.7M at 30 times",
+    disputed_by="Bjorck et al. 2018: at an unchanged small rate BN gains no accuracy (only_the_rate)",
+    formula="T_none / T_BN for eight ReLU layers, both at the rate that is best for the plain nets of all other seeds; T the "
+    "geometric mean of steps to ten levels of validation error (quick .4 to .1), at most the last step",
+    control="norm=none", subject="norm=batch",
+    grids=all_grids(),
+    endpoints={
+        f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
+        for question, (unit, rule, estimand) in _QUESTIONS.items() for net, sweep in SWEEPS.items()
+    },
+    caveats=(
+        "The unit is the plain net's best rate, so that a larger one hurts it by definition; the ratio at own rates is fair.",
+        "A rate beyond the list counts as the largest one on it.",
+        "The source's row BN-x5 changes six other things too: dropout, L2, decay, local normalisation, shuffling, distortion.",
+    ),
+    overturn="Another net: bnexp reproduce table_fig3 model.depth=4",
+    deviations=(
+        f"{FAST} and {FASTEST} times in the place of 5 and 30; small nets in the place of Inception, a family of levels in the "
+        "place of the baseline's best accuracy.",
+        "The rows with sigmoids are claim deep_sigmoid's matter.",
+        "The unit is chosen for each seed on the other seeds, in runs shared with higher_rates.",
+        "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -6,20 +6,14 @@ Legend: S seeds, K batches, U features, L sites of a norm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 VIT_BN, VIT_LN, CNN = "transformer with BN", "transformer with layer norm", "convolutional net with BN"
 _VIT = ("model=vit", "model.patch=4", "model.width=32", "model.depth=2", "optimizer=adam", "optimizer.lr=0.005")
@@ -143,7 +137,7 @@ def _at_equal_places(measured: Mapping[str, np.ndarray], net: str) -> float:
     return float(np.exp(np.log(measured[f"{net}/{VARIANCE}"][same]).mean()))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The variance in the nets with BN, then the mean, then at as many places."""
     variance, mean = evidence.data["every"][VARIANCE], evidence.data["every"][MEAN]
     primary = verdicts[f"{VARIANCE}, {VIT_BN}"]
@@ -183,43 +177,37 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="transformer_statistics",
-        section="O2.9",
-        statement="Batch normalisation suits transformers badly because the statistics of a batch of token features fluctuate much "
-        "more than those of convolutional features.",
-        source="Shen et al. 2020 (PowerNorm), section 3 and Fig. 2: transformers on text against ResNet20 on CIFAR-10; "
-        "nobody gives a number for pictures",
-        disputed_by="Yao et al. 2021: vision transformers train with BN, once their hidden layers have it too",
-        formula="of what enters each norm in a net frozen after 100 steps (quick; full 1,000): sd over batches of 32 of a "
-        "feature's "
-        "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean "
-        "over norms; transformer over convolutional net, paired by seed",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
-        endpoints={
-            f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
-            f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
-            f"{VARIANCE}, {VIT_LN}": Endpoint("the variance's, of the transformer with layer norm", _RULE),
-            f"{MEAN}, {VIT_LN}": Endpoint("the mean's, of the transformer with layer norm", _RULE),
-            f"{VARIANCE}, as many places": Endpoint(
-                "the variance's, of the norms of both nets to which an image gives 49 values a feature", _RULE
-            ),
-        },
-        caveats=(
-            "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, "
-            "are not among them.",
-            "How much statistics fluctuate is not yet how much BN loses by it.",
-            "An image gives a feature 49 values in this transformer and 784, 196 or 49 in the convolutional net; the last endpoint "
-            "compares norms with 49.",
+CLAIM = register(Claim(
+    id="transformer_statistics", section="O2.9",
+    statement="Batch normalisation suits transformers badly because the statistics of a batch of token features fluctuate much "
+    "more than those of convolutional features.",
+    source="Shen et al. 2020 (PowerNorm), section 3 and Fig. 2: transformers on text against ResNet20 on CIFAR-10; nobody gives "
+    "a number for pictures",
+    disputed_by="Yao et al. 2021: vision transformers train with BN, once their hidden layers have it too",
+    formula="of what enters each norm in a net frozen after 100 steps (quick; full 1,000): sd over batches of 32 of a feature's "
+    "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean over "
+    "norms; transformer over convolutional net, paired by seed",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+    endpoints={
+        f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
+        f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
+        f"{VARIANCE}, {VIT_LN}": Endpoint("the variance's, of the transformer with layer norm", _RULE),
+        f"{MEAN}, {VIT_LN}": Endpoint("the mean's, of the transformer with layer norm", _RULE),
+        f"{VARIANCE}, as many places": Endpoint(
+            "the variance's, of the norms of both nets to which an image gives 49 values a feature", _RULE,
         ),
-        overturn="The same numbers of a transformer that reads text",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The net is frozen while batches are compared; the source compares batches with running statistics in training.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, are not "
+        "among them.",
+        "How much statistics fluctuate is not yet how much BN loses by it.",
+        "An image gives a feature 49 values in this transformer and 784, 196 or 49 in the convolutional net; the last endpoint "
+        "compares norms with 49.",
+    ),
+    overturn="The same numbers of a transformer that reads text",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The net is frozen while batches are compared; the source compares batches with running statistics in training.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

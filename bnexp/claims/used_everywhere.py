@@ -9,24 +9,18 @@ Legend: K variants, F families.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import ONCE
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 #: Family (the longest prefix of a variant's name wins) to the year its paper first appeared, and that paper.
 FAMILIES = {
@@ -178,7 +172,7 @@ def _share(families: list[Family]) -> str:
     return f"{count} of {len(families)} ({count / max(len(families), 1):.0%})"
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - a count is the same whatever the verdict
+def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - a count is the same whatever the verdict
     """The share of the families, and of those since the blog's figure."""
     every, early, late = evidence.data["shares"]
     return (
@@ -212,30 +206,24 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-CLAIM = register(
-    Claim(
-        id="used_everywhere",
-        section="A8",
-        statement="Batch normalisation is in most families of image classifiers (those that torchvision builds).",
-        source="the blog, last paragraph, with a figure of 2018",
-        disputed_by="the architectures themselves since 2020: ViT, Swin and ConvNeXt use layer normalisation; NFNets none",
-        formula="torchvision's classifier families that contain a BatchNorm module in every variant, as a share of all",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "majority": Endpoint(
-                estimand="families that are missing to a majority with BN in every variant",
-                rule=Exact(tolerance=0, min_cases=1),
-            ),
-        },
-        caveats=(
-            "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
-            "A library keeps its old architectures: the share by year says more than the total.",
-            "Containing BN is not the same as needing it.",
+CLAIM = register(Claim(
+    id="used_everywhere", section="A8",
+    statement="Batch normalisation is in most families of image classifiers (those that torchvision builds).",
+    source="the blog, last paragraph, with a figure of 2018",
+    disputed_by="the architectures themselves since 2020: ViT, Swin and ConvNeXt use layer normalisation; NFNets none",
+    formula="torchvision's classifier families that contain a BatchNorm module in every variant, as a share of all",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "majority": Endpoint(
+            estimand="families that are missing to a majority with BN in every variant", rule=Exact(tolerance=0, min_cases=1),
         ),
-        overturn="another frame, such as the architectures published in one recent year",
-        deviations=("The blog's figure counted usage up to 2018; here architectures are counted.",),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
+        "A library keeps its old architectures: the share by year says more than the total.",
+        "Containing BN is not the same as needing it.",
+    ),
+    overturn="another frame, such as the architectures published in one recent year",
+    deviations=("The blog's figure counted usage up to 2018; here architectures are counted.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -11,23 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs
 from bnexp.claims.sphere import Digits, Nets, Training, digits, trained
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import SERIES, plain_log_axis
 from bnexp.stats.rules import Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RATES, DECAYS = (0.1, 0.2, 0.4), (0.01, 0.02, 0.04)
 DECAYED = [Training(lr=lr, decay=decay) for lr in RATES for decay in DECAYS]
@@ -99,18 +92,16 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent, and whether a fixed length does as well."""
     length, fixed = verdicts["length"], verdicts["fixed length instead"]
     points = {arm: values.mean() for arm, values in evidence.data["arms"].items()}
-    assert length.effect is not None
-    assert fixed.effect is not None
     return (
         "In front of BN, weights trained with weight decay settle at a length that goes like (learning rate / decay) to the "
-        f"power {length.effect.in_words()}, "
+        f"power {length.interval.in_words()}, "
         + ending(length, "as theory's 1/4 says within 0.05", too_small="which is not theory's 1/4")
         + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
-        f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.effect.in_words()} points), "
+        f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.interval.in_words()} points), "
         + ending(
             fixed,
             "the same within 0.3 points",
@@ -150,45 +141,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _LAW = Scaling(predicted=0.25, rival=0.0, within=0.05)
 
-CLAIM = register(
-    Claim(
-        id="weight_decay_rate",
-        section="I2",
-        statement="In front of batch normalisation weight decay acts through the length of the weights alone, that is through "
-        "the rate.",
-        source="van Laarhoven 2017; the power 1/4 is derived in docs/claims.md, I2",
-        disputed_by="",
-        formula="slope of the log of the settled length (mean over the second half of the steps, geometric mean over two hidden "
-        "layers) on log(rate / decay) over 3 rates x 3 decays; test accuracy with the weights put back to these lengths after "
-        "every step and no weight decay, minus with weight decay, mean over the nine and over the last quarter of the steps",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
-        endpoints={
-            "length": Endpoint("exponent of the length on rate / decay, all nine pairs", _LAW),
-            "length, decay alone": Endpoint("exponent on 1 / decay at each rate, averaged over rates", _LAW),
-            "length, rate alone": Endpoint("exponent on the rate at each decay, averaged over decays", _LAW),
-            "fixed length instead": Endpoint(
-                "mean difference of test accuracy, fixed length minus weight decay",
-                Equivalence(margin=0.3),
-                unit="points",
-            ),
-        },
-        gates=(SETTLED, MATTERS),
-        caveats=(
-            "A rate c times as large with a decay c times as small is the same training with weights sqrt(c) times as long, "
-            "whatever the task, so that over the whole grid the exponent tests that lengths have settled; along one of the two "
-            "alone it tests whether the gradient at length 1 stays the same.",
-            "Weight decay acts on the hidden weights alone; on the output layer, gamma and beta it does regularise. Small nets "
-            "on digits of 14x14 pixels, where there is little to regularise.",
+CLAIM = register(Claim(
+    id="weight_decay_rate", section="I2",
+    statement="In front of batch normalisation weight decay acts through the length of the weights alone, that is through the "
+    "rate.",
+    source="van Laarhoven 2017; the power 1/4 is derived in docs/claims.md, I2",
+    formula="slope of the log of the settled length (mean over the second half of the steps, geometric mean over two hidden "
+    "layers) on log(rate / decay) over 3 rates x 3 decays; test accuracy with the weights put back to these lengths after every "
+    "step and no weight decay, minus with weight decay, mean over the nine and over the last quarter of the steps",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+    endpoints={
+        "length": Endpoint("exponent of the length on rate / decay, all nine pairs", _LAW),
+        "length, decay alone": Endpoint("exponent on 1 / decay at each rate, averaged over rates", _LAW),
+        "length, rate alone": Endpoint("exponent on the rate at each decay, averaged over decays", _LAW),
+        "fixed length instead": Endpoint(
+            "mean difference of test accuracy, fixed length minus weight decay", Equivalence(margin=0.3), unit="points",
         ),
-        overturn="A task on which fixed lengths read fewer test examples than weight decay: another data set, a larger net",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "docs/claims.md, I2 (c), weight decay on the other weights alone, is not built.",
-            "The fixed length is the one that the same net settles at with weight decay, so that early in training the two "
-            "differ.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    gates=(SETTLED, MATTERS),
+    caveats=(
+        "A rate c times as large with a decay c times as small is the same training with weights sqrt(c) times as long, whatever "
+        "the task, so that over the whole grid the exponent tests that lengths have settled; along one of the two alone it tests "
+        "whether the gradient at length 1 stays the same.",
+        "Weight decay acts on the hidden weights alone; on the output layer, gamma and beta it does regularise. Small nets on "
+        "digits of 14x14 pixels, where there is little to regularise.",
+    ),
+    overturn="A task on which fixed lengths read fewer test examples than weight decay: another data set, a larger net",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "docs/claims.md, I2 (c), weight decay on the other weights alone, is not built.",
+        "The fixed length is the one that the same net settles at with weight decay, so that early in training the two differ.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip
