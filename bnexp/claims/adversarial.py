@@ -33,11 +33,7 @@ DECAYED = "decayed"
 ARMS = {CONTROL: "without BN", SUBJECT: "with BN", DECAYED: "without BN, L2"}
 DECAYS = {RELU: 0.001, SIGMOID: 0.0001}
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
-NUM_STEPS = {
-    "smoke": {RELU: 40, SIGMOID: 40},
-    "quick": {RELU: 200, SIGMOID: 500},
-    "full": {RELU: 3000, SIGMOID: 6000},
-}
+NUM_STEPS = {"smoke": {RELU: 40, SIGMOID: 40}, "quick": {RELU: 200, SIGMOID: 500}, "full": {RELU: 3000, SIGMOID: 6000}}
 #: Held-out accuracy that a net is attacked at, when it first has it: clean accuracies are matched.
 LEVELS = {"smoke": {RELU: 0.3, SIGMOID: 0.2}, "quick": {RELU: 0.9, SIGMOID: 0.85}, "full": {RELU: 0.96, SIGMOID: 0.95}}
 LOOK_EVERY = {"smoke": 10, "quick": 5, "full": 50}

@@ -54,10 +54,7 @@ def _one_shape(rng: np.random.Generator, index: int) -> dict[str, Any]:
 
 def _errors(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], eps: float) -> list[float]:
     """In the order of ``PARTS``."""
-    moments_C = (
-        np.abs(got["x_hat"].mean(0)),
-        np.abs((got["x_hat"] ** 2).mean(0) - wanted["var"] / (wanted["var"] + eps)),
-    )
+    moments_C = (np.abs(got["x_hat"].mean(0)), np.abs((got["x_hat"] ** 2).mean(0) - wanted["var"] / (wanted["var"] + eps)))
     affine_C = (np.abs(got[key] - wanted[key]) / len(got["x_hat"]) for key in ("dgamma", "dbeta"))
     forward_mC, input_mC = np.abs(got["y"] - wanted["y"]), np.abs(got["dx"] - wanted["dx"]) / wanted["size"]
     return [float(np.max(part)) for part in (moments_C, forward_mC, input_mC, list(affine_C))]
@@ -122,10 +119,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     moment_K, ratio_K = every["second_moment"], every["ratio"]
     num_smallest, num_images = int((every["m"] == 2).sum()), int((every["dims"] == 2).sum())
     return Evidence(
-        samples={
-            "formulas": Sample.of(errors_KP.max(1)),
-            "closed form": Sample.of(every["closed_form"]),
-        },
+        samples={"formulas": Sample.of(errors_KP.max(1)), "closed form": Sample.of(every["closed_form"])},
         numbers={
             "shapes": f"{len(errors_KP)}, of which {num_smallest} with m = 2 and {num_images} of the form [N, C, H, W]",
             **{f"largest error, {part}": f"{error:.1e}" for part, error in zip(PARTS, errors_KP.max(0), strict=True)},
@@ -145,12 +139,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.plot(ratio_K, evidence.data["second_moment"], ".", color=COLORS["none"], markersize=4)
     axes.axvline(99, color="#555555", linestyle=":", linewidth=1)
     axes.annotate("left of here it is\nbelow 0.99", (99, 0.45), xytext=(6, 0), textcoords="offset points", fontsize=8.5)
-    axes.annotate(
-        "v / (v + eps)", (1, 0.5), xytext=(-8, 6), textcoords="offset points", ha="right", color=COLORS["batch"]
-    )
-    axes.annotate(
-        "one dot: one random shape", (0.02, 0.93), xycoords="axes fraction", color=COLORS["none"], fontsize=8.5
-    )
+    axes.annotate("v / (v + eps)", (1, 0.5), xytext=(-8, 6), textcoords="offset points", ha="right", color=COLORS["batch"])
+    axes.annotate("one dot: one random shape", (0.02, 0.93), xycoords="axes fraction", color=COLORS["none"], fontsize=8.5)
     axes.set(
         xscale="log", ylim=(0, 1.12), title="Variance 1, unless the input's is as small as eps",
         xlabel="variance of the input / eps", ylabel="variance of the normalised values",

@@ -142,12 +142,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(8.6, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     steps, theory = np.asarray(evidence.data["steps"]), evidence.data["theory"]
-    shown = {
-        MOST: "with BN, lr·λ = 0.016",
-        MORE: "with BN, 0.004",
-        PRIMARY: "with BN, 0.001",
-        WITHOUT: "without BN, 0.001",
-    }
+    shown = {MOST: "with BN, lr·λ = 0.016", MORE: "with BN, 0.004", PRIMARY: "with BN, 0.001", WITHOUT: "without BN, 0.001"}
     draw_series(steps, {label: evidence.data["rms"][name] for name, label in shown.items()}, left, xlabel="training step",
                 ylabel="angle of a step, radians (rms)")  # fmt: skip
     place = {name: index for index, name in enumerate(NETS)}

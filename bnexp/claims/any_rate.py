@@ -155,10 +155,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(8.6, 3.7)
     panels = figure.subplots(1, len(CONDITIONS), sharey=True)
     for axes, (title, steps) in zip(panels, evidence.data["steps"].items(), strict=True):
-        shown = {
-            "with BN": steps["1"],
-            "without BN": np.where(np.isfinite(steps["plain"]), steps["plain"], np.nan),
-        }
+        shown = {"with BN": steps["1"], "without BN": np.where(np.isfinite(steps["plain"]), steps["plain"], np.nan)}
         draw_series(
             RATES,
             {label: np.where(np.isfinite(v), v, np.nan) for label, v in shown.items()},

@@ -44,9 +44,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     bn = {order: _arm(BN, order) for order in ORDERS}
     accuracy = read_by("eval")
     costs = {
-        f"cost beside {other}": interaction(
-            runs, (bn[MIXED], bn[ONE]), (_arm(other, MIXED), _arm(other, ONE)), accuracy
-        )
+        f"cost beside {other}": interaction(runs, (bn[MIXED], bn[ONE]), (_arm(other, MIXED), _arm(other, ONE)), accuracy)
         for other in (GROUP, PLAIN)
     }
     seen = {

@@ -49,9 +49,7 @@ def _shift_errors(rng: np.random.Generator, name: str) -> tuple[list[float], lis
     """In each situation the largest ``|BN(moved x) - moved BN(x)|``: per map, and per activation."""
     import torch
 
-    num_images, channels, height, width = (
-        int(rng.integers(low, high)) for low, high in ((3, 12), (1, 6), (3, 9), (3, 9))
-    )
+    num_images, channels, height, width = (int(rng.integers(low, high)) for low, high in ((3, 12), (1, 6), (3, 9), (3, 9)))
     x_NCHW = torch.from_numpy(rng.normal(size=(num_images, channels, height, width)))
     shift = int(rng.integers(1, height)), int(rng.integers(1, width))
 

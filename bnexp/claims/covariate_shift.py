@@ -102,11 +102,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         numbers=_numbers(tables)
         | {"plain net trained on coloured digits, on coloured digits": f"{coloured.mean():.1f} %"}
         | {f"learning rate, {words}": rates_words(runs, arm) for arm, words in ARMS.items()},
-        data={
-            "tables": tables,
-            "curves": {} if out_of_reach else _curves(runs.reported(SUBJECT)),
-            "pictures": _pictures(runs),
-        },
+        data={"tables": tables, "curves": {} if out_of_reach else _curves(runs.reported(SUBJECT)), "pictures": _pictures(runs)},
     )
 
 

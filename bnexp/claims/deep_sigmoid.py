@@ -81,9 +81,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     out_of_reach, curve = {}, {}
     if runs.arms(1):
         grids = {depth: index for index, depth in enumerate(DEPTHS, 1)} | {DEPTH: 0}
-        curve = {
-            arm: np.stack([_best(runs, [arm], grids[depth]) for depth in DEPTHS_ALL], axis=1) for arm in _AT_EVERY_DEPTH
-        }
+        curve = {arm: np.stack([_best(runs, [arm], grids[depth]) for depth in DEPTHS_ALL], axis=1) for arm in _AT_EVERY_DEPTH}
         deepest = {arm: np.max(np.where(found >= TRAINED, DEPTHS_ALL, 0), axis=1) for arm, found in curve.items()}
         samples["trainable depth"] = Sample.of(deepest[BN], deepest[usual])
         numbers |= means_words({f"deepest net that learns, {arm}": values for arm, values in deepest.items()}, " layers", 0)

@@ -48,9 +48,7 @@ def _grids(place: str) -> tuple[Grid, Grid]:
             overrides=_NETS[place],
             arms=ARMS[place],
             tuning=Tuning(key="optimizer.lr", values=(0.0025, 0.005, 0.01, 0.02), by=FinalAccuracy()),
-            budgets={
-                "full": ("dataset=mnist", f"train.steps={full}", f"train.eval_every={full // 5}", "train.log_every=50"),
-            },
+            budgets={"full": ("dataset=mnist", f"train.steps={full}", f"train.eval_every={full // 5}", "train.log_every=50")},
         ),
     )
 

@@ -97,10 +97,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
                 number_words(float(np.mean([one["lengths"][-1, side] for one in measured]))) + words
                 for side, words in ((0, " with weight decay"), (1, " with the growing rate"))
             ),
-            **{
-                f"largest relative difference of outputs, {name}": f"{values.max():.1e}"
-                for name, values in by_pair.items()
-            },
+            **{f"largest relative difference of outputs, {name}": f"{values.max():.1e}" for name, values in by_pair.items()},
             **{
                 f"test accuracy, {name}": f"{with_decay:.1f} % with weight decay, {without:.1f} % in its place"
                 for name, (with_decay, without) in zip(PAIRS, accuracy, strict=True)

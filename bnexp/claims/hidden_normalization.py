@@ -15,14 +15,8 @@ from bnexp.stats.rules import Difference
 
 NETS = ("sigmoid", "ReLU")
 TITLES = {"sigmoid": "three sigmoid layers", "ReLU": "six ReLU layers"}
-_RATES = {
-    "sigmoid": tuple(2.0**power for power in range(-3, 3)),
-    "ReLU": tuple(2.0**power for power in range(-5, 1)),
-}
-_OVERRIDES = {
-    "sigmoid": (),
-    "ReLU": ("model.activation=relu", "model.depth=6", "model.init=he", "model.init_scale=1"),
-}
+_RATES = {"sigmoid": tuple(2.0**power for power in range(-3, 3)), "ReLU": tuple(2.0**power for power in range(-5, 1))}
+_OVERRIDES = {"sigmoid": (), "ReLU": ("model.activation=relu", "model.depth=6", "model.init=he", "model.init_scale=1")}
 CELLS = {
     "raw control": f"{inputs('unit')} {{control}}",
     "raw subject": f"{inputs('unit')} {{subject}}",

@@ -100,10 +100,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     slope = log_log_slopes(np.array(BATCH_SIZES)[fitted], residual_SM[:, fitted]).mean()
     residual_M = residual_SM.mean(0)
     return Evidence(
-        samples={
-            "recovered": Sample.of(np.maximum(every["train"], every["eval"])),
-            "parameters": Sample.of(every["extra"]),
-        },
+        samples={"recovered": Sample.of(np.maximum(every["train"], every["eval"])), "parameters": Sample.of(every["extra"])},
         numbers={
             "shapes": f"{len(every['train'])}, 2-D and 4-D",
             "largest error, batch fixed": f"{every['train'].max():.1e} in train mode, {every['eval'].max():.1e} in eval mode",

@@ -40,9 +40,7 @@ EPS = 1e-5
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Errors of enumerated biases, variances of random batches ``[M, B]``, errors of folding and of companions ``[K]``."""
     rng = numpy_stream(seed, "inference_algorithm_2")
-    populations = [
-        _enumerated_bias(rng, ENUMERATED[index % len(ENUMERATED)]) for index in range(NUM_POPULATIONS[budget])
-    ]
+    populations = [_enumerated_bias(rng, ENUMERATED[index % len(ENUMERATED)]) for index in range(NUM_POPULATIONS[budget])]
     layers = by_key([_one_layer(rng, index) for index in range(NUM_LAYERS[budget])])
     batches = [_variances(rng.normal(size=(m, NUM_BATCHES[budget]))) for m in BATCH_SIZES]
     return {

@@ -29,13 +29,7 @@ _SHARED = (
     "model.init_scale=1",
     "probes=none",
 )
-UNIT, CENTER, GLOBAL, PER_PIXEL, BYTES = (
-    Arm("unit"),
-    Arm("center"),
-    Arm("global"),
-    Arm("per_pixel"),
-    Arm("bytes", grid=1),
-)
+UNIT, CENTER, GLOBAL, PER_PIXEL, BYTES = (Arm("unit"), Arm("center"), Arm("global"), Arm("per_pixel"), Arm("bytes", grid=1))
 LABELS = {
     BYTES: "bytes 0 to 255",
     UNIT: "0 to 1",

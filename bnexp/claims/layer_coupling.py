@@ -22,13 +22,7 @@ ARMS = (CONTROL, SUBJECT)
 SIGMOID, RELU = "sigmoid net", "ReLU net"
 NETS = {
     SIGMOID: ("optimizer.lr=0.5",),
-    RELU: (
-        "model.activation=relu",
-        "model.depth=6",
-        "model.init=he",
-        "model.init_scale=1",
-        "optimizer.lr=0.05",
-    ),
+    RELU: ("model.activation=relu", "model.depth=6", "model.init=he", "model.init_scale=1", "optimizer.lr=0.05"),
 }
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
 CHECKPOINTS = {
@@ -63,9 +57,7 @@ def measure(
     from bnexp.engine.build import build
     from bnexp.engine.step import train_step
 
-    shared = (
-        f"dataset={DATA[budget]}", "optimizer.momentum=0", "probes=none", "device=cpu", "threads=1", f"seed={seed}",
-    )  # fmt: skip
+    shared = (f"dataset={DATA[budget]}", "optimizer.momentum=0", "probes=none", "device=cpu", "threads=1", f"seed={seed}")
     found: dict[str, np.ndarray] = {}
     for net, words in NETS.items():
         for arm, norm in zip(ARMS, (control, subject), strict=True):
@@ -144,9 +136,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         for quantity in QUANTITIES
     }
     tracks: dict[str, Any] = {key: np.median([one[key] for one in measured], axis=0) for key in keys}
-    return Evidence(
-        samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]}
-    )
+    return Evidence(samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]})
 
 
 def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers

@@ -102,9 +102,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         / plain_speed(CASES[which][0])
         for name, which in NAMES.items()
     }
-    lines, best = (
-        np.concatenate([one[f"{what} {which}"] for one in measured for which in LINED]) for what in ("line", "rate")
-    )
+    lines, best = (np.concatenate([one[f"{what} {which}"] for one in measured for which in LINED]) for what in ("line", "rate"))
     every = np.concatenate([one["speed fixed 100"] for one in measured]) / plain_speed(MAIN)
     return Evidence(
         samples={**{name: Sample.of(np.ones(len(measured)), values) for name, values in ratios.items()}, LINE: Sample.of(lines)},

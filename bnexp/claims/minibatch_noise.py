@@ -135,9 +135,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         "generalisation gap": sample(gap_points),
         "noise law": Sample.of(log_log_slopes(sizes, layers.mean(1)[:, FITTED:])),
     }
-    arrived = [
-        np.mean([_arrives(record, level) is not None for record in runs.reported(arm)]) for arm in (*NOISY, CALM)
-    ]
+    arrived = [np.mean([_arrives(record, level) is not None for record in runs.reported(arm)]) for arm in (*NOISY, CALM)]
     out_of_reach = {}
     if min(arrived) >= REACHED:
         samples["equal training loss"] = sample(partial(points_at_loss, level=level))

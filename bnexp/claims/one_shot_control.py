@@ -17,12 +17,7 @@ from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Difference
 
 NONE, BN, ONCE, FROZEN = "none", "BN", "one-shot", "frozen"
-ARMS = {
-    NONE: "{control}",
-    BN: "{subject}",
-    ONCE: "norm=one_shot",
-    FROZEN: "{subject} norm.freeze_after=20",
-}
+ARMS = {NONE: "{control}", BN: "{subject}", ONCE: "norm=one_shot", FROZEN: "{subject} norm.freeze_after=20"}
 LABELS = {BN: "BN throughout", FROZEN: "BN for 20 steps, then frozen", ONCE: "normalised once, then a plain net"}
 SHORT = {ONCE: "normalised once", FROZEN: "BN for 20 steps"}
 

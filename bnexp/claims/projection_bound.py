@@ -84,9 +84,7 @@ def _shares(net: str, rate: float, seed: int, budget: str) -> list[list[float]]:
     from bnexp.models.blocks import NormAct
 
     words = (*PLACES[net].overrides, "norm=batch", f"optimizer.lr={rate}", f"train.batch_size={BATCH_SIZE}")
-    experiment = build(
-        compose([f"dataset={DATA[budget]}", "probes=none", "device=cpu", "threads=1", f"seed={seed}", *words])
-    )
+    experiment = build(compose([f"dataset={DATA[budget]}", "probes=none", "device=cpu", "threads=1", f"seed={seed}", *words]))
     model, rows = experiment.model.train(), []
     seen: list[tuple[Tensor, Tensor]] = []
     for module in model.modules():

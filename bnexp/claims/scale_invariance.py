@@ -47,9 +47,7 @@ def _one_layer(rng: np.random.Generator, index: int) -> dict[str, Any]:
     num_inputs, num_outputs, kernel = int(rng.integers(2, 20)), int(rng.integers(1, 9)), (3, 3)[:dims]
     u = torch.from_numpy(rng.normal(size=(int(rng.integers(4, 40)), num_inputs, *(4, 4)[:dims])))
     W = torch.from_numpy(rng.normal(size=(num_outputs, num_inputs, *kernel)) / np.sqrt(num_inputs * 3**dims))
-    v = float(
-        _preactivation(u, W).var((0, *range(2, 2 + dims)), correction=0).min()
-    )  # biased (1/m), the smallest feature's
+    v = float(_preactivation(u, W).var((0, *range(2, 2 + dims)), correction=0).min())  # biased (1/m), the smallest feature's
     dy = torch.from_numpy(rng.normal(size=_preactivation(u, W).shape))
     y, du, dW = _through(name, NO_EPS, u, W, dy)
     exact, with_eps = [], []
@@ -83,9 +81,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     every = all_measured(runs)
     exact_KAP, error_KA, ratio_KA = every["exact"], every["with_eps"], every["ratio"]
     fitted = (ratio_KA > FIT_BETWEEN[0]) & (ratio_KA < FIT_BETWEEN[1])
-    exponents_K = [
-        float(log_log_slopes(r[f], e[None, f])[0]) for r, e, f in zip(ratio_KA, error_KA, fitted, strict=True)
-    ]
+    exponents_K = [float(log_log_slopes(r[f], e[None, f])[0]) for r, e, f in zip(ratio_KA, error_KA, fitted, strict=True)]
     return Evidence(
         samples={
             "identities": Sample.of(exact_KAP.max((1, 2))),

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 WIDTH = {"smoke": 64, "quick": 512, "full": 1024}
 BATCH, DEPTH = 64, 24
 #: Name to (whether it has skips, whether it has BN).
-ARMS = {
-    "plain": (False, False),
-    "plain, BN": (False, True),
-    "residual": (True, False),
-    "residual, BN": (True, True),
-}
+ARMS = {"plain": (False, False), "plain, BN": (False, True), "residual": (True, False), "residual, BN": (True, True)}
 #: The factor a layer that the source gives an arm, and the last layer it is fitted to: beyond, chance likeness hides the decay.
 BASES = {"plain": (0.5, 7), "plain, BN": (0.5, 7), "residual": (0.75, 12)}
 WITHIN = 0.05

@@ -22,11 +22,7 @@ FAILS = f"without the scalar 64 blocks end {ENOUGH:g} points below BN at the bes
 
 #: Rates at the small budgets, chosen at seeds 1000 and 1001 (16 blocks: 1000) among some of .05, .1, .2, .4 and .8.
 RATES = {64: {BN: 0.4, SKIP_INIT: 0.1, FIXUP: 0.2}, 16: {BN: 0.4, SKIP_INIT: 0.2, FIXUP: 0.2}}
-_ARMS = {
-    BN: "{subject}",
-    SKIP_INIT: "{control} model.branch_scale=0",
-    FIXUP: "{control} model.branch_scale=fixup",
-}
+_ARMS = {BN: "{subject}", SKIP_INIT: "{control} model.branch_scale=0", FIXUP: "{control} model.branch_scale=fixup"}
 _NET = ("model=resmlp", "model.width=32", "optimizer.momentum=0", "train.batch_size=64", "probes=none", "threads=1")
 _SMALL = {
     "smoke": ("dataset=mnist_5k", "train.steps=4", "train.eval_every=4"),

@@ -22,11 +22,7 @@ SCALES = {"0.01": "model.init_scale=0.01", "0.05": "model.init_scale=0.05", "0.1
 RATES = tuple(2.0**power for power in range(-8, 5))
 COARSE_SCALES, COARSE_RATES = ("0.01", "0.1", "1"), RATES[::2]
 #: Scales and rates of each budget, in the order of the grids; at the smallest rate hardly a net learns within the steps of quick.
-SURFACES = {
-    "smoke": (COARSE_SCALES, COARSE_RATES),
-    "full": (tuple(SCALES), RATES),
-    "quick": (COARSE_SCALES, COARSE_RATES[1:]),
-}
+SURFACES = {"smoke": (COARSE_SCALES, COARSE_RATES), "full": (tuple(SCALES), RATES), "quick": (COARSE_SCALES, COARSE_RATES[1:])}
 
 #: Rates that people used for such nets before BN; the paper, which states none, most likely was among them.
 SMALL = 1 / 16
@@ -72,13 +68,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"mean over seeds and a factor of {MATTERS}",
             f"sooner at rates up to {SMALL:g}": f"{_percent(small)}",
         },
-        data={
-            "scales": scales,
-            "rates": rates,
-            "log_ratio": mean_PQ,
-            "small": SMALL,
-            "shares": (sooner, later, small),
-        },
+        data={"scales": scales, "rates": rates, "log_ratio": mean_PQ, "small": SMALL, "shares": (sooner, later, small)},
     )
 
 

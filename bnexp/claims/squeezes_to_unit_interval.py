@@ -64,9 +64,7 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     scaled_mF = [(x_mF - x_mF.min(0)) / np.ptp(x_mF, 0) for x_mF in inputs.values()]
     found["min_max_outside"] = np.array([np.mean((x_mF < 0) | (x_mF > 1)) for x_mF in scaled_mF])
     found["one_outlier"] = np.array([np.abs(_normalized(np.eye(m)[:, :1], 1e-30)).max() for m in BOUND_SIZES])
-    found["largest_tried"] = np.array(
-        [np.abs(_normalized(rng.standard_t(1, (m, 2000)), 1e-30)).max() for m in BOUND_SIZES]
-    )
+    found["largest_tried"] = np.array([np.abs(_normalized(rng.standard_t(1, (m, 2000)), 1e-30)).max() for m in BOUND_SIZES])
     return found
 
 
@@ -140,9 +138,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """How far out of [0, 1] every feature's values reach, and whether they have mean 0 and variance v / (v + eps)."""
     every = all_measured(runs)
     reach_F = np.concatenate([np.maximum(-every[f"{s}/least"], every[f"{s}/largest"] - 1).clip(0) for s in SOURCES])
-    ranges = {
-        s: (every[f"{s}/least"].min(), every[f"{s}/largest"].max(), every[f"{s}/outside"].mean()) for s in SOURCES
-    }
+    ranges = {s: (every[f"{s}/least"].min(), every[f"{s}/largest"].max(), every[f"{s}/outside"].mean()) for s in SOURCES}
     bounds = np.sqrt(np.array(BOUND_SIZES) - 1)
     outlier_M, tried_M = (every[key].reshape(-1, len(bounds)).max(axis=0) for key in ("one_outlier", "largest_tried"))
     outputs = every["outputs"][:3]  # of the first seed

@@ -26,10 +26,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     """Test accuracy in points of the net of which only a part trains, and of the whole."""
     points = side_by_side(runs, ARMS)
     return Evidence(
-        samples={
-            RANDOM: contrast(runs, ARMS[NORM], ARMS[RANDOM]),
-            OUTPUT: contrast(runs, ARMS[NORM], ARMS[OUTPUT]),
-        },
+        samples={RANDOM: contrast(runs, ARMS[NORM], ARMS[RANDOM]), OUTPUT: contrast(runs, ARMS[NORM], ARMS[OUTPUT])},
         gates=runs.tuning_gate() | runs.finished_gate(),
         numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()}
         | {f"learning rates, {arm}": rates_words(runs, arm) for arm in (NORM, RANDOM)},

@@ -155,9 +155,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"families up to {BLOG_YEAR}": _share(early),
             f"families after {BLOG_YEAR}": _share(late),
             "variants with BN": f"{int(with_batch_K.sum())} of {len(with_batch_K)} ({with_batch_K.mean():.0%})",
-            "without it they use": ", ".join(
-                f"{family.name}: {family.use}" for family in families if not family.has_batch
-            ),
+            "without it they use": ", ".join(f"{family.name}: {family.use}" for family in families if not family.has_batch),
         },
         data={
             "families": [{"name": family.name, "year": family.year, "use": family.use} for family in families],
@@ -193,14 +191,10 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                 year, 0.94, left=column, height=0.84, color=USES.get(family["use"], "#999999"), alpha=0.3, linewidth=0
             )
             axes.annotate(family["name"], (column + 0.47, year - 0.16), ha="center", va="center", fontsize=7.5)
-            axes.annotate(
-                family["use"], (column + 0.47, year + 0.2), ha="center", va="center", fontsize=7.5, fontweight="bold"
-            )
+            axes.annotate(family["use"], (column + 0.47, year + 0.2), ha="center", va="center", fontsize=7.5, fontweight="bold")
     axes.axhline(BLOG_YEAR + 0.5, color="#555555", linestyle=":", linewidth=1)
     axes.annotate("the blog's figure", (4.05, BLOG_YEAR + 0.4), ha="right", fontsize=7.5, color="#555555")
-    axes.set(
-        yticks=years, xticks=[], title="Normalisers of torchvision's classifier families", ylabel="year of the paper"
-    )
+    axes.set(yticks=years, xticks=[], title="Normalisers of torchvision's classifier families", ylabel="year of the paper")
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)

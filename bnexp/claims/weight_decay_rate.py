@@ -121,12 +121,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     ratio_R, length_SR = evidence.data["ratio"], evidence.data["length"]
     for (color, marker, _), lr in zip(SERIES, RATES, strict=False):
         own = [place for place, one in enumerate(DECAYED) if one.lr == lr]
-        for label, values_R in zip(
-            (f"learning rate {lr:g}", *[None] * len(length_SR)), length_SR[:, own], strict=False
-        ):
-            left.plot(
-                ratio_R[own], values_R, marker, color=color, markersize=4.5, fillstyle="none", linewidth=0, label=label
-            )
+        for label, values_R in zip((f"learning rate {lr:g}", *[None] * len(length_SR)), length_SR[:, own], strict=False):
+            left.plot(ratio_R[own], values_R, marker, color=color, markersize=4.5, fillstyle="none", linewidth=0, label=label)
     grid = np.geomspace(ratio_R.min(), ratio_R.max(), 10)
     start = np.exp(np.log(length_SR).mean() - 0.25 * np.log(ratio_R).mean())
     left.plot(grid, start * grid**0.25, color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="theory: power 1/4")

@@ -136,10 +136,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         return ", ".join(f"{slope:.2f}" for slope in slope_L) + f" from step {int(steps_P[late][0])} on (theory 0.25)"
 
     return Evidence(
-        samples={
-            "orthogonal": Sample.of(cosine),
-            "right triangle": Sample.of(square),
-        },
+        samples={"orthogonal": Sample.of(cosine), "right triangle": Sample.of(square)},
         gates={"momentum and weight decay break it": all(largest[arm] > 1e-6 for arm in BREAKING)},
         numbers={
             "cases": f"{len(cosine)}: every step of {layers['mlp']} layers of an mlp and {layers['cnn']} of a cnn",
@@ -169,9 +166,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     top = 0.8 * min(np.asarray(length_PL)[-1, middle] for length_PL in lengths.values())
     lower.plot(late, top * (late / late[-1]) ** 0.25, color="#555555", linestyle="--", linewidth=1)
     lower.annotate("dashed: exponent 1/4", (0.97, 0.12), xycoords="axes fraction", ha="right", color="#555555")
-    lower.set(
-        xscale="log", yscale="log", xlabel="steps of plain SGD", title="so the weights only grow (second hidden layer)"
-    )
+    lower.set(xscale="log", yscale="log", xlabel="steps of plain SGD", title="so the weights only grow (second hidden layer)")
     lower.set_ylabel("||w|| / ||w after the first step||")
 
 
