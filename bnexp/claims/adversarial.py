@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import legend_above
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
@@ -153,8 +155,7 @@ def attacked(experiment: Experiment, seed: int, num_images: int) -> dict[str, np
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Points right under attack without BN minus with BN, by net, moment, size and arm."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    found = {key: np.array([one[key] for one in measured], float) for key in measured[0]}
+    found = {key: stacked(runs, key).astype(float) for key in first_measured(runs)}
 
     def right(net: str, arm: str, attack: str = PGD) -> np.ndarray:
         return found[f"{net}/{arm}/right"][:, :, ATTACKS.index(attack)]
@@ -169,13 +170,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     for place, moment in enumerate(MOMENTS):
         for net, arm in pairs:
             title = f"{net}, {moment}, {ARMS[arm]}"
-            numbers |= means_words({f"{title}: clean": clean[net, arm][:, place]})
-            numbers |= means_words(
-                {f"{title}: {attack}, eps {eps:g}": right(net, arm, attack)[:, place, size]
-                 for attack in ATTACKS for size, eps in enumerate(EPS)}
-            )  # fmt: skip
-            numbers |= means_words({f"{title}: margin of the logits": found[f"{net}/{arm}/margin"][:, place]}, unit="")
-            numbers |= means_words({f"{title}: steps": found[f"{net}/{arm}/steps"][:, place]}, unit="", digits=0)
+            numbers[f"{title}: clean"] = mean_words(clean[net, arm][:, place])
+            for attack in ATTACKS:
+                of_size = zip(EPS, right(net, arm, attack)[:, place].T, strict=True)
+                numbers |= {f"{title}: {attack}, eps {eps:g}": mean_words(points_S) for eps, points_S in of_size}
+            numbers[f"{title}: margin of the logits"] = mean_words(found[f"{net}/{arm}/margin"][:, place], "")
+            numbers[f"{title}: steps"] = mean_words(found[f"{net}/{arm}/steps"][:, place], "", 0)
     return Evidence(
         samples={
             **{net: gain(net) for net in RATES},
@@ -215,12 +215,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 
     primary = verdicts[RELU]
     end = ending(
-        primary,
-        "so it is the less robust one",
-        too_small="which is less than the 5 points that would matter",
-        reversed_="so it is the more robust one",
-        open_="which leaves open whether that is 5 points or more",
-    )
+        primary, "so it is the less robust one", too_small="which is less than the 5 points that would matter",
+        reversed_="so it is the more robust one", open_="which leaves open whether that is 5 points or more",
+    )  # fmt: skip
     return (
         f"Stopped at the same clean accuracy ({points(RELU, SUBJECT, eps=0)} with BN, {points(RELU, CONTROL, eps=0)} without) and "
         f"attacked by at most {100 * JUDGED:.0f} % of a pixel's range (PGD), a ReLU net of six layers with BN reads "
@@ -254,7 +251,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         row[0].set_ylabel("test digits read right, %")
     for axes in panels[-1]:
         axes.set_xlabel("largest change of a pixel, in its range (judged at the grey line)")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure)
 
 
 _RULE = Difference(null=0, smallest=5)

@@ -11,9 +11,9 @@ from statistics import fmean
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
-from bnexp.claims.batches import recomputed_points
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.speed import Arm
+from bnexp.claims.contrast import Arm, contrast, side_by_side
+from bnexp.claims.runs import recomputed_points
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
@@ -77,8 +77,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"{BENT}, rate {FAST}": contrast(runs, *fast, read=bent),
         },
         gates=runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()}
-        | {f"{BENT}, {arm}": words for arm, words in means_words(shares).items()},
+        numbers=means_words(points, of="test accuracy") | means_words(shares, of=BENT),
         data={"points": points, "shares": shares},
     )
 
@@ -87,12 +86,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both rates, the narrow net, and how far the sigmoids are from their linear zone."""
     primary, points, shares = verdicts["accuracy"], evidence.data["points"], evidence.data["shares"]
     end = ending(
-        primary,
-        "so they are worth the 0.2 points that would matter",
-        too_small="less than the 0.2 points that would matter",
-        reversed_="so it does better without them",
-        open_="which leaves open whether that is the 0.2 points that would matter",
-    )
+        primary, "so they are worth the 0.2 points that would matter", too_small="less than the 0.2 points that would matter",
+        reversed_="so it does better without them", open_="which leaves open whether that is the 0.2 points that would matter",
+    )  # fmt: skip
 
     def pair(one: str, other: str) -> str:
         return f"{points[one].mean():.1f} % with both and {points[other].mean():.1f} % with neither"

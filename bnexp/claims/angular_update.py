@@ -14,8 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Nets, Training, digits, trained
+from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence, Scaling
@@ -68,9 +69,7 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Angles of the last steps over those that theory gives, and the exponent of the product."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    names = ("square", "angle", "length")
-    square_STRL, angle_STRL, length_STRL = (np.array([one[name] for one in measured], float) for name in names)
+    square_STRL, angle_STRL, length_STRL = (stacked(runs, name).astype(float) for name in ("square", "angle", "length"))
     late = slice(-max(2, round(LATE * square_STRL.shape[1])), None)
     rms_SR = np.sqrt(square_STRL[:, late].mean((1, 3)))
     mean_SR = angle_STRL[:, late].mean((1, 3))
@@ -100,7 +99,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         }
         | {
             "test accuracy": ", ".join(
-                f"{name} {np.mean([one['accuracy'][index] for one in measured]):.1f} %" for name, index in place.items()
+                f"{name} {points:.1f} %" for name, points in zip(NETS, stacked(runs, "accuracy").mean(0), strict=True)
             ),
             "length between the halves of the window": f"changes by {100 * change:.1f} %",
         },

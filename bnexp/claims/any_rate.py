@@ -14,7 +14,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.least_squares import Normalised, Problems, plain_excess, problems
 from bnexp.claims.runs import all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Exact
 
 #: In units of 2 / (largest eigenvalue), above which plain gradient descent diverges: twelve decades, 1 itself left out.
@@ -153,25 +153,18 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     problems, band from the fastest to the slowest. Where a line ends it never gets there.
     """
     figure.set_size_inches(8.6, 3.7)
-    panels = figure.subplots(1, len(CONDITIONS), sharey=True)
-    for axes, (title, steps) in zip(panels, evidence.data["steps"].items(), strict=True):
-        shown = {"with BN": steps["1"], "without BN": np.where(np.isfinite(steps["plain"]), steps["plain"], np.nan)}
-        draw_series(
-            RATES,
-            {label: np.where(np.isfinite(v), v, np.nan) for label, v in shown.items()},
-            axes,
-            xlabel="",
-            ylabel="",
-        )
+    arms = {"with BN": "1", "without BN": "plain"}
+    panels = {
+        title: (RATES, {label: np.where(np.isfinite(steps[arm]), steps[arm], np.nan) for label, arm in arms.items()})
+        for title, steps in evidence.data["steps"].items()
+    }
+    xlabel = "learning rate / (2 / largest eigenvalue)"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel="steps to a millionth of the loss"):
         axes.axvline(1, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel="learning rate / (2 / largest eigenvalue)")
-        axes.get_legend().remove()
-        axes.set_title(title)
-    panels[0].set_ylabel("steps to a millionth of the loss")
-    panels[0].annotate(
-        "limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555", va="top"
-    )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        axes.set(xscale="log", yscale="log")
+    figure.axes[0].annotate(
+        "limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555", va="top",
+    )  # fmt: skip
 
 
 CLAIM = register(Claim(

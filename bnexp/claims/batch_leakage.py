@@ -9,9 +9,9 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET, read_by
-from bnexp.claims.contrast import by_seed, contrast, ending, interaction, means_words
-from bnexp.claims.speed import Arm
-from bnexp.figures.style import SERIES
+from bnexp.claims.contrast import Arm, by_seed, contrast, interaction
+from bnexp.claims.words import ending, means_words
+from bnexp.figures.style import SERIES, legend_above
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
 
@@ -115,7 +115,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.set_xlim(-0.6, len(norms) - 0.4)
         axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out digits read right, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, 4)
 
 
 def _grid(norms: Mapping[str, str], further: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Grid:

@@ -24,7 +24,7 @@ from bnexp.claims.base import (
 )
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import FINISHED, INSIDE, test_points
+from bnexp.claims.runs import FINISHED, INSIDE, first_measured, test_points
 from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.sizes import draw_sizes
 from bnexp.figures.style import COLORS
@@ -225,7 +225,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 def _pictures(runs: Runs) -> Mapping[str, np.ndarray]:
     """Kind to four digits of it in a square, ``[2H, 2W, 3]`` bytes."""
     squares = {}
-    for kind, x_NCHW in runs.measured(runs.seeds()[0]).items():
+    for kind, x_NCHW in first_measured(runs).items():
         x_NHWC = x_NCHW.transpose(0, 2, 3, 1)
         squares[kind] = np.concatenate([np.concatenate(x_NHWC[i : i + 2], axis=1) for i in (0, 2)])
     return squares
@@ -296,13 +296,10 @@ def _grid(*overrides: str, arms: Mapping[str, str]) -> Grid:
         overrides=("dataset=coloured_digits", *net, *overrides),
         arms=arms,
         tuning=Tuning(
-            key="optimizer.lr",
-            values=(0.1, 0.3, 1.0),
-            by=FinalAccuracy(),
-            overrides=dict.fromkeys(_BUDGETS, ("probes=none",)),
+            key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(), overrides=dict.fromkeys(_BUDGETS, ("probes=none",)),
         ),
         budgets=_BUDGETS,
-    )
+    )  # fmt: skip
 
 
 _RECOVERY = Difference(null=0, smallest=LOSS)

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import at, best_mean, cross_fitted, validation_points
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.stats.rules import Difference
 
@@ -77,14 +77,14 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         "best first weights": Sample.of(points[BN], _best(runs, PLAIN)),
         "usual first weights": Sample.of(points[BN], points[usual]),
     }
-    numbers = means_words({f"test accuracy, {DEPTH} layers, {arm}": values for arm, values in points.items()})
+    numbers = means_words(points, of=f"test accuracy, {DEPTH} layers")
     out_of_reach, curve = {}, {}
     if runs.arms(1):
         grids = {depth: index for index, depth in enumerate(DEPTHS, 1)} | {DEPTH: 0}
         curve = {arm: np.stack([_best(runs, [arm], grids[depth]) for depth in DEPTHS_ALL], axis=1) for arm in _AT_EVERY_DEPTH}
         deepest = {arm: np.max(np.where(found >= TRAINED, DEPTHS_ALL, 0), axis=1) for arm, found in curve.items()}
         samples["trainable depth"] = Sample.of(deepest[BN], deepest[usual])
-        numbers |= means_words({f"deepest net that learns, {arm}": values for arm, values in deepest.items()}, " layers", 0)
+        numbers |= means_words(deepest, " layers", 0, of="deepest net that learns")
     else:
         out_of_reach["trainable depth"] = f"At budget={runs.budget} other depths are not trained, which takes too long."
     steps = max(record.end["step"] for record in runs.reported(_at(BN, RATES[0])))
@@ -97,12 +97,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both accuracies against the best and against the usual first weights."""
     best, usual = verdicts["best first weights"], verdicts["usual first weights"]
     end = ending(
-        best,
-        "so within these steps BN does what no first weights tried here do",
-        too_small="so first weights can do what BN does there",
-        reversed_="so careful first weights do better than BN there",
+        best, "so within these steps BN does what no first weights tried here do",
+        too_small="so first weights can do what BN does there", reversed_="so careful first weights do better than BN there",
         open_="which leaves open whether first weights can do what BN does",
-    )
+    )  # fmt: skip
     return (
         f"A net of {DEPTH} sigmoid layers, each at its own best learning rate, ends {evidence.data['steps']:,} steps with BN "
         f"{usual.interval.in_words()} points of test accuracy above the plain net with Glorot's first weights, and "

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.figures.style import SERIES
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
+from bnexp.figures.style import SERIES, legend_above
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
 
@@ -149,13 +150,13 @@ def _batches(seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """log2 of the largest rates up to which nothing blows up, and up to which all learn, BN less each other arm; and lengths."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     common = int(np.flatnonzero(RATES == COMMON)[0])
     pairs = [(net, arm) for net in NETS for arm in ARMS]
-    stable = {key: np.array([_largest(np.isinf(one["/".join((*key, "blown"))])) for one in measured]) for key in pairs}
-    learnt = {key: np.array([_largest(one["/".join((*key, "learnt"))]) for one in measured]) for key in pairs}
+    alive = {(net, arm): np.isinf(stacked(runs, f"{net}/{arm}/blown")) for net, arm in pairs}
+    stable = {key: np.array([_largest(fine_R) for fine_R in fine]) for key, fine in alive.items()}
+    learnt = {(net, arm): np.array([_largest(one_R) for one_R in stacked(runs, f"{net}/{arm}/learnt")]) for net, arm in pairs}
     at_common = {
-        what: {key: np.array([one["/".join((*key, what))][common] for one in measured]) for key in pairs}
+        what: {(net, arm): stacked(runs, f"{net}/{arm}/{what}")[:, common] for net, arm in pairs}
         for what in ("length", "loss", "bias")
     }
     samples = {}
@@ -174,15 +175,14 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             numbers[f"{net}: {words}, rate {COMMON:g} (median)"] = ", ".join(
                 f"{np.median(at_common[what][net, arm]):.3g} {arm}" for arm in ARMS
             )
-    alive = {"/".join(key): np.array([np.isinf(one["/".join((*key, "blown"))]) for one in measured]) for key in pairs}
     return Evidence(
         samples=samples,
         gates={INSIDE: all(values.max() < np.log2(RATES[-1]) for values in stable.values())},
         numbers=numbers,
         data={
-            "blown": {name: 1 - fine.mean(0) for name, fine in alive.items()},
+            "blown": {"/".join(key): 1 - fine.mean(0) for key, fine in alive.items()},
             "losses": {
-                name: np.where(fine, np.array([one[f"{name}/loss"] for one in measured]), np.nan) for name, fine in alive.items()
+                f"{net}/{arm}": np.where(fine, stacked(runs, f"{net}/{arm}/loss"), np.nan) for (net, arm), fine in alive.items()
             },
             "stable": {"/".join(key): float(2.0 ** values.mean()) for key, values in stable.items()},
             "learnt": {"/".join(key): float(2.0 ** values.mean()) for key, values in learnt.items()},
@@ -208,12 +208,11 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         return f"{data[what][f'{net}/{FULL}']:.3g} with BN and {data[what][f'{net}/{BOTH}']:.3g} with mean and variance hidden"
 
     found = ending(
-        primary,
-        "so hiding them does make training blow up sooner",
+        primary, "so hiding them does make training blow up sooner",
         too_small="so hiding them does not make it blow up at lower rates",
         reversed_="so hiding them lets it blow up at higher rates only",
         open_="which leaves open whether hiding them makes it blow up at lower rates",
-    )
+    )  # fmt: skip
     return (
         f"In {data['steps']:,} steps the largest rate at which a sigmoid net does not blow up is {rates('stable', SIGMOID)} from "
         f"the gradient, {found} (ReLU net: {rates('stable', RELU)}); the largest rate at which it learns in "
@@ -241,7 +240,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     panels[1, 0].minorticks_off()
     panels[0, 0].set_ylabel("seeds that blow up, %")
     panels[1, 0].set_ylabel("last training loss, nats")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    legend_above(figure, 5)
 
 
 _OCTAVE = Difference(null=0, smallest=1)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.contrast import Arm, contrast, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.speed import Arm
-from bnexp.claims.words import points_more, rates_words
+from bnexp.claims.words import ending, means_words, points_more, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -100,11 +99,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     }
     same, behind = verdicts[TRANSFORMER], verdicts[CNN]
     end = ending(
-        same,
-        f"the same within {MARGIN:g} points",
-        too_small=f"a difference beyond {MARGIN:g} points",
+        same, f"the same within {MARGIN:g} points", too_small=f"a difference beyond {MARGIN:g} points",
         open_=f"which leaves open whether they are the same within {MARGIN:g} points",
-    )
+    )  # fmt: skip
     ahead, ahead_2 = (
         points_more(one.effect) if one.effect else "an unknown number of points more"
         for one in (behind, verdicts[f"{CNN}, alpha 2"])

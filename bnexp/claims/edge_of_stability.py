@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending
+from bnexp.figures.style import COLORS, LINE_STYLES, legend_above, plain_log_axis
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Equivalence, Scaling
 from bnexp.stats.slopes import log_log_slopes
@@ -93,12 +94,9 @@ def _descend(net: nn.Module, batch: tuple[Tensor, Tensor], rate: float, steps: i
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Sharpness times rate less 2, mean over rates and the looks of the last third, at each seed; and how it goes with the rate."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     low, *edge = RATES[runs.budget]
-    tracks = {
-        f"{arm}/{rate:g}": np.array([one[f"{arm}/{rate:g}/sharpness"] for one in measured]) for arm in ARMS for rate in (low, *edge)
-    }
-    steps = measured[0][f"{next(iter(ARMS))}/{low:g}/steps"]
+    tracks = {f"{arm}/{rate:g}": stacked(runs, f"{arm}/{rate:g}/sharpness") for arm in ARMS for rate in (low, *edge)}
+    steps = first_measured(runs)[f"{next(iter(ARMS))}/{low:g}/steps"]
     late = steps >= 2 / 3 * steps[-1]
     levels = {name: track[:, late].mean(1) for name, track in tracks.items()}
     samples: dict[str, Sample] = {}
@@ -112,7 +110,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     lost = "At one of the rates a run diverged or had no sharpness that could be found."
 
     def by_rate(arm: str, what: str, factor: bool) -> str:
-        values = [np.mean([one[f"{arm}/{rate:g}/{what}"][late].mean() for one in measured]) for rate in (low, *edge)]
+        values = [stacked(runs, f"{arm}/{rate:g}/{what}")[:, late].mean(1).mean() for rate in (low, *edge)]
         return ", ".join(
             f"{value * (rate if factor else 1):.2g} at {rate:g}" for value, rate in zip(values, (low, *edge), strict=True)
         )
@@ -173,7 +171,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     plain_log_axis(panels[0], [1.0, 100.0])
     panels[0].set_yticks([2, 4, 6, 10, 20, 40], ["2", "4", "6", "10", "20", "40"])
     panels[0].set_ylabel("sharpness (largest curvature of the loss)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    legend_above(figure, 3)
 
 
 _AT_EDGE = Equivalence(margin=MARGIN)

@@ -18,7 +18,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import largest
-from bnexp.claims.runs import all_measured
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Nets, Training, digits, trained
 from bnexp.figures.style import SERIES
 from bnexp.stats.intervals import number_words
@@ -79,11 +79,11 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The largest difference of outputs in every step, pair by pair."""
-    every, measured = all_measured(runs), [runs.measured(seed) for seed in runs.seeds()]
-    by_pair = dict(zip(PAIRS, every["differences"].T, strict=True))
-    steps = np.arange(1, len(measured[0]["differences"]) + 1)
+    differences_STN = stacked(runs, "differences")
+    by_pair = dict(zip(PAIRS, np.concatenate(differences_STN).T, strict=True))
+    steps = np.arange(1, differences_STN.shape[1] + 1)
     grown = PAIRS[RELU][1].growth ** (len(steps) - 1) / (PAIRS[RELU][1].lr ** -1 * _DECAYED.lr)
-    accuracy = np.mean([one["accuracy"] for one in measured], axis=0).reshape(-1, 2)
+    accuracy = stacked(runs, "accuracy").mean(axis=0).reshape(-1, 2)
     return Evidence(
         samples={
             "the same function": Sample.of(np.concatenate([by_pair[RELU], by_pair[SIGMOID]])),
@@ -94,7 +94,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         numbers={
             "growth of the rate": f"{number_words(grown)} times over {len(steps)} steps, {PAIRS[RELU][1].growth - 1:.1%} a step",
             "length of the first layer's weights at the end": " and ".join(
-                number_words(float(np.mean([one["lengths"][-1, side] for one in measured]))) + words
+                number_words(float(stacked(runs, "lengths")[:, -1, side].mean())) + words
                 for side, words in ((0, " with weight decay"), (1, " with the growing rate"))
             ),
             **{f"largest relative difference of outputs, {name}": f"{values.max():.1e}" for name, values in by_pair.items()},
@@ -106,10 +106,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         data={
             "steps": steps,
             "growth": grown,
-            "largest": {
-                name: np.max([one["differences"][:, place] for one in measured], axis=0)
-                for place, name in enumerate(PAIRS)
-            },
+            "largest": {name: differences_STN[..., place].max(axis=0) for place, name in enumerate(PAIRS)},
             "accuracy": dict(zip(PAIRS, accuracy.tolist(), strict=True)),
         },
     )

@@ -8,10 +8,12 @@ from statistics import fmean, median
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Tuning, Verdicts, register
-from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
+from bnexp.claims.contrast import Arm, contrast
+from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT, own_rates, typical_arms
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import test_points
-from bnexp.claims.words import rates_words
+from bnexp.claims.runs import recomputed_points
+from bnexp.claims.sweeps import final_loss
+from bnexp.claims.words import ending
 from bnexp.figures.curves import draw_arms
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
@@ -24,43 +26,28 @@ SMALLEST = 0.2  # points
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Test accuracy at the end, in points, by running and by recomputed statistics; a diverged run scores 0."""
-    points = Sample((runs.side(test_points, SUBJECT),), (runs.side(test_points, CONTROL),))
-    twin = Sample((runs.side(_recomputed_points, SUBJECT),), points.base)
+    points = contrast(runs, Arm(SUBJECT), Arm(CONTROL))
+    twin = Sample((runs.side(recomputed_points, SUBJECT),), points.base)
+    loss = {arm: median(map(final_loss, runs.reported(arm))) for arm in (CONTROL, SUBJECT)}
     rise = median(_late_rise(record) for record in runs.reported(CONTROL))
     return Evidence(
         samples={"own rate": points, "recomputed statistics": twin},
         gates=runs.tuning_gate() | runs.finished_gate(),
         numbers={
-            "learning rates": f"{rates_words(runs, CONTROL)} without, {rates_words(runs, SUBJECT)} with",
+            "learning rates": own_rates(runs),
             "test accuracy": f"{points.seeds_of(points.base).mean():.2f} % without, "
             f"{points.seeds_of(points.arm).mean():.2f} % with BN",
-            "training loss at the end": f"{_final_loss(runs, CONTROL):.2g} without, {_final_loss(runs, SUBJECT):.2g} with BN "
+            "training loss at the end": f"{loss[CONTROL]:.2g} without, {loss[SUBJECT]:.2g} with BN "
             "(mean of the last five points, median run)",
             "plain net in the last fifth of training": f"{rise:+.2f} points of validation accuracy: "
             + ("converged" if abs(rise) < STILL_RISING else "not converged, so this is the accuracy at this budget"),
         },
         data={
-            "arms": {
-                f"without BN, learning rate {runs.best(CONTROL):g}": runs.typical(CONTROL),
-                f"with BN, learning rate {runs.best(SUBJECT):g}": runs.typical(SUBJECT),
-            },
+            "arms": typical_arms(runs),
             "steps": max(record.end["step"] for record in runs.reported(CONTROL)),
             "accuracy": [float(points.seeds_of(sides).mean()) for sides in (points.base, points.arm)],
             "rise": rise,
         },
-    )
-
-
-def _recomputed_points(record: RunRecord) -> float:
-    """Test accuracy in points with statistics recomputed on the frozen net; of a net without any, its test accuracy."""
-    recomputed = record.end["test"] and record.end["test"]["recomputed_accuracy"]
-    return test_points(record) if recomputed is None else 100 * recomputed
-
-
-def _final_loss(runs: Runs, arm: str) -> float:
-    return median(
-        fmean(np.inf if value is None else value for value in record.curve("train/loss").values[-5:])
-        for record in runs.reported(arm)
     )
 
 
@@ -81,13 +68,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     if verdict.effect is None or verdict.word == "gate failed":
         return verdict.reason
     without, with_bn = evidence.data["accuracy"]
-    found = {
-        "SUPPORTED": "so it ends higher",
-        "CONTRADICTED": "so it ends lower"
-        if verdict.word == "reversed"
-        else f"less than the {SMALLEST:g} points that would matter",
-        "INCONCLUSIVE": f"which leaves open whether it ends higher by {SMALLEST:g} points",
-    }[verdict.outcome]
+    found = ending(
+        verdict, "so it ends higher", too_small=f"less than the {SMALLEST:g} points that would matter",
+        reversed_="so it ends lower", open_=f"which leaves open whether it ends higher by {SMALLEST:g} points",
+    )  # fmt: skip
     rising = abs(evidence.data["rise"]) >= STILL_RISING
     return (
         f"After {evidence.data['steps']:,} steps the paper's network reads {with_bn:.2f} % of the test digits right with BN and "

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
-from bnexp.claims.paper import CONTROL, LOSS_SPEED, PAPER_GRID, SPEED, SUBJECT
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import level_words, rates_words, times_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
+from bnexp.claims.contrast import Arm, Read, contrast
+from bnexp.claims.paper import CONTROL, LOSS_SPEED, PAPER_GRID, SPEED, SUBJECT, own_rates, typical_arms
+from bnexp.claims.speed import THIRDS, Comparison, judged
+from bnexp.claims.words import level_words, times_words
 from bnexp.figures.curves import draw_arms
 from bnexp.figures.levels import draw_levels
-from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.figure import FigureBase
 
 SMALL_RATE = 2.0**-6
 _SMALL = 1  # index of its grid
@@ -29,43 +28,32 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     loss = Comparison(runs, LOSS_SPEED, (Arm(CONTROL),), (Arm(SUBJECT),))
     same = Comparison(runs, SPEED, (Arm(CONTROL, "same"),), (Arm(SUBJECT, "same"),))
     samples, out_of_reach = judged(
-        {
-            "own rate": (own, "", False),
-            **{name: (own, name, False) for name in ("early", "middle", "late")},
-            "seconds": (own, "", True),
-            "training loss": (loss, "", False),
-            "same rate": (same, "", False),
-        }
-    )
+        {**dict.fromkeys(("own rate", *THIRDS, "seconds"), own), "training loss": loss, "same rate": same},
+        parts={third: third for third in THIRDS}, seconds=("seconds",),
+    )  # fmt: skip
     # At a small rate the plain net may reach none of the levels: its horizon, as everywhere, stands for "not by then".
-    small = runs.side(_mean_steps(runs), CONTROL, grid=_SMALL), runs.side(_mean_steps(runs), SUBJECT, grid=_SMALL)
-    samples["small rate"] = Sample((small[1],), (small[0],))
+    samples["small rate"] = contrast(runs, Arm(SUBJECT, grid=_SMALL), Arm(CONTROL, grid=_SMALL), _mean_steps(runs))
     crossing = own.crossing()
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
         gates=runs.tuning_gate() | runs.finished_gate(),
         numbers={
-            "learning rates": f"{rates_words(runs, CONTROL)} without, {rates_words(runs, SUBJECT)} with",
+            "learning rates": own_rates(runs),
             "levels that count": f"{int(own.part().sum())} of {len(own.levels)}",
-            "crossing": "none: sooner at every level"
-            if crossing is None
-            else f"no sooner from {level_words(crossing)} on",
+            "crossing": f"no sooner from {level_words(crossing)} on" if crossing else "none: sooner at every level",
         },
         data={
             "levels": own.levels,
             "ratios": own.by_level(),
             "loss levels": loss.levels,
             "loss ratios": loss.by_level(),
-            "arms": {
-                f"without BN, learning rate {runs.best(CONTROL):g}": runs.typical(CONTROL),
-                f"with BN, learning rate {runs.best(SUBJECT):g}": runs.typical(SUBJECT),
-            },
+            "arms": typical_arms(runs),
         },
     )
 
 
-def _mean_steps(runs: Runs) -> Callable[[RunRecord], float]:
+def _mean_steps(runs: Runs) -> Read:
     return lambda record: float(np.exp(SPEED.log_steps(record, runs.budget).mean()))
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
@@ -134,11 +134,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     without, with_bn = (evidence.data["middle"][f"{RESIDUAL}/{arm}/{FIRST}"] for arm in ARMS)
     other = verdicts[f"{PLAIN}, {FIRST}"].effect
     last = ending(
-        primary,
-        "so BN lets the first step be far larger",
-        too_small="less than the factor of ten that would matter",
+        primary, "so BN lets the first step be far larger", too_small="less than the factor of ten that would matter",
         reversed_="so BN lets the first step be less large",
-    )
+    )  # fmt: skip
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
         f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "
@@ -150,19 +148,17 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Loss after the first step over that before, by learning rate; dotted: unchanged, and the limit of divergence."""
     figure.set_size_inches(7.6, 3.6)
-    for axes, net in zip(figure.subplots(1, len(NETS), sharey=True), NETS, strict=True):
-        series = {
-            label: np.clip(evidence.data["ratios"][f"{net}/{arm}"].astype(float), 1e-3, 1e6)
-            for label, arm in (("with BN", SUBJECT), ("without BN", CONTROL))
-        }
-        draw_series(RATES, series, axes, xlabel="learning rate of the first step", ylabel="")
-        axes.get_legend().remove()
-        axes.set(xscale="log", yscale="log", title=WORDS[net], ylim=(0.03, 1e6))
+    ratios, arms = evidence.data["ratios"], {"with BN": SUBJECT, "without BN": CONTROL}
+    panels = {
+        WORDS[net]: (RATES, {label: np.clip(ratios[f"{net}/{arm}"].astype(float), 1e-3, 1e6) for label, arm in arms.items()})
+        for net in NETS
+    }
+    xlabel = "learning rate of the first step"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel="loss after the step / loss before"):
+        axes.set(xscale="log", yscale="log", ylim=(0.03, 1e6))
         for height in (1, LIMIT):
             axes.axhline(height, color="#555555", linestyle=":", linewidth=1)
-    figure.axes[0].set_ylabel("loss after the step / loss before")
     figure.axes[0].annotate(f"{LIMIT:g} times", (RATES[0], LIMIT), xytext=(0, 3), textcoords="offset points", fontsize=8)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
 
 _RULE = Difference(null=0, smallest=1)

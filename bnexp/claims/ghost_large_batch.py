@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
-from bnexp.claims.batches import NET, recomputed_points
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.speed import Arm
+from bnexp.claims.batches import NET
+from bnexp.claims.contrast import Arm, contrast, side_by_side
+from bnexp.claims.runs import recomputed_points
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -40,7 +41,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             REMAINS: ghosts_minus(SMALL),
         },
         gates=runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points, digits=2).items()},
+        numbers=means_words(points, digits=2, of="test accuracy"),
         data={"points": points},
     )
 
@@ -49,12 +50,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What the ghosts give, of what gap."""
     primary, gap, points = verdicts["ghosts"], verdicts[GAP], evidence.data["points"]
     end = ending(
-        primary,
-        "so they do help there",
-        too_small="less than the 0.2 points that would matter",
-        reversed_="so they do harm there",
-        open_="which leaves open whether that is the 0.2 points that would matter",
-    )
+        primary, "so they do help there", too_small="less than the 0.2 points that would matter",
+        reversed_="so they do harm there", open_="which leaves open whether that is the 0.2 points that would matter",
+    )  # fmt: skip
     each = ", ".join(f"{points[name].mean():.1f} % with ghosts of {size}" for name, size in GHOST_ARMS.items())
     return (
         f"After equally many epochs a ReLU net with BN reads {points[SMALL].mean():.1f} % of the test digits if trained in {SMALL} "

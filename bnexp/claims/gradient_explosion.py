@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, growth, squared_gradients
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, growth, squared_gradients
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence, Rule
 
@@ -67,16 +68,15 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Growth a layer of each arm at each seed, beside what theory gives it."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    squares = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    squares = {name: stacked(runs, name) for name in ARMS}
     found = {name: np.array([growth(one_L, FIRST, LAST) for one_L in rows]) for name, rows in squares.items()}
     return Evidence(
         samples={
-            name: Sample.of(found[name], None if arm.theory is None else np.full(len(measured), arm.theory))
+            name: Sample.of(found[name], None if arm.theory is None else np.full(len(found[name]), arm.theory))
             for name, arm in ARMS.items()
         },
         numbers={
-            f"growth a layer, {name}": f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+            f"growth a layer, {name}": mean_words(values, "", 3)
             + ("" if ARMS[name].theory is None else f", theory {ARMS[name].theory:.3f}")
             for name, values in found.items()
         },
@@ -95,11 +95,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         f"{value(name)} at {arm.batch} ({arm.theory:.3f})" for name, arm in ARMS.items() if arm.activation == "linear"
     )
     end = ending(
-        verdicts[primary],
-        f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
-        too_small=f"which is not theory's {RELU:.3f}",
-        open_=f"which does not settle theory's {RELU:.3f}",
-    )
+        verdicts[primary], f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
+        too_small=f"which is not theory's {RELU:.3f}", open_=f"which does not settle theory's {RELU:.3f}",
+    )  # fmt: skip
     return (
         f"In random ReLU nets {evidence.data['width']} units wide with BN the squared gradient grows by a factor of "
         f"{value(primary)} a layer on its way back, at 64 examples a batch, {end}; without BN, and with He's weights, by "

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
-from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
-from bnexp.claims.contrast import by_seed, contrast, ending
+from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent, arm, over_looks, tracks
+from bnexp.claims.contrast import by_seed, contrast
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.words import rates_words, times_words
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, rates_words, times_words
+from bnexp.figures.arms import draw_panels
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
 
@@ -42,10 +42,11 @@ def _change(record: RunRecord) -> float:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Mean cosine and geometric-mean relative change of a run over its looks and layers, compared by place and regime."""
-    absent = absent_places(runs)
+    out_of_reach: dict[str, str] = {}
     samples, shown, numbers, drawn = {}, {}, {}, {}
     for place, regimes in COMPARED.items():
-        if place in absent:
+        if why := absent(runs, place):
+            out_of_reach |= runs.out_of_reach(f"{place},", why)
             continue
         for regime in regimes:
             with_bn, without = arm(SUBJECT, place, regime), arm(CONTROL, place, regime)
@@ -61,7 +62,6 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         rates = " and ".join(rates_words(runs, name, grid=without.grid) for name in (CONTROL, SUBJECT))
         numbers[f"{place}: learning rates without and with BN"] = rates
         drawn[place] = _tracks(runs, place)
-    out_of_reach = {name: why for place, why in absent.items() for name in CLAIM.endpoints if name.startswith(f"{place},")}
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
@@ -71,13 +71,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
+def _tracks(runs: Runs, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Looks of one place and label to the cosine at each of them, ``[S, T]``."""
     arms = {"with BN": arm(SUBJECT, place), "without BN": arm(CONTROL, place)}
     if SAME in COMPARED[place]:
         arms["with BN, at the other's rate"] = arm(SUBJECT, place, SAME)
     found = {label: tracks(runs, one, "gradient_shift", partial(_over_layers, what="cosine")) for label, one in arms.items()}
-    return {"steps": next(iter(found.values()))[0], **{label: rows for label, (_, rows) in found.items()}}
+    return next(iter(found.values()))[0], {label: rows for label, (_, rows) in found.items()}
 
 
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
@@ -92,13 +92,12 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     change = verdicts[f"sigmoid, {OWN}: {CHANGE}"].effect
     moved = times_words(change, "less", "more", same="neither clearly less nor more") if change else "by an unknown amount"
     last = ending(
-        verdict,
-        "so by the direction of gradients BN reduces internal covariate shift there",
+        verdict, "so by the direction of gradients BN reduces internal covariate shift there",
         too_small=f"so by the direction of gradients BN does not reduce internal covariate shift there by {SMALLEST_COSINE:g}, "
         "which would matter",
         reversed_="so by the direction of gradients BN increases internal covariate shift there",
         open_="which leaves open whether BN reduces internal covariate shift in this sense",
-    )
+    )  # fmt: skip
     return (
         "Where the layers before it make their step, the gradient of a layer keeps its direction to a mean cosine of "
         f"{with_bn:.2f} with BN and {without:.2f} without in {PLACES['sigmoid'].words}, each at its own best learning rates, "
@@ -108,18 +107,15 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Cosine of a layer's gradient before and after the layers before it step, over training; 1: it does not turn at all."""
-    drawn = evidence.data["tracks"]
-    figure.set_size_inches(3.4 * len(drawn) + 0.6, 3.6)
-    for axes, (place, found) in zip(figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0], drawn.items(), strict=True):
-        series = {label: rows for label, rows in found.items() if label != "steps"}
-        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="")
-        axes.get_legend().remove()
+    figure.set_size_inches(3.4 * len(evidence.data["tracks"]) + 0.6, 3.6)
+    panels = {PLACES[place].words: found for place, found in evidence.data["tracks"].items()}
+    ylabel = "cosine of a layer's gradient before and\nafter the layers before it step"
+    for axes, (steps_T, _) in zip(
+        draw_panels(figure, panels, xlabel="training step", ylabel=ylabel, columns=3), panels.values(), strict=True
+    ):
         axes.axhline(1, color="#555555", linestyle=":", linewidth=1)
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(-0.2, 1.3 * found["steps"][-1])
-        axes.set_title(PLACES[place].words)
-    figure.axes[0].set_ylabel("cosine of a layer's gradient before and\nafter the layers before it step")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        axes.set_xlim(-0.2, 1.3 * steps_T[-1])
 
 
 _COSINE = Difference(null=0, smallest=SMALLEST_COSINE)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdict, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.exact import ONCE
-from bnexp.claims.words import times_words
+from bnexp.claims.runs import first_measured
+from bnexp.claims.words import ending, times_words
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import legend_above
 from bnexp.rng import torch_stream
 from bnexp.stats.rules import Difference
 
@@ -105,7 +106,7 @@ def cosines_of(w_SLCC: Tensor, g_SLCC: Tensor, x_SNC: Tensor, y_SNC: Tensor, wit
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """By net: mean cosine over looks and layers, and the loss at the end."""
-    measured = runs.measured(runs.seeds()[0])
+    measured = first_measured(runs)
     samples, numbers, means = {}, {}, {}
     for rate in RATES:
         cosine_S = {kind: measured[f"{kind}/{rate}/cosine"].astype(float).mean(axis=(1, 2)) for kind in (PLAIN, BN)}
@@ -127,11 +128,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Cosines and losses at the short steps, and what the best rate says."""
     cosine, loss, *_ = verdicts.values()
     last = ending(
-        cosine,
-        "so by the definition of Santurkar et al. BN raises internal covariate shift there",
+        cosine, "so by the definition of Santurkar et al. BN raises internal covariate shift there",
         too_small=f"so the gradients do not turn more with BN by {SMALLEST_COSINE:g}, which would matter",
         reversed_="so by the definition of Santurkar et al. BN lowers internal covariate shift there",
-    )
+    )  # fmt: skip
 
     def cosines(rate: str) -> str:
         with_bn, without = (evidence.data["means"][f"{kind}/{rate}"] for kind in (BN, PLAIN))
@@ -157,15 +157,14 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         cosines = {kind: measured[f"{kind}/{rate}/cosine"].mean(axis=2) for kind in (BN, PLAIN)}
         losses = {kind: measured[f"{kind}/{rate}/loss"] for kind in (BN, PLAIN)}
         for axes, series in zip(column, (cosines, losses), strict=True):
-            draw_series(measured["steps"], series, axes, xlabel="", ylabel="")
-            axes.get_legend().remove()
+            draw_series(measured["steps"], series, axes)
         for height in (0, 1):
             column[0].axhline(height, color="#555555", linestyle=":", linewidth=1)
         column[0].set_title(f"{rate}: learning rate {value:g}")
         column[1].set(yscale="log", xlabel="step of whole-batch gradient descent")
     panels[0, 0].set_ylabel("cosine of a layer's gradient before\nand after the layers before it step")
     panels[1, 0].set_ylabel("loss |W x - A x|²")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure)
 
 
 SMALLEST_COSINE = 0.25

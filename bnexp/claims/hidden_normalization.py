@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
-from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs, outcome_words, range_words
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.contrast import Arm
+from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, range_words, rates_words
 from bnexp.figures.levels import draw_times
+from bnexp.figures.style import legend_above
 from bnexp.stats.rules import Difference
 
 NETS = ("sigmoid", "ReLU")
@@ -51,7 +53,7 @@ def _grid(net: str) -> Grid:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Steps to a family of levels without over with BN: the best of both kinds of inputs, their mean, each alone, and R over R."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
+    comparisons: dict[str, Comparison] = {}
     numbers: dict[str, str] = {}
     steps: dict[str, dict[str, np.ndarray]] = {}
     counted: dict[str, np.ndarray] = {}
@@ -61,18 +63,14 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         best = Comparison(runs, SPEED, (without,), (with_bn,))
         counted[net] = best.levels[best.part()]
         comparisons |= {
-            f"{net}, best against best": (best, "", False),
-            f"{net}, main effect": (Comparison(runs, SPEED, (raw, std), (raw_bn, std_bn)), "", False),
-            f"{net}, interaction": (
-                Comparison(runs, SPEED, (raw, std_bn), (raw_bn, std), summed=True, reached_by=(raw, std)),
-                "",
-                False,
-            ),
-            f"{net}, standardised inputs": (Comparison(runs, SPEED, (std,), (std_bn,)), "", False),
+            f"{net}, best against best": best,
+            f"{net}, main effect": Comparison(runs, SPEED, (raw, std), (raw_bn, std_bn)),
+            f"{net}, interaction": Comparison(runs, SPEED, (raw, std_bn), (raw_bn, std), summed=True, reached_by=(raw, std)),
+            f"{net}, standardised inputs": Comparison(runs, SPEED, (std,), (std_bn,)),
         }
         if net == NETS[0]:
             loss = Comparison(runs, LOSS_SPEED, (without,), (with_bn,))
-            comparisons |= {f"{net}, training loss": (loss, "", False), f"{net}, seconds": (best, "", True)}
+            comparisons |= {f"{net}, training loss": loss, f"{net}, seconds": best}
         numbers |= {
             f"{net}: best without BN": _values_words(best, without),
             f"{net}: best with BN": _values_words(best, with_bn),
@@ -80,7 +78,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"{net}: levels that count": f"{len(counted[net])} of {len(best.levels)}",
         }
         steps[net] = {LABELS[name]: best.steps(Arm(name, grid=grid)) for name in LABELS}
-    samples, out_of_reach = judged(comparisons)
+    samples, out_of_reach = judged(comparisons, seconds=(f"{NETS[0]}, seconds",))
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
@@ -106,12 +104,15 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     first, second = (verdicts[f"{net}, best against best"] for net in NETS)
     if first.effect is None:
         return "Without BN the sigmoid network reaches too few of the levels for any sentence about speed."
-    ending = outcome_words(first, "so it helps beyond normalising the data", "so it slows them down")
+    end = ending(
+        first, "so it helps beyond normalising the data", too_small="too little to matter", reversed_="so it slows them down",
+        open_="which does not settle it",
+    )  # fmt: skip
     on_relu = f"; those of six ReLU layers it divides by {second.effect.in_words()}" if second.effect else ""
     return (
         "Where the nets without and with BN in their hidden layers may both have their inputs standardised or not, whichever "
         "suits each, BN divides the steps that three sigmoid layers need, on average over levels "
-        f"{range_words(evidence.data['counted'][NETS[0]])}, by {first.effect.in_words()}, {ending}{on_relu}."
+        f"{range_words(evidence.data['counted'][NETS[0]])}, by {first.effect.in_words()}, {end}{on_relu}."
     )
 
 
@@ -126,7 +127,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         draw_times(arms, looks, evidence.data["levels"], axes)
         axes.set_title(TITLES[net])
     panels[0].set_ylabel("training steps (own best rates)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure)
 
 
 _RULE = Difference(null=1, smallest=1.2, scale="ratio")

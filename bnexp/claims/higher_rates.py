@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdict, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import LEARNS, SIDES, SWEEPS, Swept, all_grids, all_swept, largest, learns, num_near_best
+from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import SERIES
 from bnexp.stats.rules import Difference
@@ -91,12 +91,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     width = f"{abs(wider.estimate):.1f} doublings {'wider' if wider.estimate > 0 else 'narrower'}"
     width = "neither clearly wider nor narrower" if wider.covers(0) else width
     end = ending(
-        primary,
-        "so it can be trained at much larger rates",
-        too_small="less than the 4 times that would matter",
+        primary, "so it can be trained at much larger rates", too_small="less than the 4 times that would matter",
         reversed_="so it is plain nets that can be trained at larger rates",
         open_="which leaves open whether that is 4 times or more",
-    )
+    )  # fmt: skip
     return (
         f"The largest learning rate at which {evidence.data['ReLU']['words']} still learns is {_times(primary)} as large with BN "
         f"as without ({others}), {end}; the range of rates that end within {WITHIN:g} point of the net's best test accuracy is "

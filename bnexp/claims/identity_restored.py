@@ -124,19 +124,12 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.plot(size_M, evidence.data["residual"], "o", color=COLORS["batch"], markersize=5)
     axes.plot([1], [1], "s", color=COLORS["none"], markersize=6)
     axes.annotate(
-        "m = 1: the output is beta, whatever x",
-        (1, 1),
-        xytext=(2, 10),
-        textcoords="offset points",
-        color=COLORS["none"],
-    )
+        "m = 1: the output is beta, whatever x", (1, 1), xytext=(2, 10), textcoords="offset points", color=COLORS["none"],
+    )  # fmt: skip
     axes.annotate("sqrt(1.5 / m)", (64, np.sqrt(1.5 / 64)), xytext=(8, 8), textcoords="offset points", color="#555555")
     axes.annotate(
-        f"measured; exponent {evidence.data['slope']:.2f}",
-        (0.03, 0.06),
-        xycoords="axes fraction",
-        color=COLORS["batch"],
-    )
+        f"measured; exponent {evidence.data['slope']:.2f}", (0.03, 0.06), xycoords="axes fraction", color=COLORS["batch"],
+    )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", ylim=(0.025, 2.2), title="Identity: exact for a fixed batch only",
         xlabel="values per feature in the batch, m", ylabel="what is left over, in sd of x",

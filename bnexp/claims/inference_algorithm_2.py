@@ -18,7 +18,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import all_measured
+from bnexp.claims.runs import all_measured, stacked
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
@@ -125,10 +125,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     from scipy import stats  # here, so that listing claims loads no scipy
 
     cases = all_measured(runs)
-    biased_MB, bessel_MB = (
-        np.concatenate([runs.measured(seed)[key] for seed in runs.seeds()], axis=1)
-        for key in ("biased_MB", "bessel_MB")
-    )
+    biased_MB, bessel_MB = (np.concatenate(stacked(runs, key), axis=1) for key in ("biased_MB", "bessel_MB"))
     reach = stats.norm.isf((1 - CONFIDENCE) / 2 / len(BATCH_SIZES)) / math.sqrt(bessel_MB.shape[1])
     bias_M, reach_M = bessel_MB.mean(1) - 1, reach * bessel_MB.std(1, ddof=1)
     uncovered_M = np.maximum(np.abs(bias_M) - reach_M, 0)
@@ -189,11 +186,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.plot([0.4], [height], marker=marker, color=color, transform=axes.transAxes, markersize=5)
         axes.annotate(label, (0.44, height), xycoords="axes fraction", color=color, va="center")
     axes.set(
-        xscale="log",
-        xlabel="values per feature in the batch, m",
-        ylabel="relative bias",
+        xscale="log", xlabel="values per feature in the batch, m", ylabel="relative bias",
         title="The factor m / (m - 1) removes the bias",
-    )
+    )  # fmt: skip
     axes.set_xticks(x, [str(m) for m in x])
     axes.minorticks_off()
 

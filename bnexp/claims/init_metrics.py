@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
 from bnexp.figures.style import SERIES
 from bnexp.stats.ranks import RankCorrelation, spearman
 
@@ -128,12 +129,12 @@ def mean_log_steps(losses: np.ndarray, horizon: int) -> float:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Each normaliser is a case: its metrics, and its steps at the rate that is best for it, both means over seeds."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    metrics = dict(zip(METRICS, np.mean([one["metrics"] for one in measured], axis=0).T, strict=True))
-    log_steps_KR = np.mean([one["log_steps"] for one in measured], axis=0)
+    metrics = dict(zip(METRICS, stacked(runs, "metrics").mean(axis=0).T, strict=True))
+    log_steps_KR = stacked(runs, "log_steps").mean(axis=0)
     steps_K, best_K = np.exp(log_steps_KR.min(1)), log_steps_KR.argmin(1)
     rates = RATES[runs.budget]
-    by_seed = [spearman(one["metrics"][:, 0], one["log_steps"][np.arange(len(best_K)), best_K]) for one in measured]
+    own_rate_SK = stacked(runs, "log_steps")[:, np.arange(len(best_K)), best_K]
+    by_seed = [spearman(alike_K, steps_K) for alike_K, steps_K in zip(stacked(runs, "metrics")[..., 0], own_rate_SK, strict=True)]
     return Evidence(
         samples={metric: Sample.of(values_K, steps_K) for metric, values_K in metrics.items()},
         numbers={
@@ -152,12 +153,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The similarity of examples, then both growths."""
     primary = verdicts[SIMILARITY]
     end = ending(
-        primary,
-        "enough to say that it goes with how soon they learn",
-        too_small="too little to go with how soon they learn",
+        primary, "enough to say that it goes with how soon they learn", too_small="too little to go with how soon they learn",
         reversed_="so those that keep examples apart learn later, not sooner",
         open_="which leaves open whether it goes with how soon they learn",
-    )
+    )  # fmt: skip
 
     def rho(metric: str) -> str:
         effect = verdicts[metric].effect

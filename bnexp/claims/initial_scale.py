@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import BATCH_SIZE, NUM_CLASSES, Digits, batches, digits
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, means_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference
 
@@ -110,7 +111,6 @@ def _log_steps(looks_E: np.ndarray, error_ER: np.ndarray, budget: str) -> np.nda
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Octaves of the initial scale over which each arm learns within twice its best steps, with BN minus without."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     octaves = OCTAVES[runs.budget]
     he = octaves.index(0)
     samples: dict[str, Sample] = {}
@@ -118,7 +118,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     tracks: dict[str, dict[str, np.ndarray]] = {}
     gates: dict[str, bool] = {}
     for kind in DEPTHS:
-        log_SAPQ = np.array([one[kind] for one in measured], float)
+        log_SAPQ = stacked(runs, kind).astype(float)
         best = log_SAPQ.mean(0)[:, he].argmin(-1)  # each arm's own rate, the best at He's scale
         one_rate = np.stack([log_SAPQ[:, arm, :, best[arm]] for arm in range(len(ARMS))], axis=1)
         retuned = np.stack(
@@ -132,7 +132,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             widths = _widths(log_SAP, octaves, NUM_STEPS[runs.budget])
             samples[name] = Sample.of(widths[:, 1], widths[:, 0])
             by_arm = dict(zip(ARMS, widths.T, strict=True))
-            numbers |= {f"octaves, {name}, {arm}": words for arm, words in means_words(by_arm, unit="").items()}
+            numbers |= means_words(by_arm, "", of=f"octaves, {name}")
         numbers[f"rates at He's scale, {kind}"] = ", ".join(
             f"{RATES[kind][best[arm]]:g} {name}" for arm, name in enumerate(ARMS)
         )
@@ -174,15 +174,16 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     return (
         f"At one learning rate, each its own, a ReLU net of six layers learns within twice its fewest steps over {pair('ReLU')}, "
         + ending(
-            primary,
-            "so BN widens it by two octaves or more",
-            too_small="a difference of less than the two octaves that would matter",
-            reversed_="so BN narrows it",
+            primary, "so BN widens it by two octaves or more",
+            too_small="a difference of less than the two octaves that would matter", reversed_="so BN narrows it",
             open_="which leaves open whether BN widens it by two octaves",
         )
         + f" (three sigmoid layers: {pair('sigmoid')}; six ReLU layers with the rate chosen anew at each scale: "
         f"{pair('ReLU, re-tuned')})."
-    )
+    )  # fmt: skip
+
+
+TITLES = {"ReLU": "six ReLU layers", "sigmoid": "three sigmoid layers"}
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -190,17 +191,14 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     seeds, band from the fastest to the slowest. What lies at the top was not reached within the steps that there were.
     """
     figure.set_size_inches(8.6, 3.9)
-    panels = figure.subplots(1, len(DEPTHS), sharey=True)
-    titles = {"ReLU": "six ReLU layers", "sigmoid": "three sigmoid layers"}
-    for axes, (kind, tracks) in zip(panels, evidence.data["tracks"].items(), strict=True):
-        order = ("with BN", "without BN", "with BN, re-tuned", "without BN, re-tuned")
-        draw_series(2.0 ** evidence.data["octaves"], {name: tracks[name] for name in order}, axes, xlabel="", ylabel="")
-        axes.get_legend().remove()
+    order = ("with BN", "without BN", "with BN, re-tuned", "without BN, re-tuned")
+    tracks = {title: evidence.data["tracks"][kind] for kind, title in TITLES.items()}
+    panels = {title: (2.0 ** evidence.data["octaves"], {name: one[name] for name in order}) for title, one in tracks.items()}
+    xlabel = "initial scale, in units of He et al. 2015"
+    drawn = draw_panels(figure, panels, xlabel=xlabel, ylabel="training steps to the levels", columns=4)
+    for axes, one in zip(drawn, tracks.values(), strict=True):
         axes.set_xscale("log", base=2)
-        plain_log_axis(axes, [float(end) for values in tracks.values() for end in (values.min(), values.max())])
-        axes.set(xlabel="initial scale, in units of He et al. 2015", title=titles[kind])
-    panels[0].set_ylabel("training steps to the levels")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        plain_log_axis(axes, [float(end) for values in one.values() for end in (values.min(), values.max())])
 
 
 _RULE = Difference(null=0, smallest=2)

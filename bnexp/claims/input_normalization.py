@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
-from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs, outcome_words, range_words
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.contrast import Arm
+from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, range_words, rates_words
 from bnexp.figures.levels import draw_times
 from bnexp.stats.rules import Difference
 
@@ -49,15 +50,11 @@ _LOOKS: dict[Arm, dict[str, Any]] = {
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Steps to a family of levels, as 0..1 over centred and so on, paired by seed, the choice of rates re-drawn."""
     centring = Comparison(runs, SPEED, (UNIT,), (CENTER,))
+    compared = {"scale": (CENTER, GLOBAL), "per pixel": (UNIT, PER_PIXEL), "bytes": (BYTES, UNIT)}
     samples, out_of_reach = judged(
-        {
-            "centring": (centring, "", False),
-            "scale": (Comparison(runs, SPEED, (CENTER,), (GLOBAL,)), "", False),
-            "per pixel": (Comparison(runs, SPEED, (UNIT,), (PER_PIXEL,)), "", False),
-            "bytes": (Comparison(runs, SPEED, (BYTES,), (UNIT,)), "", False),
-            "training loss": (Comparison(runs, LOSS_SPEED, (UNIT,), (CENTER,)), "", False),
-            "seconds": (centring, "", True),
-        }
+        {name: Comparison(runs, SPEED, (base,), (arm,)) for name, (base, arm) in compared.items()}
+        | {"centring": centring, "seconds": centring, "training loss": Comparison(runs, LOSS_SPEED, (UNIT,), (CENTER,))},
+        seconds=("seconds",),
     )
     return Evidence(
         samples=samples,
@@ -78,12 +75,15 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     centring, scale = verdicts["centring"], verdicts["scale"]
     if centring.effect is None:
         return "With pixels 0 to 1 the network reaches too few of the levels for any sentence about centring."
-    ending = outcome_words(centring, "so centring speeds it up", "so centring slows it down")
+    end = ending(
+        centring, "so centring speeds it up", too_small="too little to matter", reversed_="so centring slows it down",
+        open_="which does not settle it",
+    )  # fmt: skip
     more = f"; scaling the centred pixels as well divides them by {scale.effect.in_words()}" if scale.effect else ""
     return (
         "On handwritten digits, with one hidden layer and each arm at its own best learning rate, centring the pixels divides the "
         f"steps that plain stochastic gradient descent needs, on average over levels {range_words(evidence.data['counted'])}, by "
-        f"{centring.effect.in_words()}, {ending}{more}."
+        f"{centring.effect.in_words()}, {end}{more}."
     )
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
 from bnexp.figures.style import SERIES
 from bnexp.stats.rules import Difference
 
@@ -108,10 +110,7 @@ def batch_mean_square(x_BN: Tensor, weight_NN: Tensor, activation: str, norm: bo
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How far the mean squared singular value is from 1 in logarithms, with BN against without; the share of values near 1."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-
-    def read(key: str) -> np.ndarray:
-        return np.array([float(one[key]) for one in measured])
+    read = partial(stacked, runs)
 
     def away(key: str) -> np.ndarray:
         return np.abs(np.log(read(key)))
@@ -136,7 +135,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         data={
             "square": {key: float(read(f"{key}, example").mean()) for key in keys},
             "near": {key: 100 * float(read(f"{key}, near").mean()) for key in keys},
-            "counts": {key: np.sum([one[f"{key}, counts"] for one in measured], axis=0) for key in keys},
+            "counts": {key: read(f"{key}, counts").sum(axis=0) for key in keys},
         },
     )
 
@@ -145,12 +144,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Mean squared singular values with BN and without, for ReLU with its verdict, for sigmoid, and how many values are near 1."""
     square, near = evidence.data["square"], evidence.data["near"]
     end = ending(
-        verdicts["ReLU"],
-        "so that BN brings it nearer to 1",
-        too_small="so that BN does not bring it nearer to 1",
-        reversed_="so that BN takes it away from 1",
-        open_="which leaves open whether BN brings it nearer to 1",
-    )
+        verdicts["ReLU"], "so that BN brings it nearer to 1", too_small="so that BN does not bring it nearer to 1",
+        reversed_="so that BN takes it away from 1", open_="which leaves open whether BN brings it nearer to 1",
+    )  # fmt: skip
     return (
         f"In random ReLU nets the mean squared singular value of a layer's Jacobian is {square['relu, BN']:.2f} with BN (theory "
         f"{math.pi / (math.pi - 1):.3f}) and {square['relu, usual']:.2f} with He's weights alone, {end}; with sigmoid it is "

@@ -9,8 +9,9 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
+from bnexp.claims.runs import stacked
 from bnexp.claims.words import times_words
-from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
+from bnexp.figures.style import COLORS, LINE_STYLES, legend_above, plain_log_axis
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
@@ -127,15 +128,14 @@ def _look(experiment: Experiment, seed: int) -> dict[str, float]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Per seed the median over checkpoints of each quantity, without over with BN."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     keys = [f"{net}/{arm}/{quantity}" for net in NETS for arm in ARMS for quantity in QUANTITIES]
-    medians = {key: [float(np.median(one[key])) for one in measured] for key in keys}
+    medians = {key: np.median(stacked(runs, key), axis=1) for key in keys}
     samples = {
         f"{net}: {quantity}": Sample.of(medians[f"{net}/{SUBJECT}/{quantity}"], medians[f"{net}/{CONTROL}/{quantity}"])
         for net in NETS
         for quantity in QUANTITIES
     }
-    tracks: dict[str, Any] = {key: np.median([one[key] for one in measured], axis=0) for key in keys}
+    tracks: dict[str, Any] = {key: np.median(stacked(runs, key), axis=0) for key in keys}
     return Evidence(samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]})
 
 
@@ -187,7 +187,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         row[0].set_ylabel(net)
     for axes in panels[-1]:
         axes.set_xlabel("training step")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, 4)
 
 
 _RULE = Difference(null=1, smallest=1.25, scale="ratio")

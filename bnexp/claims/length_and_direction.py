@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.least_squares import Normalised, plain_excess, problems
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Difference, Exact
@@ -96,26 +97,29 @@ def _rates(steps_T: np.ndarray, loss_RT: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How many times more e-folds per step with BN than without; a seed's number is the geometric mean over its problems."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     ratios = {
-        name: np.array([np.exp(np.log(one[f"speed {which}"]).mean()) for one in measured])
-        / plain_speed(CASES[which][0])
+        name: np.exp(np.log(stacked(runs, f"speed {which}")).mean(1)) / plain_speed(CASES[which][0])
         for name, which in NAMES.items()
     }
-    lines, best = (np.concatenate([one[f"{what} {which}"] for one in measured for which in LINED]) for what in ("line", "rate"))
-    every = np.concatenate([one["speed fixed 100"] for one in measured]) / plain_speed(MAIN)
+    lines, best = (
+        np.concatenate([stacked(runs, f"{what} {which}") for which in LINED], axis=1).ravel() for what in ("line", "rate")
+    )
+    every = stacked(runs, "speed fixed 100").ravel() / plain_speed(MAIN)
+    plain_S = np.ones(len(runs.seeds()))
     return Evidence(
-        samples={**{name: Sample.of(np.ones(len(measured)), values) for name, values in ratios.items()}, LINE: Sample.of(lines)},
+        samples={**{name: Sample.of(plain_S, values_S) for name, values_S in ratios.items()}, LINE: Sample.of(lines)},
         gates={INSIDE: bool((best > RATES[0]).all() and (best < RATES[-1]).all())},
-        numbers={f"{name}: times as fast": f"{values.mean():.2f} ({values.min():.2f} to {values.max():.2f})" for name, values in
-                 ratios.items()}
+        numbers={f"{name}: times as fast": mean_words(values, "", 2) for name, values in ratios.items()}
         | {"straight lines": f"{int((lines <= STRAIGHT).sum())} of {len(lines)} have R^2 above {1 - STRAIGHT:g}"}
         | {"single problems at condition 100": f"{every.min():.2f} to {every.max():.2f} times as fast"}
         | {
             f"accelerated, condition {condition:,}": f"{_accelerated(condition):.1f} times as fast as gradient descent"
             for condition in CONDITIONS
         },
-        data={"ratios": ratios, "loss": {kind: measured[0][f"loss {kind}"] for kind in ("plain", "fixed")}, "steps": looks(MAIN)},
+        data={
+            "ratios": ratios, "steps": looks(MAIN),
+            "loss": {kind: first_measured(runs)[f"loss {kind}"] for kind in ("plain", "fixed")},
+        },
     )  # fmt: skip
 
 
@@ -134,15 +138,12 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         f"lowers the loss {primary.interval.in_words()} times as fast per step as plain gradient descent, each at its own best "
         f"rate (condition 1,000: {wide.in_words()}; with weights that grow, as BN's do: {grows.in_words()}), "
         + ending(
-            primary,
-            "the factor of 2 or more that would matter",
-            too_small="less than the factor of 2 that would matter",
-            reversed_="so it is slower",
-            open_="which leaves open whether it is the factor of 2 that would matter",
+            primary, "the factor of 2 or more that would matter", too_small="less than the factor of 2 that would matter",
+            reversed_="so it is slower", open_="which leaves open whether it is the factor of 2 that would matter",
         )
         + f"; where one eigenvalue is ten times the next it is {outlier.in_words()} times as fast, and accelerated gradient "
             f"descent is {_accelerated(MAIN):.0f} times."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
-from bnexp.stats.intervals import Interval, intervals_by_t
+from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Equivalence
 
 NONE, BN = "none", "BN"
@@ -28,7 +28,7 @@ BN_GAINS = f"BN learns {GAINS:g} times sooner than no norm in both nets, so that
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps with BN over those with each norm, the norms' mean first; test accuracies; times sooner than no norm for the figure."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
+    comparisons: dict[str, Comparison] = {}
     samples: dict[str, Sample] = {}
     numbers: dict[str, str] = {}
     ratios: dict[str, dict[str, Interval | None]] = {}
@@ -36,16 +36,11 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         one = PLACES[net]
         arms = {arm: Arm(arm, grid=grid) for arm in ARMS}
         for name in NORMS:
-            comparisons[f"{net}: speed, {name}"] = (Comparison(runs, one.speed, (arms[BN],), (arms[name],)), "", False)
+            comparisons[f"{net}: speed, {name}"] = Comparison(runs, one.speed, (arms[BN],), (arms[name],))
             samples[f"{net}: accuracy, {name}"] = contrast(runs, arms[name], arms[BN])
-        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS}
-        ratios[one.words] = {
-            LABELS[arm]: None if pair.too_few() else intervals_by_t(pair.sample(), "ratio", rng)[0]
-            for arm, pair in against.items()
-        }
-        numbers |= {f"{net}: times sooner, {label}": f"{found:.2f}" for label, found in ratios[one.words].items() if found}
-        numbers |= {f"{net}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in ARMS}
-        numbers |= means_words(side_by_side(runs, {f"{net}: test accuracy, {arm}": arms[arm] for arm in ARMS}))
+        against = {label: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm, label in LABELS.items()}
+        ratios[one.words] = {label: pair.ratio(rng) for label, pair in against.items()}
+        numbers |= sooner_words(net, ratios[one.words]) | arms_words(runs, net, arms)
     timed, unreached = judged(comparisons)
     of_bn = [found[LABELS[BN]] for found in ratios.values()]
     return Evidence(
@@ -68,11 +63,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         if name != "l1" and (verdict := verdicts[f"sigmoid: speed, {name}"]).effect
     )
     end = ending(
-        primary,
-        "about as soon",
+        primary, "about as soon",
         too_small="which is not as soon" if primary.effect.estimate < 1 else "which is sooner than BN",
         open_="which leaves open whether it is as soon",
-    )
+    )  # fmt: skip
     on_relu = ", ".join(
         f"{name} {verdict.effect.in_words()}" for name in NORMS if (verdict := verdicts[f"ReLU: speed, {name}"]).effect
     )

@@ -22,14 +22,14 @@ from bnexp.claims.base import (
     Verdicts,
     register,
 )
+from bnexp.claims.contrast import Arm, by_seed, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import test_points
+from bnexp.claims.runs import recomputed_points, stacked
 from bnexp.claims.speed import REACHED
 from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Scaling
-from bnexp.stats.sample import Side
 from bnexp.stats.slopes import log_log_slopes
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     def sample(read: Any) -> Sample:
         return Sample(tuple(runs.side(read, arm) for arm in NOISY), (runs.side(read, CALM),))
 
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    gaussian, layers = (np.array([one[name] for one in measured]) for name in ("gaussian", "layers"))
+    gaussian, layers = stacked(runs, "gaussian"), stacked(runs, "layers")
     sizes = SIZES[FITTED:]
     samples = {
         "test accuracy": sample(recomputed_points),
@@ -142,31 +141,17 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     else:
         out_of_reach["equal training loss"] = f"A training loss of {level:g} is reached in too few runs ({runs.budget})."
     exponent = float(log_log_slopes(sizes, gaussian[:, FITTED:]).mean())
-    accuracy = {arm: _by_seed(runs.side(recomputed_points, arm)) for arm in (*GHOSTS, PLAIN)}
+    accuracy = side_by_side(runs, {arm: Arm(arm) for arm in (*GHOSTS, PLAIN)}, recomputed_points)
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
         gates=runs.tuning_gate() | runs.finished_gate() | {THEOREM: abs(exponent + 1) < 0.1},
         numbers={f"test accuracy, {arm}": f"{points.mean():.2f} %" for arm, points in accuracy.items()}
-        | {f"training accuracy at the end, {arm}": _mean_words(runs, train_points, arm) for arm in accuracy}
+        | {f"training accuracy at the end, {arm}": f"{by_seed(runs, Arm(arm), train_points).mean():.2f} %" for arm in accuracy}
         | {f"learning rate, {arm}": rates_words(runs, arm) for arm in accuracy}
         | {"exponent on Gaussian values (a check)": f"{exponent:.2f}"},
         data={"accuracy": accuracy, "gaussian": gaussian, "layers": layers},
     )
-
-
-def _by_seed(side: Side) -> np.ndarray:
-    return Sample((side,)).seeds_of((side,))
-
-
-def _mean_words(runs: Runs, read: Any, arm: str) -> str:
-    return f"{_by_seed(runs.side(read, arm)).mean():.2f} %"
-
-
-def recomputed_points(record: RunRecord) -> float:
-    """Test accuracy in points with recomputed statistics; with those of training where there are no others to recompute."""
-    recomputed = record.end["test"] and record.end["test"]["recomputed_accuracy"]
-    return test_points(record) if recomputed is None else 100 * recomputed
 
 
 def train_points(record: RunRecord) -> float:

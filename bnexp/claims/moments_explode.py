@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.first_steps import ARMS, BATCH_SIZE, DATA, NETS, PLAIN, RATES, RESIDUAL, WORDS, first_ratios, limit_of
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.runs import all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Difference, Equivalence
 
 if TYPE_CHECKING:
@@ -124,18 +124,17 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 def draw(evidence: Evidence, figure: Figure) -> None:
     """sd of what a unit receives at each place in front of a norm, or where one would be, before and after the step."""
     figure.set_size_inches(7.6, 3.6)
-    for axes, net in zip(figure.subplots(1, len(NETS), sharey=True), NETS, strict=True):
+    panels = {}
+    for net in NETS:
         series = {
             f"{label}, {when} the step": 10 ** evidence.data[f"{net}/{arm}/{when}/sd"]
             for when in ("after", "before")
             for label, arm in (("with BN", SUBJECT), ("without BN", CONTROL))
         }
-        places = 1 + np.arange(next(iter(series.values())).shape[1])
-        draw_series(places, series, axes, xlabel="place in the net, from its input on", ylabel="")
-        axes.get_legend().remove()
-        axes.set(yscale="log", title=WORDS[net])
-    figure.axes[0].set_ylabel("sd of what a unit receives,\nmean over units")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        panels[WORDS[net]] = 1 + np.arange(next(iter(series.values())).shape[1]), series
+    xlabel, ylabel = "place in the net, from its input on", "sd of what a unit receives,\nmean over units"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel=ylabel):
+        axes.set_yscale("log")
 
 
 _NAMES = [f"{net}, {moment}" for net in NETS for moment in MOMENTS]

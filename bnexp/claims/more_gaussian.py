@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
@@ -60,8 +61,7 @@ def from_gaussian(x_MN: np.ndarray) -> np.ndarray:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Per seed and arm the distance of z and of u, geometric mean over the layers."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    by_layer = {f"{name}, {what}": np.array([one[f"{name}, {what}"] for one in measured]) for name in ARMS for what in "zu"}
+    by_layer = {f"{name}, {what}": stacked(runs, f"{name}, {what}") for name in ARMS for what in "zu"}
     mean = {key: np.exp(np.log(rows_SL).mean(1)) for key, rows_SL in by_layer.items()}
     return Evidence(
         # a ratio is of the second over the first
@@ -78,12 +78,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
     """How many times as far from a Gaussian u is as z, by nonlinearity."""
     times = {name: estimate_words(verdict, digits=2) for name, verdict in verdicts.items()}
     end = ending(
-        verdicts["ReLU, BN"],
-        "so that Wu is the more Gaussian of the two",
-        too_small="which is too little to call Wu more Gaussian",
-        reversed_="so that u is the more Gaussian of the two",
+        verdicts["ReLU, BN"], "so that Wu is the more Gaussian of the two",
+        too_small="which is too little to call Wu more Gaussian", reversed_="so that u is the more Gaussian of the two",
         open_="which leaves open which of the two is more Gaussian",
-    )
+    )  # fmt: skip
     return (
         f"Before training, in nets of {DEPTH} ReLU layers with BN that see digits, what a unit puts out is "
         f"{times['ReLU, BN']} times as far from a Gaussian as Wu, {end} (without BN {times['ReLU, without']} times); with "

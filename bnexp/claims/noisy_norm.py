@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import points_more, rates_words
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, points_more, sooner_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.ratios import draw_ratios
 from bnexp.records.drift import unit_looks
 from bnexp.records.reader import RunRecord
-from bnexp.stats.intervals import Interval, intervals_by_t
+from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Difference, Equivalence
 
 NONE, BN, NOISY, STRONG = "none", "BN", "noisy", "noise x4"
@@ -80,7 +80,7 @@ def _by_arm(runs: Runs, grid: int, jumps: bool) -> dict[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps of the plain net over those with noisy BN, place by place; noisy BN against BN in steps and in test accuracy."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
+    comparisons: dict[str, Comparison] = {}
     samples: dict[str, Sample] = {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
@@ -90,20 +90,16 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             why = runs.absent(grid)
             if (place, runs.budget) in TOO_DEAR:
                 why = f"At budget={runs.budget} {one.words} is not trained with noise, which takes too long; budget=full has it."
-            out_of_reach |= dict.fromkeys((name for name in ENDPOINTS if name.startswith(f"{place}: ")), why)
+            out_of_reach |= runs.out_of_reach(f"{place}: ", why)
             continue
         arms = {arm: Arm(arm, grid=grid) for arm in _arms(place)}
-        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS if arm in arms}
-        comparisons[f"{place}: sooner"] = (against[NOISY], "", False)
-        comparisons[f"{place}: as soon as BN"] = (Comparison(runs, one.speed, (arms[BN],), (arms[NOISY],)), "", False)
+        labels = {arm: label for arm, label in LABELS.items() if arm in arms}
+        against = {label: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm, label in labels.items()}
+        comparisons[f"{place}: sooner"] = against[LABELS[NOISY]]
+        comparisons[f"{place}: as soon as BN"] = Comparison(runs, one.speed, (arms[BN],), (arms[NOISY],))
         samples[f"{place}: as accurate as BN"] = contrast(runs, arms[NOISY], arms[BN])
-        ratios[one.words] = {
-            LABELS[arm]: None if pair.too_few() else intervals_by_t(pair.sample(), "ratio", rng)[0]
-            for arm, pair in against.items()
-        }
-        numbers |= {f"{place}: times sooner, {label}": f"{ratio:.2f}" for label, ratio in ratios[one.words].items() if ratio}
-        numbers |= {f"{place}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in arms}
-        numbers |= means_words(side_by_side(runs, {f"{place}: test accuracy, {arm}": found for arm, found in arms.items()}))
+        ratios[one.words] = {label: pair.ratio(rng) for label, pair in against.items()}
+        numbers |= sooner_words(place, ratios[one.words]) | arms_words(runs, place, arms)
     timed, unreached = judged(comparisons)
     grids = {place: grid for grid, place in enumerate(MOVES_AT, len(PLACES))}
     moves, wanders = ({place: _by_arm(runs, grid, jumps) for place, grid in grids.items()} for jumps in (True, False))
@@ -137,11 +133,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     }[verdicts["sigmoid: as soon as BN"].outcome]
     points = verdicts["sigmoid: as accurate as BN"].interval
     end = ending(
-        sooner,
-        "so what BN gains there does not need inputs that keep still from step to step",
+        sooner, "so what BN gains there does not need inputs that keep still from step to step",
         too_small="so that under this noise little is left of what BN gains",
         reversed_="so that this noise costs more than BN gains",
-    )
+    )  # fmt: skip
     on_relu = f" (a ReLU net: by {relu.effect.in_words()})" if relu.effect else ""
     return (
         f"With BN and, after it, noise that makes the means of layer inputs jump {times:.1f} times as far from a step to the next "

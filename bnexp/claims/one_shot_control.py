@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
-from bnexp.stats.intervals import Interval, intervals_by_t
+from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Difference
 
 NONE, BN, ONCE, FROZEN = "none", "BN", "one-shot", "frozen"
@@ -31,7 +31,7 @@ BN_GAINS = f"in the sigmoid net BN learns {GAINS:g} times sooner than no norm, s
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps halfway between the plain net's and BN's, on a logarithmic scale, over those of each arm; its share of BN's gain."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
+    comparisons: dict[str, Comparison] = {}
     samples: dict[str, Sample] = {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
@@ -40,20 +40,15 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     gains = True
     for grid, (place, one) in enumerate(PLACES.items()):
         if not runs.arms(grid):
-            out_of_reach |= dict.fromkeys((name for name in ENDPOINTS if name.startswith(f"{place}: ")), runs.absent(grid))
+            out_of_reach |= runs.out_of_reach(f"{place}: ", runs.absent(grid))
             continue
         arms = {arm: Arm(arm, grid=grid) for arm in ARMS}
         for arm in SHORT:
             for name, between in (("half", HALF), ("four fifths", MOST)):
-                comparisons[f"{place}: {name}, {arm}"] = (
-                    Comparison(runs, one.speed, tuple(arms[other] for other in between), (arms[arm],), reached_by=(arms[NONE],)),
-                    "", False,
-                )  # fmt: skip
+                base = tuple(arms[other] for other in between)
+                comparisons[f"{place}: {name}, {arm}"] = Comparison(runs, one.speed, base, (arms[arm],), reached_by=(arms[NONE],))
         against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS}
-        ratios[one.words] = {
-            LABELS[arm]: None if pair.too_few() else intervals_by_t(pair.sample(), "ratio", rng)[0]
-            for arm, pair in against.items()
-        }
+        ratios[one.words] = {LABELS[arm]: pair.ratio(rng) for arm, pair in against.items()}
         samples[f"{place}: accuracy, {ONCE}"] = contrast(runs, arms[BN], arms[ONCE])
         log_gain = {arm: pair.sample().effects("ratio") for arm, pair in against.items() if not pair.too_few()}
         shares[place] = {arm: _share(log_gain[arm], log_gain[BN], rng) for arm in SHORT if arm in log_gain}
@@ -63,13 +58,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             else:
                 little = f"Here BN itself is {np.exp(log_gain[BN].mean()):.2f} times sooner, which is no gain to be shared out."
                 out_of_reach |= {name: little for name in comparisons if name.startswith(f"{place}: ")}
-        numbers |= {f"{place}: times sooner, {label}": f"{found:.2f}" for label, found in ratios[one.words].items() if found}
+        numbers |= sooner_words(place, ratios[one.words])
         numbers |= {
             f"{place}: share of BN's gain in log steps, {SHORT[arm]}": f"{share:.2f} [{low:.2f}, {high:.2f}] (bootstrap over seeds)"
             for arm, (share, low, high) in shares[place].items()
         }
-        numbers |= {f"{place}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in ARMS}
-        numbers |= means_words(side_by_side(runs, {f"{place}: test accuracy, {arm}": arms[arm] for arm in ARMS}))
+        numbers |= arms_words(runs, place, arms)
     timed, unreached = judged({name: one for name, one in comparisons.items() if name not in out_of_reach})
     return Evidence(
         samples=timed | samples,
@@ -95,12 +89,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     if half.effect is None or ONCE not in shares.get("sigmoid", {}):
         return "Without BN the sigmoid net reaches too few of the levels for any sentence about speed."
     end = ending(
-        half,
-        "so most of BN's gain there needs more than a good start",
-        too_small="so about half of BN's gain there is a good start",
-        reversed_="so most of BN's gain there is a good start",
+        half, "so most of BN's gain there needs more than a good start",
+        too_small="so about half of BN's gain there is a good start", reversed_="so most of BN's gain there is a good start",
         open_="which leaves open whether a good start is more than half of it",
-    )
+    )  # fmt: skip
     on_relu = f"; in the ReLU net it gains {_percent(shares['ReLU'][ONCE])}" if ONCE in shares.get("ReLU", {}) else ""
     frozen = f" (BN for 20 steps, then frozen: {_percent(shares['sigmoid'][FROZEN])})" if FROZEN in shares["sigmoid"] else ""
     return (

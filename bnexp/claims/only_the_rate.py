@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import (
     SIDES,
@@ -26,7 +25,7 @@ from bnexp.claims.sweeps import (
     learns,
     validation_points,
 )
-from bnexp.claims.words import points_more
+from bnexp.claims.words import ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -67,7 +66,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "with BN, that same rate": at_rate["subject", "largest"],
             "with BN, own best rate": at_rate["subject", "own"],
         }
-        numbers |= means_words({f"{net}: test accuracy, {label}": values for label, values in shown.items()}) | {
+        numbers |= means_words(shown, of=f"{net}: test accuracy") | {
             f"{net}: {words}": " or ".join(f"{rate:g}" for rate in sorted(set(swept.rates[rates[name]])))
             for name, words in (
                 ("largest", "largest rate at which every other seed learns without BN"),
@@ -94,11 +93,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The gain at the plain net's largest rate, and what larger rates add."""
     gain, larger, best = (verdicts[f"ReLU: {question}"] for question in QUESTIONS[:3])
     end = ending(
-        gain,
-        "which is no gain that matters",
+        gain, "which is no gain that matters",
         too_small="so it gains without any larger rate" if gain.interval.estimate > 0 else "so at that rate it loses",
         open_="which leaves open whether BN gains anything there",
-    )
+    )  # fmt: skip
     adds = {
         "SUPPORTED": f"its own best rate adds {larger.interval.in_words()} points to that",
         "CONTRADICTED": f"its own best rate adds less than a point to that ({larger.interval.in_words()})",

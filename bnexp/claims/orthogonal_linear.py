@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import (
-    SEEDS,
-    estimate_words,
-    gaussian,
-    gaussian_weights,
-    orthogonal_weights,
-    states,
-)
+from bnexp.claims.random_nets import SEEDS, gaussian, gaussian_weights, orthogonal_weights, states
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -92,8 +86,7 @@ def input_gradients(x_BN: Tensor, weights_LNN: Tensor, readouts_RBN: Tensor, dep
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Growth for each layer added to a deep net, of each shape and kind of weights."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    squares = {f"{name}, {kind}": np.array([one[f"{name}, {kind}"] for one in measured]) for name in SHAPES for kind in KINDS}
+    squares = {f"{name}, {kind}": stacked(runs, f"{name}, {kind}") for name in SHAPES for kind in KINDS}
     depths = {name: np.array(depths_of(name, runs.budget)) for name in SHAPES}
     found = {}
     for key, squares_SL in squares.items():
@@ -102,13 +95,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         found[key] = np.exp(np.polyfit(depths_L[late], np.log(squares_SL[:, late]).T, 1)[0])
     return Evidence(
         samples={
-            **{f"{name}, orthogonal": Sample.of(found[f"{name}, orthogonal"], np.ones(len(measured))) for name in SQUARE},
+            **{f"{name}, orthogonal": Sample.of(found[f"{name}, orthogonal"], np.ones(len(runs.seeds()))) for name in SQUARE},
             **{f"{name}, Gaussian": Sample.of(found[f"{name}, Gaussian"]) for name in SQUARE},
             f"{NARROW}, orthogonal": Sample.of(found[f"{NARROW}, orthogonal"]),
             f"{NARROW}, difference": Sample.of(found[f"{NARROW}, orthogonal"], found[f"{NARROW}, Gaussian"]),
         },
         numbers={
-            f"growth a layer, {key}": f"{values.mean():.4f} ({values.min():.4f} to {values.max():.4f}); in all "
+            f"growth a layer, {key}": f"{mean_words(values, '', 4)}; in all "
             f"{np.exp(np.log(squares[key][:, -1] / squares[key][:, 0]).mean()):.3g}-fold by its deepest net"
             for key, values in found.items()
         },
@@ -127,21 +120,18 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         f"the {FROM * SHAPES[shape][2]:.0f}th multiplies the squared gradient at the input by {estimate_words(primary, 1)} with "
         "orthogonal weights, "
         + ending(
-            primary,
-            f"too little to count as growth ({NONE_AT_ALL:g})",
+            primary, f"too little to count as growth ({NONE_AT_ALL:g})",
             too_small=f"which is more than the {NONE_AT_ALL:g} that count as none",
             open_="which does not settle whether it grows",
         )
         + f", and by {estimate_words(gaussian_one)} with Gaussian ones; where the batch is much smaller ({NARROW}) by "
         f"{estimate_words(narrow)} with orthogonal weights, "
         + ending(
-            narrow,
-            "which are no cure there",
-            too_small="which is no growth that matters",
+            narrow, "which are no cure there", too_small="which is no growth that matters",
             open_="which leaves open whether they are a cure there",
         )
         + "."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

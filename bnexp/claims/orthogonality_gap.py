@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import (
-    GAINS,
-    SEEDS,
-    estimate_words,
-    gaussian,
-    gaussian_weights,
-    gram,
-    growth,
-    orthogonality_gap,
-    states,
-)
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, gram, growth, orthogonality_gap, states
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence
@@ -68,8 +59,8 @@ def _stretched(seed: int, width: int) -> Tensor:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The factor a layer by which the gap falls in the window, of each arm, and in each half of it."""
-    measured, middle = [runs.measured(seed) for seed in runs.seeds()], (FIRST + LAST) // 2
-    gaps = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    middle = (FIRST + LAST) // 2
+    gaps = {name: stacked(runs, name) for name in ARMS}
 
     def rate(name: str, first: int, last: int) -> np.ndarray:
         return np.array([1 / growth(gap_L, first, last) for gap_L in gaps[name]])
@@ -100,21 +91,16 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         f"In random linear nets with BN a batch of {BATCH} correlated examples is made orthogonal with depth, its distance "
         f"from an orthogonal one falling to {estimate_words(linear)} of itself a layer (layers {FIRST} to {LAST}), "
         + ending(
-            linear,
-            "so it falls",
-            too_small="which is no fall worth the name",
-            open_="which does not settle whether it falls",
+            linear, "so it falls", too_small="which is no fall worth the name", open_="which does not settle whether it falls",
         )
         + ", "
         + ending(
-            same,
-            "and by one factor throughout",
-            too_small="and not by one factor throughout",
+            same, "and by one factor throughout", too_small="and not by one factor throughout",
             open_="whether by one factor throughout is open",
         )
         + f"; with ReLU to {estimate_words(verdicts['ReLU, BN'])}, with tanh to {estimate_words(verdicts['tanh, BN'])}; "
         f"without BN to {without['linear']:.3f} (linear) and {without['ReLU']:.3f} (ReLU)."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference, Exact
@@ -73,10 +74,9 @@ def boundaries(u_BD: Tensor, weight_DN: Tensor, threshold: Tensor | float) -> tu
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Per seed the share of all units that are cut, in points, and the median distance over layers and batches."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    cut = {name: np.array([100 * one[f"{name}, cut"].mean(0) for one in measured]) for name in NORMS}
-    distance = {name: np.array([np.median(one[f"{name}, distance"], axis=0) for one in measured]) for name in NORMS}
-    every = np.concatenate([one["BN, cut"].ravel() for one in measured])
+    cut = {name: 100 * stacked(runs, f"{name}, cut").mean(1) for name in NORMS}
+    distance = {name: np.median(stacked(runs, f"{name}, distance"), axis=1) for name in NORMS}
+    every = stacked(runs, "BN, cut").ravel()
     return Evidence(
         samples={
             "cut": Sample.of(cut["BN"].mean(1), cut["none"].mean(1)),
@@ -99,11 +99,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Shares with BN and without, and what they mean for the distance."""
     cut = {name: np.asarray(rows_SL).mean(0) for name, rows_SL in evidence.data["cut"].items()}
     end = ending(
-        verdicts["cut"],
-        "so BN puts more boundaries among the data",
-        too_small="a difference too small to matter",
+        verdicts["cut"], "so BN puts more boundaries among the data", too_small="a difference too small to matter",
         open_="which does not settle whether BN puts more boundaries among the data",
-    )
+    )  # fmt: skip
     return (
         f"Before any training the bending hyperplanes of {cut['BN'].mean():.0f} % of the units of a six-layer ReLU net cut "
         f"through a batch of {BATCH} digits with BN, by construction, and of {cut['none'].mean():.0f} % without, "

@@ -6,9 +6,9 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET
-from bnexp.claims.contrast import Read, ending
-from bnexp.claims.minibatch_noise import recomputed_points
-from bnexp.claims.runs import test_points
+from bnexp.claims.contrast import Read
+from bnexp.claims.runs import recomputed_points, test_points
+from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Equivalence
@@ -104,8 +104,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     )
     found = ending(
         early, "so running averages do lag", too_small="too little to matter",
-        reversed_="so running averages are the better ones",
-        open_="which leaves open whether that matters",
+        reversed_="so running averages are the better ones", open_="which leaves open whether that matters",
     )  # fmt: skip
     rest = "; ".join(
         f"{words} {verdict.effect.in_words()}"

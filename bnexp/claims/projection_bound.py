@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import means_words
 from bnexp.claims.exact import float64_norm, largest
 from bnexp.claims.places import PLACES
 from bnexp.claims.runs import all_measured
+from bnexp.claims.words import mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.intervals import number_words
@@ -115,7 +115,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         samples={EQUAL: Sample.of(every["error"]), **{_of(net): Sample.of(shares[net]) for net in NETS}},
         numbers={
             "cases": f"{len(every['error']):,} units in random nets of 3 to 79 examples",
-            **means_words({f"share in {PLACES[net].words}": 100 * shares[net] for net in NETS}),
+            **{f"share in {PLACES[net].words}": mean_words(100 * shares[net]) for net in NETS},
             **{
                 f"share by layer, first to last, {PLACES[net].words}": ", ".join(
                     f"{100 * share:.0f} %" for share in every[net].mean(axis=(0, 1))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, gram, soft_rank, states
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, gram, soft_rank, states
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Scaling
@@ -51,8 +52,8 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The exponent of the rank in the width, and the ranks with BN and without at one width."""
-    measured, widths, compared = [runs.measured(seed) for seed in runs.seeds()], WIDTHS[runs.budget], COMPARED[runs.budget]
-    ranks = {key: np.array([one[key] for one in measured]) for key in measured[0]}  # [S, 2, L]
+    widths, compared = WIDTHS[runs.budget], COMPARED[runs.budget]
+    ranks = {key: stacked(runs, key) for key in first_measured(runs)}  # [S, 2, L]
     late = {key: values[:, :, -LATE:].mean(-1) for key, values in ranks.items()}  # [S, 2]
     by_width = {
         f"{activation}, {name}": np.stack([late[f"{activation}, {name}, {width}"] for width in widths], axis=-1)
@@ -93,15 +94,13 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         f"After {DEPTH} layers of a random linear net with BN and as many examples as units the soft rank of what it computes "
         f"grows with the width like its power {estimate_words(exponent, digits=2)}, "
         + ending(
-            exponent,
-            "which is theory's square root within .15",
-            too_small="which is not theory's square root",
+            exponent, "which is theory's square root within .15", too_small="which is not theory's square root",
             open_="which does not settle theory's square root",
         )
         + f" (with ReLU like its power {estimate_words(verdicts['exponent, ReLU'], digits=2)}); at {width} units the "
         f"linear net's is {ratio['linear']} times that without BN, with ReLU and He's weights {ratio['ReLU']} times, and "
         f"{ratio['ReLU, centred']} times where the examples' mean is taken out of both."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -12,12 +12,11 @@ from math import comb
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
 from bnexp.claims.speed_anywhere import CLAIM as SURFACE
 from bnexp.claims.speed_anywhere import MATTERS, SIDES, SPEED, SURFACES
 from bnexp.claims.sweeps import at, best_mean, cross_fitted
-from bnexp.claims.words import level_words
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, level_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference
 
@@ -101,11 +100,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         return "Neither net arrives at any target, so nothing can be said."
     primary, cells = verdicts["cells"], evidence.data["cells"]
     end = ending(
-        primary,
-        "which is the four fifths or more that an unconditional ranking needs",
+        primary, "which is the four fifths or more that an unconditional ranking needs",
         too_small="so the ranking is conditional on them",
         open_="which leaves open whether that is the four fifths that an unconditional ranking needs",
-    )
+    )  # fmt: skip
     shares = ", ".join(
         f"{rule} {100 * verdict.effect.estimate:.0f} %" for rule in RULES if (verdict := verdicts[rule]).effect is not None
     )
@@ -123,24 +121,22 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(9.0, 3.6)
     if not evidence.data:
         return
-    cells, errors = evidence.data["cells"], evidence.data["errors"]
-    panels = figure.subplots(1, len(RULES), sharey=True)
-    drawn = [float(end) for ratio_S in cells.values() for end in (np.exp(ratio_S.min()), np.exp(ratio_S.max()))]
-    for axes, rule in zip(panels, RULES, strict=True):
-        nothing = np.full(len(next(iter(cells.values()))), np.nan)
-        series = {
-            f"initial scale {scale}": np.exp([cells.get((rule, scale, place), nothing) for place in range(len(TARGETS))]).T
+    cells, errors, places = evidence.data["cells"], evidence.data["errors"], range(len(TARGETS))
+    shown = [float(end) for ratio_S in cells.values() for end in (np.exp(ratio_S.min()), np.exp(ratio_S.max()))]
+    nothing = np.full(len(next(iter(cells.values()))), np.nan)
+    panels = {
+        rule: (places, {
+            f"initial scale {scale}": np.exp([cells.get((rule, scale, place), nothing) for place in places]).T
             for scale in evidence.data["scales"]
-        }
-        draw_series(range(len(TARGETS)), series, axes, xlabel="target, validation accuracy", ylabel="")
-        axes.get_legend().remove()
+        })
+        for rule in RULES
+    }  # fmt: skip
+    drawn = draw_panels(figure, panels, xlabel="target, validation accuracy", ylabel="times sooner with BN", columns=5)
+    for axes in drawn:
         for level in (1, MATTERS):
             axes.axhline(level, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        axes.set_xticks(range(len(TARGETS)), [f"{100 - 100 * error:.3g} %" for error in errors])
-        axes.set_title(rule)
-        plain_log_axis(axes, drawn)
-    panels[0].set_ylabel("times sooner with BN")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        axes.set_xticks(places, [f"{100 - 100 * error:.3g} %" for error in errors])
+        plain_log_axis(axes, shown)
 
 
 _SHARE = Difference(null=0.5, smallest=0.8)

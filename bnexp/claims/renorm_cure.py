@@ -8,8 +8,8 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.speed import Arm
+from bnexp.claims.contrast import Arm, contrast, side_by_side
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -53,7 +53,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             WHOLE: contrast(runs, _arm(f"{RENORM}, {SMALL}"), _arm(f"{BN}, {WHOLE}")),
         },
         gates=runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()},
+        numbers=means_words(points, of="test accuracy"),
         data={"points": points},
     )
 

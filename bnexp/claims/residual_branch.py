@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Equivalence, Scaling
 from bnexp.stats.slopes import log_log_slopes
@@ -55,9 +56,9 @@ def branch(h_BN: Tensor, first_NN: Tensor, second_NN: Tensor, *, norm: bool) -> 
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The exponent of the branch's share of the variance in l + 1, with BN and without."""
-    measured, blocks = [runs.measured(seed) for seed in runs.seeds()], np.arange(1, NUM_BLOCKS + 1)
-    sums = {name: np.array([one[f"{name}, sum"] for one in measured]) for name in NORMS}
-    shares = {name: np.array([one[f"{name}, branch"] for one in measured]) / sums[name][:, 1:] for name in NORMS}
+    blocks = np.arange(1, NUM_BLOCKS + 1)
+    sums = {name: stacked(runs, f"{name}, sum") for name in NORMS}
+    shares = {name: stacked(runs, f"{name}, branch") / sums[name][:, 1:] for name in NORMS}
     slopes = {name: log_log_slopes(blocks + 1, share_SL) for name, share_SL in shares.items()}
 
     def told(values_SL: np.ndarray) -> str:
@@ -83,20 +84,17 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         "In random residual nets with BN in front of the layers of a branch, the branch's share of the variance falls with "
         f"the block l like the power {estimate_words(primary, digits=2)} of l + 1, "
         + ending(
-            primary,
-            "as theory says (-1, within .1)",
-            too_small="which is not theory's -1",
+            primary, "as theory says (-1, within .1)", too_small="which is not theory's -1",
             open_="which does not settle theory's -1",
         )
         + f", to {last['BN']:.1f} % at block {NUM_BLOCKS}; without BN it "
         + ending(
-            without,
-            f"stays near {last['none']:.0f} %",
+            without, f"stays near {last['none']:.0f} %",
             too_small=f"does not stay where it is and is {last['none']:.0f} % there",
             open_=f"is {last['none']:.0f} % there, and whether it stays so throughout is open",
         )
         + f" (power {estimate_words(without, digits=2)})."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -111,12 +111,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.annotate("1 - 1 / sqrt(1 + eps / (a²v))", (middle, middle / 2), xytext=(-10, 18), textcoords="offset points",
                   ha="right", color=COLORS["batch"])  # fmt: skip
     axes.annotate(
-        "one dot: a random layer\nat one scale a",
-        (0.97, 0.08),
-        xycoords="axes fraction",
-        ha="right",
-        color=COLORS["none"],
-    )
+        "one dot: a random layer\nat one scale a", (0.97, 0.08), xycoords="axes fraction", ha="right", color=COLORS["none"],
+    )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", title="Blind to the scale of W, as far as eps allows",
         xlabel="eps / (a²v): small weights are to the right", ylabel="relative error of BN((aW)u)",

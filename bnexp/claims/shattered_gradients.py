@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, growth
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, growth
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence, Scaling
@@ -70,8 +71,8 @@ def _passed(h_BN: Tensor, weights_LNN: Tensor, skips: bool, norm: bool) -> Itera
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Factor a layer of the first three arms, exponent of the last, and the differences between arms behind the last layer."""
-    measured, layers = [runs.measured(seed) for seed in runs.seeds()], np.arange(1, DEPTH + 1)
-    alike = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    layers = np.arange(1, DEPTH + 1)
+    alike = {name: stacked(runs, name) for name in ARMS}
     bases = {
         name: np.array([1 / growth(np.maximum(one_L, FLOOR), 0, last) for one_L in alike[name]])
         for name, (_, last) in BASES.items()
@@ -83,7 +84,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(
         samples={
             "residual, BN": Sample.of(slopes_S),
-            **{name: Sample.of(bases[name], np.full(len(measured), base)) for name, (base, _) in BASES.items()},
+            **{name: Sample.of(bases[name], np.full(len(bases[name]), base)) for name, (base, _) in BASES.items()},
             # a ratio is of the second over the first
             "residual: BN / none": Sample.of(deep["residual"], deep["residual, BN"]),
             "plain: none / BN": Sample.of(short["plain, BN"], short["plain"]),
@@ -102,11 +103,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
     """The exponent of residual nets with BN, the factors a layer of the others, each beside the source's."""
     primary = verdicts["residual, BN"]
     end = ending(
-        primary,
-        "as the source says (-1/2, within .1)",
-        too_small="which is not the source's -1/2",
+        primary, "as the source says (-1/2, within .1)", too_small="which is not the source's -1/2",
         open_="which does not settle the source's -1/2",
-    )
+    )  # fmt: skip
 
     def factor(name: str) -> str:
         base, _ = BASES[name]

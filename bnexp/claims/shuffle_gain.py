@@ -6,11 +6,10 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.batches import NET
-from bnexp.claims.contrast import contrast, ending, interaction, means_words, side_by_side
-from bnexp.claims.minibatch_noise import recomputed_points
+from bnexp.claims.contrast import Arm, contrast, interaction, side_by_side
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.speed import Arm
-from bnexp.claims.words import points_more
+from bnexp.claims.runs import recomputed_points
+from bnexp.claims.words import ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
-from bnexp.claims.contrast import by_seed, contrast, ending, means_words
+from bnexp.claims.contrast import Arm, by_seed, contrast
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.speed import Arm
-from bnexp.claims.words import rates_words
+from bnexp.claims.words import ending, means_words, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Equivalence
@@ -117,11 +116,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     primary, fixup = verdicts[f"{SKIP_INIT}, 64 blocks"], verdicts[f"{FIXUP}, 64 blocks"]
     means = {label: f"{values.mean():.1f} %" for label, values in evidence.data["accuracy"][64].items()}
     end = ending(
-        primary,
-        f"the same within {MARGIN:g} point",
-        too_small=f"a difference beyond {MARGIN:g} point",
+        primary, f"the same within {MARGIN:g} point", too_small=f"a difference beyond {MARGIN:g} point",
         open_=f"which leaves open whether they are the same within {MARGIN:g} point",
-    )
+    )  # fmt: skip
     every = evidence.data["accuracy"][64][PLAIN]
     plain = f"they read {means[PLAIN]}" if every.any() else "they diverge at every rate tried"
     effects = [f"{one.effect.in_words()}" if one.effect else "unknown" for one in (primary, fixup)]

@@ -8,9 +8,9 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET, read_by
-from bnexp.claims.contrast import by_seed, contrast, ending, means_words
+from bnexp.claims.contrast import Arm, by_seed, contrast
 from bnexp.claims.runs import test_points
-from bnexp.claims.speed import Arm
+from bnexp.claims.words import ending, mean_words, means_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference
 
@@ -59,8 +59,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             **{mend: Sample.of(share) for mend, share in shares.items()},
         },
         gates=runs.finished_gate() | {PENALTY: bool(lost.mean() >= LEAST)},
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(test).items()}
-        | {"penalty of m = 2 against 64, held-out examples": means_words({"": lost}, " points")[""]},
+        numbers=means_words(test, of="test accuracy")
+        | {"penalty of m = 2 against 64, held-out examples": mean_words(lost, " points")},
         data={"test": {arm: float(points.mean()) for arm, points in test.items()}, "series": series,
               "frozen": 100 - by_seed(runs, FROZEN, as_trained)},
     )  # fmt: skip

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
-from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
-from bnexp.claims.contrast import by_seed, contrast, ending
+from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent, arm, over_looks, tracks
+from bnexp.claims.contrast import by_seed, contrast
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.words import rates_words, times_words
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, rates_words, times_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
@@ -65,10 +65,11 @@ def _number(record: RunRecord, endpoint: str) -> float:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Without over with BN, by place, regime of the rate and quantity; each a geometric mean over looks."""
-    absent = absent_places(runs)
+    out_of_reach: dict[str, str] = {}
     samples, numbers, drawn = {}, {}, {}
     for place, regimes in COMPARED.items():
-        if place in absent:
+        if why := absent(runs, place):
+            out_of_reach |= runs.out_of_reach(f"{place},", why)
             continue
         for regime in regimes:
             with_bn, without = arm(SUBJECT, place, regime), arm(CONTROL, place, regime)
@@ -80,7 +81,6 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         rates = " and ".join(rates_words(runs, name, grid=without.grid) for name in (CONTROL, SUBJECT))
         numbers |= {f"{place}: learning rates without and with BN": rates, **_other_steps(runs, place)}
         drawn[place] = _tracks(runs, place)
-    out_of_reach = {name: why for place, why in absent.items() for name in CLAIM.endpoints if name.startswith(f"{place},")}
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
@@ -103,14 +103,12 @@ def _other_steps(runs: Runs, place: str) -> dict[str, str]:
     return {f"{place}: gradient change without over with BN at steps of {steps}": ", ".join(ratios.values())}
 
 
-def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
+def _tracks(runs: Runs, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Looks of a place and label to the scale-free change of the gradient in percent at each of them, ``[S, T]``."""
     track = partial(_log, name=QUANTITIES[FREE][0])
-    found = {
-        label: tracks(runs, arm(name, place), "landscape", track)
-        for label, name in (("with BN", SUBJECT), ("without BN", CONTROL))
-    }
-    return {"steps": found["with BN"][0], **{label: 100 * np.exp(rows) for label, (_, rows) in found.items()}}
+    arms = {"with BN": arm(SUBJECT, place), "without BN": arm(CONTROL, place)}
+    found = {label: tracks(runs, one, "landscape", track) for label, one in arms.items()}
+    return found["with BN"][0], {label: 100 * np.exp(rows) for label, (_, rows) in found.items()}
 
 
 def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
@@ -122,11 +120,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
 
     verdict = verdicts[PRIMARY]
     last = ending(
-        verdict,
-        "so there the landscape is smoother with BN, free of scale",
+        verdict, "so there the landscape is smoother with BN, free of scale",
         too_small=f"so there it is not smoother with BN by the {SMALLEST:g} times that would matter",
         reversed_="so there the landscape is less smooth with BN, free of scale",
-    )
+    )  # fmt: skip
     others = {place: times(f"{place}, {OWN}: {FREE}") for place in COMPARED if place != "ReLU"}
     elsewhere = "; ".join(f"{PLACES[place].words}: {found}" for place, found in others.items() if found)
     return (
@@ -138,18 +135,13 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
 
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Change of a layer's gradient, in percent, when each layer moves by 1 % of its weights' length, over training."""
-    drawn = evidence.data["tracks"]
-    figure.set_size_inches(3.4 * len(drawn) + 0.6, 3.6)
-    shown = [value for found in drawn.values() for label in ("with BN", "without BN") for value in found[label].ravel()]
-    for axes, (place, found) in zip(figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0], drawn.items(), strict=True):
-        series = {label: rows for label, rows in found.items() if label != "steps"}
-        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="")
-        axes.get_legend().remove()
+    figure.set_size_inches(3.4 * len(evidence.data["tracks"]) + 0.6, 3.6)
+    panels = {PLACES[place].words: found for place, found in evidence.data["tracks"].items()}
+    shown = [value for _, series in panels.values() for rows in series.values() for value in rows.ravel()]
+    ylabel = "change of a layer's gradient after a step\nof 1 % of its weights' length, %"
+    for axes in draw_panels(figure, panels, xlabel="training step", ylabel=ylabel):
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_title(PLACES[place].words)
         plain_log_axis(axes, [value for value in shown if np.isfinite(value)])
-    figure.axes[0].set_ylabel("change of a layer's gradient after a step\nof 1 % of its weights' length, %")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
 
 _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")

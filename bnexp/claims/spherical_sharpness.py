@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.rng import numpy_stream
@@ -101,9 +102,8 @@ def _digits(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How many times the spherical sharpness falls, with and without weight decay, and how steadily, at each seed."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     names = [f"{arm}/{what}" for arm in DECAY for what in ("spherical", "one sphere", "edge", "loss")]
-    tracks = {name: np.array([one[name] for one in measured]) for name in names}
+    tracks = {name: stacked(runs, name) for name in names}
     falls = {name: (track[:, 1], track[:, -3:].mean(1)) for name, track in tracks.items()}
     with_decay, without = DECAY
     found = np.isfinite(list(tracks.values())).all()
@@ -124,17 +124,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
                 f"{falls[f'{arm}/spherical'][1].mean():.3g} at the end (means)"
                 for arm in DECAY
             },
-            **{
-                f"sharpness times rate after the start, {arm}": f"{edges[arm].mean():.2f} ({edges[arm].min():.2f} to "
-                f"{edges[arm].max():.2f})"
-                for arm in DECAY
-            },
+            **{f"sharpness times rate after the start, {arm}": mean_words(edges[arm], "", 2) for arm in DECAY},
             **{
                 f"training loss {arm}": " to ".join(f"{tracks[f'{arm}/loss'][:, place].mean():.2g}" for place in (1, -1))
                 for arm in DECAY
             },
         },
-        data={"steps": measured[0][f"{with_decay}/steps"], "tracks": {arm: tracks[f"{arm}/spherical"] for arm in DECAY},
+        data={"steps": first_measured(runs)[f"{with_decay}/steps"], "tracks": {arm: tracks[f"{arm}/spherical"] for arm in DECAY},
               "rise": float(np.exp(np.log(falls[f"{without}/spherical"][1] / falls[f"{without}/spherical"][0]).mean()))},
     )  # fmt: skip
 
@@ -151,12 +147,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     if primary.effect is None:
         return primary.reason
     found = ending(
-        primary,
-        "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
-        too_small="less than the halving that would matter",
-        reversed_="so that it rises",
+        primary, "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
+        too_small="less than the halving that would matter", reversed_="so that it rises",
         open_="which leaves open whether it halves",
-    )
+    )  # fmt: skip
     return (
         "Past the edge of stability, in whole-batch gradient descent with BN and weight decay, the sharpness of the loss as a "
         f"function of the weights' directions falls by a factor of {primary.effect.in_words()}, {found}; without weight decay it "

@@ -8,6 +8,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
+from bnexp.claims.runs import stacked
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Difference
 
@@ -47,8 +48,7 @@ def measure(
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Per repetition the median step time with a norm over that without."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    medians = {arm: np.array([np.median(one[arm]) for one in measured]) for arm in ARMS}
+    medians = {arm: np.median(stacked(runs, arm), axis=1) for arm in ARMS}
     ratios = {arm: times / medians[CONTROL] for arm, times in medians.items()}
     return Evidence(
         samples={"step time": Sample.of(medians[CONTROL], base=medians[SUBJECT])},

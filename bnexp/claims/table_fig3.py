@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
 from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import (
     SIDES,
@@ -24,6 +23,7 @@ from bnexp.claims.sweeps import (
     cross_fitted,
     validation_points,
 )
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 
@@ -64,8 +64,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         samples |= {f"{net}: {question}": sample for question, sample in answers.items()}
         units = sorted(set(swept.rates[rows[BASE]]))
         numbers |= {f"{net}: the unit, best rate without a norm": " or ".join(f"{unit:g}" for unit in units)}
-        numbers |= means_words({f"{net}: steps to the levels, {row}": values for row, values in steps.items()}, " steps", 0)
-        numbers |= means_words({f"{net}: test accuracy, {row}": values for row, values in points.items()})
+        numbers |= means_words(steps, " steps", 0, of=f"{net}: steps to the levels")
+        numbers |= means_words(points, of=f"{net}: test accuracy")
         data[net] = {"words": swept.sweep.words, "steps": steps, "points": points}
     return Evidence(samples=samples, out_of_reach=out_of_reach, numbers=numbers, data=data)
 
@@ -85,12 +85,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     found = {question: verdicts[f"ReLU: {question}"] for question in _QUESTIONS}
     effect = {question: one.effect.in_words() for question, one in found.items() if one.effect}
     end = ending(
-        found["same rate"],
-        "so that it is faster at an unchanged rate",
-        too_small="less than the 1.5 times that would matter",
-        reversed_="so that it is slower at an unchanged rate",
-        open_="which leaves open whether that is 1.5 times or more",
-    )
+        found["same rate"], "so that it is faster at an unchanged rate", too_small="less than the 1.5 times that would matter",
+        reversed_="so that it is slower at an unchanged rate", open_="which leaves open whether that is 1.5 times or more",
+    )  # fmt: skip
     fails = {
         "SUPPORTED": f"where the plain net ends {effect['base fails']} points below it",
         "CONTRADICTED": "where the plain net does about as well",

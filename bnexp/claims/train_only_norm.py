@@ -8,10 +8,9 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
 from bnexp.claims.batches import DIGITS
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.contrast import Arm, contrast, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.speed import Arm
-from bnexp.claims.words import rates_words
+from bnexp.claims.words import ending, means_words, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 
@@ -28,7 +27,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(
         samples={RANDOM: contrast(runs, ARMS[NORM], ARMS[RANDOM]), OUTPUT: contrast(runs, ARMS[NORM], ARMS[OUTPUT])},
         gates=runs.tuning_gate() | runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()}
+        numbers=means_words(points, of="test accuracy")
         | {f"learning rates, {arm}": rates_words(runs, arm) for arm in (NORM, RANDOM)},
         data={"points": points},
     )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.runs import first_measured
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference, Equivalence
@@ -141,7 +142,7 @@ def depth_of_half(depths: tuple[int, ...], points_DS: np.ndarray) -> np.ndarray:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """The depth of half accuracy of every arm and seed, each depth at the rate that is best on average over the seeds."""
-    measured, depths = runs.measured(runs.seeds()[0]), DEPTHS[runs.budget]
+    measured, depths = first_measured(runs), DEPTHS[runs.budget]
     best = {arm: _at_best_rate(measured[arm]) for arm in ARMS}
     half = {arm: depth_of_half(depths, points_DS) for arm, points_DS in best.items()}
     chosen = {arm: [RATES[index] for index in measured[arm].mean(1).argmax(1)] for arm in ARMS}
@@ -156,10 +157,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             SHALLOW: bool(min(best[BN][0].mean(), best[RESIDUAL][-1].mean()) > HALF),
             PLAIN: bool(max(np.median(half[HE]), np.median(half[ORTHOGONAL])) >= THEORY),
         },
-        numbers={
-            f"depth of 50 % accuracy, {label}": words
-            for label, words in means_words({LABELS[arm]: half[arm] for arm in ARMS}, " layers", 0).items()
-        }
+        numbers=means_words({LABELS[arm]: half[arm] for arm in ARMS}, " layers", 0, of="depth of 50 % accuracy")
         | {
             f"best rates at {', '.join(map(str, depths))} layers, {LABELS[arm]}": ", ".join(f"{rate:g}" for rate in chosen[arm])
             for arm in ARMS
@@ -182,11 +180,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         for arm, values in half.items()
     }
     end = ending(
-        verdicts["depth limit"],
-        f"which is within the 25 to 70 of the {THEORY:.0f} that theory gives",
+        verdicts["depth limit"], f"which is within the 25 to 70 of the {THEORY:.0f} that theory gives",
         too_small=f"which is outside the 25 to 70 around the {THEORY:.0f} that theory gives",
         open_=f"which leaves open whether it is within the 25 to 70 around the {THEORY:.0f} that theory gives",
-    )
+    )  # fmt: skip
     return (
         f"Narrow fully connected ReLU nets with BN, trained for a short time at the best of {len(RATES)} rates, fall below "
         f"50 % of their training digits {words[BN]} layers, {end}; with skips around every two layers they do so "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 
@@ -147,12 +147,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         return effect.in_words() if effect else "unknown"
 
     end = ending(
-        primary,
-        f"so at least {SMALLEST:g} times as much",
-        too_small=f"less than the {SMALLEST:g} times that the claim asks for",
-        reversed_="so it is the other way round",
+        primary, f"so at least {SMALLEST:g} times as much",
+        too_small=f"less than the {SMALLEST:g} times that the claim asks for", reversed_="so it is the other way round",
         open_=f"which leaves open whether it is {SMALLEST:g} times as much",
-    )
+    )  # fmt: skip
     tokens, space = (tuple(f"{100 * found[net].mean():.1f} %" for found in (variance, mean)) for net in (VIT_BN, CNN))
     names = (f"{VARIANCE}, {VIT_BN}", f"{MEAN}, {VIT_BN}", f"{VARIANCE}, as many places")
     more, of_mean, at_places = (times(name) for name in names)

@@ -16,6 +16,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import ONCE
+from bnexp.claims.runs import first_measured
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Exact
 
@@ -140,7 +141,7 @@ def families_in(names: np.ndarray, counts_KN: np.ndarray) -> list[Family]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """How many families are missing to a majority, by the stricter count."""
-    measured = runs.measured(runs.seeds()[0])
+    measured = first_measured(runs)
     families = families_in(measured["names"], measured["counts"])
     early = [family for family in families if family.year <= BLOG_YEAR]
     late = [family for family in families if family.year > BLOG_YEAR]

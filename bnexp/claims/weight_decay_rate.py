@@ -15,8 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Digits, Nets, Training, digits, trained
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import SERIES, plain_log_axis
 from bnexp.stats.rules import Equivalence, Scaling
@@ -70,13 +71,12 @@ def _run(trainings: list[Training], seed: int, budget: str, data: Digits) -> tup
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Exponents of the length, and accuracies with weight decay, with fixed lengths, with neither; means over the grid per
     seed."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    length_SR = np.exp(np.log(np.array([one["lengths"] for one in measured])).mean(-1))
+    length_SR = np.exp(np.log(stacked(runs, "lengths")).mean(-1))
     length_SAB = length_SR.reshape(-1, len(RATES), len(DECAYS))
-    points_S3R = np.array([one["accuracy"] for one in measured])
+    points_S3R = stacked(runs, "accuracy")
     ratio_R = np.array([one.lr / one.decay for one in DECAYED])
     by_arm = dict(zip((L2, FIXED, NEITHER), points_S3R.mean(-1).T, strict=True))
-    change = float(np.abs(np.mean([one["settled"] for one in measured], axis=0) - 1).max())
+    change = float(np.abs(stacked(runs, "settled").mean(axis=0) - 1).max())
     difference = float((by_arm[L2] - by_arm[NEITHER]).mean())
     return Evidence(
         samples={
@@ -86,7 +86,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "fixed length instead": Sample.of(by_arm[FIXED], by_arm[L2]),
         },
         gates={SETTLED: change < 0.1, MATTERS: abs(difference) > 0.3},
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(by_arm, digits=2).items()}
+        numbers=means_words(by_arm, digits=2, of="test accuracy")
         | {"lengths between the third and the last quarter": f"change by at most {100 * change:.1f} %"},
         data={"ratio": ratio_R, "length": length_SR, "arms": by_arm},
     )
@@ -103,13 +103,11 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
         f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.interval.in_words()} points), "
         + ending(
-            fixed,
-            "the same within 0.3 points",
-            too_small="which is not the same within 0.3 points",
+            fixed, "the same within 0.3 points", too_small="which is not the same within 0.3 points",
             open_="which leaves open whether that is the same within 0.3 points",
         )
         + f", and nets with neither {points[NEITHER]:.1f} %."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import says
-from bnexp.claims.runs import all_measured
+from bnexp.claims.runs import all_measured, first_measured, stacked
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
@@ -121,16 +121,16 @@ def _cosine(w: Any, g: Any) -> float:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
     """Both errors at every step and layer, and the exponents with which weights grow."""
-    every, measured = all_measured(runs), [runs.measured(seed) for seed in runs.seeds()]
+    every = all_measured(runs)
     errors = {arm: every[arm].reshape(-1, 2) for arm in ARMS}
     cosine, square = (np.concatenate([errors[arm][:, index] for arm in IDENTITY]) for index in (0, 1))
     others = np.concatenate([every[f"{arm}, other parameters"].ravel() for arm in IDENTITY])
-    steps_P = measured[0]["steps"]
-    lengths = {labels: np.mean([a[labels] / a[labels][0] for a in measured], axis=0) for labels in LABELS}
+    steps_P = first_measured(runs)["steps"]
+    lengths = {labels: np.mean([one / one[0] for one in stacked(runs, labels)], axis=0) for labels in LABELS}
     late = steps_P >= steps_P[-1] / 10
     exponents = {labels: log_log_slopes(steps_P[late], length_PL[late].T) for labels, length_PL in lengths.items()}
     largest = {arm: float(errors[arm][:, 1].max()) for arm in ARMS}
-    layers = {arm: measured[0][arm].shape[1] for arm in IDENTITY}
+    layers = {arm: first_measured(runs)[arm].shape[1] for arm in IDENTITY}
 
     def in_words(slope_L: np.ndarray) -> str:
         return ", ".join(f"{slope:.2f}" for slope in slope_L) + f" from step {int(steps_P[late][0])} on (theory 0.25)"

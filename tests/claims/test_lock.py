@@ -59,7 +59,7 @@ NOISE = "bnexp.claims.minibatch_noise"
     ("module", "old", "new"),
     [
         pytest.param(NOISE, "layers.mean(1)[:, FITTED:]", "layers.mean(1)[:, 1:]", id="analyse"),
-        pytest.param(NOISE, "else 100 * recomputed", "else 99 * recomputed", id="a helper of its own"),
+        pytest.param(NOISE, "train_points(record) - recomputed", "train_points(record) + recomputed", id="a helper of its own"),
         pytest.param(
             NOISE,
             '("m = 16", "m = 32"), "m = 256", "no norm"',
