@@ -87,9 +87,7 @@ def pgd(
     return moved
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """What :func:`attacked` finds of each kind of net and arm, ``[M, ...]``, and the steps at the moments, ``[M]``."""
     from bnexp.config.compose import compose
     from bnexp.engine.build import build, load_data
@@ -153,7 +151,7 @@ def attacked(experiment: Experiment, seed: int, num_images: int) -> dict[str, np
             "flat": flat.numpy()}  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Points right under attack without BN minus with BN, by net, moment, size and arm."""
     found = {key: stacked(runs, key).astype(float) for key in first_measured(runs)}
 
@@ -214,10 +212,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         return f"{points(net, SUBJECT, moment)} and {points(net, CONTROL, moment)}"
 
     primary = verdicts[RELU]
-    end = ending(
-        primary, "so it is the less robust one", too_small="which is less than the 5 points that would matter",
-        reversed_="so it is the more robust one", open_="which leaves open whether that is 5 points or more",
-    )  # fmt: skip
+    end = ending(primary, "so it is the less robust one", too_small="which is less than the 5 points that would matter",
+                 reversed_="so it is the more robust one", open_="which leaves open whether that is 5 points or more")  # fmt: skip
     return (
         f"Stopped at the same clean accuracy ({points(RELU, SUBJECT, eps=0)} with BN, {points(RELU, CONTROL, eps=0)} without) and "
         f"attacked by at most {100 * JUDGED:.0f} % of a pixel's range (PGD), a ReLU net of six layers with BN reads "

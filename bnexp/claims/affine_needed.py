@@ -63,7 +63,7 @@ def _arm(name: str) -> Arm:
     return Arm(name, grid=ARMS[name])
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy of the arms in pairs; what share of the sigmoids' inputs lies where they bend."""
     pairs = {name: (_arm(one), _arm(other)) for name, (one, other) in PAIRS.items()}
     fast = pairs[f"rate {FAST}"]
@@ -85,10 +85,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both rates, the narrow net, and how far the sigmoids are from their linear zone."""
     primary, points, shares = verdicts["accuracy"], evidence.data["points"], evidence.data["shares"]
-    end = ending(
-        primary, "so they are worth the 0.2 points that would matter", too_small="less than the 0.2 points that would matter",
-        reversed_="so it does better without them", open_="which leaves open whether that is the 0.2 points that would matter",
-    )  # fmt: skip
+    end = ending(primary, "so they are worth the 0.2 points that would matter",
+                 too_small="less than the 0.2 points that would matter", reversed_="so it does better without them",
+                 open_="which leaves open whether that is the 0.2 points that would matter")  # fmt: skip
 
     def pair(one: str, other: str) -> str:
         return f"{points[one].mean():.1f} % with both and {points[other].mean():.1f} % with neither"
@@ -145,12 +144,10 @@ CLAIM = register(Claim(
         BETA: Endpoint(f"the same, {BETA} minus {NEITHER}", _ACCURACY, unit="points"),
         f"rate {FAST}": Endpoint(f"{BOTH} minus {NEITHER}, rate {FAST}", _ACCURACY, unit="points"),
         "8 narrow layers": Endpoint(f"{BOTH} minus {NEITHER}, 8 layers of 20 units", _ACCURACY, unit="points"),
-        f"rate {FAST}, {RECOMPUTED}": Endpoint(
-            f"{BOTH} minus {NEITHER}, rate {FAST}, statistics recomputed on the trained net", _ACCURACY, unit="points",
-        ),
-        BENT: Endpoint(
-            f"share of the sigmoids' inputs beyond ±{BENDS:g} at the end, {BOTH} minus {NEITHER}", _SHARE, unit="points",
-        ),
+        f"rate {FAST}, {RECOMPUTED}": Endpoint(f"{BOTH} minus {NEITHER}, rate {FAST}, statistics recomputed on the trained net",
+                                               _ACCURACY, unit="points"),
+        BENT: Endpoint(f"share of the sigmoids' inputs beyond ±{BENDS:g} at the end, {BOTH} minus {NEITHER}", _SHARE,
+                       unit="points"),
         f"{BENT}, rate {FAST}": Endpoint(f"the same at rate {FAST}", _SHARE, unit="points"),
     },
     caveats=(

@@ -112,7 +112,7 @@ def _by_autograd(
     }  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest error of every shape."""
     every = all_measured(runs)
     errors_KP = np.maximum(*(every[name] for name in NORMS_UNDER_TEST))
@@ -155,14 +155,10 @@ CLAIM = register(Claim(
     "(v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
-        "formulas": Endpoint(
-            estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the formulas",
-            rule=Exact(tolerance=TOLERANCE),
-        ),
-        "closed form": Endpoint(
-            estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's formulas",
-            rule=Exact(tolerance=TOLERANCE),
-        ),
+        "formulas": Endpoint(estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the "
+                             "formulas", rule=Exact(tolerance=TOLERANCE)),
+        "closed form": Endpoint(estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's "
+                                "formulas", rule=Exact(tolerance=TOLERANCE)),
     },
     caveats=(
         "The paper says variance 1 'if we neglect eps'. The figure shows what that neglects: over 1 % where v < 99 eps.",

@@ -67,7 +67,7 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Angles of the last steps over those that theory gives, and the exponent of the product."""
     square_STRL, angle_STRL, length_STRL = (stacked(runs, name).astype(float) for name in ("square", "angle", "length"))
     late = slice(-max(2, round(LATE * square_STRL.shape[1])), None)
@@ -180,17 +180,13 @@ CLAIM = register(Claim(
     endpoints={
         "settles": Endpoint("angle (root mean square) over sqrt(2 lr lambda), lr lambda = 1e-3, ReLU net", _SAME),
         "a typical step": Endpoint("the same of the mean angle, which is smaller the more the angles differ", _SAME),
-        "exponent": Endpoint(
-            "slope of log angle on log lr lambda, 1e-3, 4e-3 and 1.6e-2; the rival is an angle in proportion to the product",
-            Scaling(predicted=0.5, rival=1.0, within=0.03),
-        ),
+        "exponent": Endpoint("slope of log angle on log lr lambda, 1e-3, 4e-3 and 1.6e-2; the rival is an angle in proportion "
+                             "to the product", Scaling(predicted=0.5, rival=1.0, within=0.03)),
         "only the product counts": Endpoint("angle at four times the rate and a quarter of the decay over the angle", _SAME),
         MOMENTUM: Endpoint("angle over sqrt(2 lr lambda / 1.9), momentum 0.9", _SAME),
         SIGMOID: Endpoint("angle over sqrt(2 lr lambda), sigmoids in the place of ReLUs", _SAME),
-        WITHOUT: Endpoint(
-            "angle with BN over the angle of the same net without, at the same rate and decay",
-            Difference(null=1, smallest=1.25, scale="ratio"),
-        ),
+        WITHOUT: Endpoint("angle with BN over the angle of the same net without, at the same rate and decay",
+                          Difference(null=1, smallest=1.25, scale="ratio")),
     },
     gates=(SETTLED,),
     caveats=(

@@ -14,6 +14,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.least_squares import Normalised, Problems, plain_excess, problems
 from bnexp.claims.runs import all_measured
+from bnexp.claims.words import open_whether
 from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Exact
 
@@ -70,7 +71,7 @@ def _with_bn(these: Problems, rate: np.ndarray, scale_rate: float, most: int) ->
     return left, steps
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Which cases converge."""
     every = all_measured(runs)
     above = every["rate"] > 1
@@ -126,7 +127,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both shares, and what a bad rate costs."""
     primary = verdicts["with BN"]
     if primary.outcome == "INCONCLUSIVE":
-        return f"It is open whether any rate converges with BN: {primary.reason[0].lower()}{primary.reason[1:]}"
+        return open_whether("any rate converges with BN", primary)
     with_bn, plain = (f"{100 * share:.4g} %" for share in evidence.data["share"])
     steps = evidence.data["steps"]["condition 100"]["1"]
     middle = np.median(steps, axis=0)
@@ -162,9 +163,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel="steps to a millionth of the loss"):
         axes.axvline(1, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
         axes.set(xscale="log", yscale="log")
-    figure.axes[0].annotate(
-        "limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555", va="top",
-    )  # fmt: skip
+    figure.axes[0].annotate("limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555",
+                            va="top")  # fmt: skip
 
 
 CLAIM = register(Claim(
@@ -176,9 +176,8 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
     endpoints={
         "with BN": Endpoint("loss that is left with BN, every case", Exact(tolerance=ARRIVED)),
-        "without, above the limit": Endpoint(
-            "1 where plain gradient descent converges at a rate above the limit", Exact(0.0, 50),
-        ),
+        "without, above the limit": Endpoint("1 where plain gradient descent converges at a rate above the limit",
+                                             Exact(0.0, 50)),
         "without, below the limit": Endpoint("1 where it does not at a rate below the limit", Exact(0.0, 50)),
     },
     gates=(CHECKED,),

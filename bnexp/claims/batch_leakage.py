@@ -37,7 +37,7 @@ def _arm(norm: str, order: str) -> Arm:
     return Arm(f"{norm}, {order}", grid=int(norm == RENORM))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The gap between the modes, sorted minus shuffled; and what sorting costs in eval mode with BN beside the controls and a
     cure.
     """
@@ -75,10 +75,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both modes with batches of one class, what follows, and what the controls read."""
     seen, primary = evidence.data["seen"], verdicts[ONE]
-    found = ending(
-        primary, "so it does read labels off the companions", too_small="so it reads no labels off the companions",
-        reversed_="so the companions take away rather than tell", open_="which leaves open whether it reads labels off companions",
-    )  # fmt: skip
+    found = ending(primary, "so it does read labels off the companions", too_small="so it reads no labels off the companions",
+                   reversed_="so the companions take away rather than tell",
+                   open_="which leaves open whether it reads labels off companions")  # fmt: skip
 
     def read(norm: str, order: str, way: str = "eval") -> str:
         return f"{seen[f'{norm}, {order}'][way].mean():.0f} %"
@@ -156,9 +155,8 @@ CLAIM = register(Claim(
         ONE: Endpoint("difference of gaps, batches of one class", _POINTS, unit="points"),
         TWO: Endpoint("difference of gaps, batches of two classes that are drawn anew each epoch", _POINTS, unit="points"),
         **{
-            f"cost beside {other}": Endpoint(
-                f"what batches of one class cost in eval mode, with BN minus with {other}", _POINTS, unit="points",
-            )
+            f"cost beside {other}": Endpoint(f"what batches of one class cost in eval mode, with BN minus with {other}",
+                                             _POINTS, unit="points")
             for other in (GROUP, PLAIN)
         },
         RENORM: Endpoint("accuracy in eval mode, batch renorm minus BN, batches of one class", _POINTS, unit="points"),

@@ -110,7 +110,7 @@ def _digits(rng: np.random.Generator, num_batches: int) -> np.ndarray:
     return images_NHW[rng.integers(len(images_NHW), size=(BATCH_SIZE, num_batches))] / 255
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest error of every input over the situations, and how many independent values an image is worth."""
     every = all_measured(runs)
     per_map_KS, per_activation_KS = every["per_map"], every["per_activation"]
@@ -152,9 +152,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     for row, value, color in zip(rows, effective, colors, strict=True):
         axes.annotate(f"{value:.3g}", (value, row), xytext=(7, 0), textcoords="offset points", va="center", color=color)
     axes.axvline(pixels, color="#555555", linestyle=":", linewidth=1)
-    axes.annotate(
-        f"{pixels} pixels", (pixels, 0.5), xytext=(-4, 0), textcoords="offset points", ha="right", color="#555555"
-    )
+    axes.annotate(f"{pixels} pixels", (pixels, 0.5), xytext=(-4, 0), textcoords="offset points", ha="right", color="#555555")
     axes.set(xscale="log", xlim=(1, 4 * pixels), title="Fewer independent values than pixels")
     axes.set_xlabel("independent values in an image")
     axes.set_yticks(rows, labels)
@@ -168,10 +166,8 @@ CLAIM = register(Claim(
     formula="for each random input the largest |BN(shift x) - shift BN(x)| over four situations; statistics per map",
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
-        "per map": Endpoint(
-            estimand="shift error with statistics, gamma and beta per map, norm=reference and norm=batch",
-            rule=Exact(tolerance=1e-9),
-        ),
+        "per map": Endpoint(estimand="shift error with statistics, gamma and beta per map, norm=reference and norm=batch",
+                            rule=Exact(tolerance=1e-9)),
     },
     gates=("statistics per activation break it",),
     caveats=(

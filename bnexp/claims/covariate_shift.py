@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import (
-    Claim,
-    Endpoint,
-    Evidence,
-    Figure,
-    Grid,
-    Measurement,
-    Runs,
-    Sample,
-    Tuning,
-    Verdicts,
-    register,
-)
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Measurement, Runs, Tuning, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.quantities import FinalAccuracy
 from bnexp.claims.runs import FINISHED, INSIDE, first_measured, test_points
@@ -30,7 +18,7 @@ from bnexp.figures.sizes import draw_sizes
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Side
+from bnexp.stats.sample import Sample, Side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +57,7 @@ TRACKS = {CLEAN: {"recomputed": True}}
 NUM_PICTURES = 4
 
 
-def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # noqa: ARG001 - the same pictures whatever the budget
+def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # the same pictures whatever the budget
     """A few test digits as the nets are shown them, in every kind: ``[N, 3, H, W]`` bytes."""
     from bnexp.config.compose import compose
     from bnexp.data import load_splits, resolve_data_dir
@@ -85,7 +73,7 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # noqa: ARG001
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Accuracies on test digits, in points, of the frozen nets: by training statistics and by those of shifted examples."""
     read = partial(_side, runs)
     samples, out_of_reach = _samples(read), {}
@@ -295,9 +283,8 @@ def _grid(*overrides: str, arms: Mapping[str, str]) -> Grid:
     return Grid(
         overrides=("dataset=coloured_digits", *net, *overrides),
         arms=arms,
-        tuning=Tuning(
-            key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(), overrides=dict.fromkeys(_BUDGETS, ("probes=none",)),
-        ),
+        tuning=Tuning(key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
+                      overrides=dict.fromkeys(_BUDGETS, ("probes=none",))),
         budgets=_BUDGETS,
     )  # fmt: skip
 
@@ -324,32 +311,22 @@ CLAIM = register(Claim(
         "robust to colour": Endpoint("the blog's sentence: points lost to colour without BN minus with BN", _RANK, unit="points"),
         "robust to all but contrast": Endpoint("the same, mean over colour, brightness, inversion, noise", _RANK, unit="points"),
         "robust to all five": Endpoint("the same, mean over all five shifts", _RANK, unit="points"),
-        "group norm, robust to colour": Endpoint(
-            "points lost to colour without a norm minus with group norm", _RANK, unit="points",
-        ),
-        "layer norm, robust to colour": Endpoint(
-            "points lost to colour without a norm minus with layer norm", _RANK, unit="points",
-        ),
+        "group norm, robust to colour": Endpoint("points lost to colour without a norm minus with group norm", _RANK,
+                                                 unit="points"),
+        "layer norm, robust to colour": Endpoint("points lost to colour without a norm minus with layer norm", _RANK,
+                                                 unit="points"),
         "colour hurts": Endpoint("points that the plain net loses to colour", Difference(null=0, smallest=LOSS), unit="points"),
-        "recovery, all five": Endpoint(
-            f"accuracy with BN by statistics of {MANY} shifted examples minus by training statistics, mean over the five",
-            _RECOVERY, unit="points",
-        ),
+        "recovery, all five": Endpoint(f"accuracy with BN by statistics of {MANY} shifted examples minus by training "
+                                       "statistics, mean over the five", _RECOVERY, unit="points"),
         **{f"recovery, {kind}": Endpoint(f"the same on {kind} alone", _RECOVERY, unit="points") for kind in SHIFTS},
-        "recomputed BN above group norm": Endpoint(
-            f"mean accuracy over the five: BN by statistics of {MANY} shifted examples minus group norm", _RANK, unit="points",
-        ),
-        "group norm above BN": Endpoint(
-            "mean accuracy over the five: group norm minus BN, training statistics", _RANK, unit="points",
-        ),
-        "clean cost": Endpoint(
-            f"accuracy on clean digits by statistics of {MANY} clean examples minus by training statistics",
-            Equivalence(margin=0.5), unit="points",
-        ),
-        "one class at a time": Endpoint(
-            f"coloured digits of one class by statistics of {FEW} of that class minus by {FEW} of all classes",
-            Difference(null=0, smallest=-10, direction=-1), unit="points",
-        ),
+        "recomputed BN above group norm": Endpoint(f"mean accuracy over the five: BN by statistics of {MANY} shifted examples "
+                                                   "minus group norm", _RANK, unit="points"),
+        "group norm above BN": Endpoint("mean accuracy over the five: group norm minus BN, training statistics", _RANK,
+                                        unit="points"),
+        "clean cost": Endpoint(f"accuracy on clean digits by statistics of {MANY} clean examples minus by training statistics",
+                               Equivalence(margin=0.5), unit="points"),
+        "one class at a time": Endpoint(f"coloured digits of one class by statistics of {FEW} of that class minus by {FEW} of "
+                                        "all classes", Difference(null=0, smallest=-10, direction=-1), unit="points"),
     },
     gates=(HURTS, MATCHED, READABLE, INSIDE, FINISHED),
     caveats=(

@@ -69,7 +69,7 @@ def _best(runs: Runs, arms: Iterable[str], grid: int = 0) -> np.ndarray:
     return at(test_QS, cross_fitted(best_mean, validation_QS))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with BN minus that of the plain net, of whichever first weights suit it best and of Glorot's; depths."""
     usual = f"no norm, {USUAL}"
     points = {arm: _best(runs, [arm]) for arm in ARMS}
@@ -96,11 +96,10 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both accuracies against the best and against the usual first weights."""
     best, usual = verdicts["best first weights"], verdicts["usual first weights"]
-    end = ending(
-        best, "so within these steps BN does what no first weights tried here do",
-        too_small="so first weights can do what BN does there", reversed_="so careful first weights do better than BN there",
-        open_="which leaves open whether first weights can do what BN does",
-    )  # fmt: skip
+    end = ending(best, "so within these steps BN does what no first weights tried here do",
+                 too_small="so first weights can do what BN does there",
+                 reversed_="so careful first weights do better than BN there",
+                 open_="which leaves open whether first weights can do what BN does")  # fmt: skip
     return (
         f"A net of {DEPTH} sigmoid layers, each at its own best learning rate, ends {evidence.data['steps']:,} steps with BN "
         f"{usual.interval.in_words()} points of test accuracy above the plain net with Glorot's first weights, and "
@@ -130,18 +129,13 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=(_grid(DEPTH, ARMS), *(_grid(depth, _AT_EVERY_DEPTH, ("full",)) for depth in DEPTHS)),
     endpoints={
-        "best first weights": Endpoint(
-            f"mean difference of test accuracy after the last step; first weights of the plain net: {', '.join(INITS)}",
-            Difference(null=0, smallest=10), unit="points",
-        ),
-        "usual first weights": Endpoint(
-            "the same with Glorot's first weights in both nets", Difference(null=0, smallest=10), unit="points",
-        ),
-        "trainable depth": Endpoint(
-            f"deepest of 4, 6, 8 and 10 layers whose net ends above {TRAINED:g} % of the test digits, Glorot's first weights in "
-            "both nets, with BN minus without (full)",
-            Difference(null=0, smallest=2), unit="layers",
-        ),
+        "best first weights": Endpoint("mean difference of test accuracy after the last step; first weights of the plain net: "
+                                       f"{', '.join(INITS)}", Difference(null=0, smallest=10), unit="points"),
+        "usual first weights": Endpoint("the same with Glorot's first weights in both nets", Difference(null=0, smallest=10),
+                                        unit="points"),
+        "trainable depth": Endpoint(f"deepest of 4, 6, 8 and 10 layers whose net ends above {TRAINED:g} % of the test digits, "
+                                    "Glorot's first weights in both nets, with BN minus without (full)",
+                                    Difference(null=0, smallest=2), unit="layers"),
     },
     caveats=(
         "A plateau can end suddenly: what a net does not learn within these steps it may learn later.",

@@ -148,7 +148,7 @@ def _batches(seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield images[chosen], labels[chosen]
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """log2 of the largest rates up to which nothing blows up, and up to which all learn, BN less each other arm; and lengths."""
     common = int(np.flatnonzero(RATES == COMMON)[0])
     pairs = [(net, arm) for net in NETS for arm in ARMS]
@@ -207,12 +207,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     def rates(what: str, net: str) -> str:
         return f"{data[what][f'{net}/{FULL}']:.3g} with BN and {data[what][f'{net}/{BOTH}']:.3g} with mean and variance hidden"
 
-    found = ending(
-        primary, "so hiding them does make training blow up sooner",
-        too_small="so hiding them does not make it blow up at lower rates",
-        reversed_="so hiding them lets it blow up at higher rates only",
-        open_="which leaves open whether hiding them makes it blow up at lower rates",
-    )  # fmt: skip
+    found = ending(primary, "so hiding them does make training blow up sooner",
+                   too_small="so hiding them does not make it blow up at lower rates",
+                   reversed_="so hiding them lets it blow up at higher rates only",
+                   open_="which leaves open whether hiding them makes it blow up at lower rates")  # fmt: skip
     return (
         f"In {data['steps']:,} steps the largest rate at which a sigmoid net does not blow up is {rates('stable', SIGMOID)} from "
         f"the gradient, {found} (ReLU net: {rates('stable', RELU)}); the largest rate at which it learns in "
@@ -258,14 +256,11 @@ CLAIM = register(Claim(
         f"{net}: {name}": endpoint
         for net in NETS
         for name, endpoint in {
-            "largest rate": Endpoint(
-                f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE, unit="octaves"
-            ),
+            "largest rate": Endpoint(f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE,
+                                     unit="octaves"),
             "rate that learns": Endpoint(f"{net}: largest rate that learns, BN less both hidden", _OCTAVE, unit="octaves"),
-            "length": Endpoint(
-                f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
-                Difference(null=1, smallest=2, scale="ratio"),
-            ),
+            "length": Endpoint(f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
+                               Difference(null=1, smallest=2, scale="ratio")),
         }.items()
     },
     gates=(INSIDE,),

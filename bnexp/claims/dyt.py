@@ -7,7 +7,7 @@ import numpy as np
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
 from bnexp.claims.contrast import Arm, contrast, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.words import ending, means_words, points_more, rates_words
+from bnexp.claims.words import ending, mean_words, points_more, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -61,7 +61,7 @@ def _arms(runs: Runs) -> dict[str, dict[str, Arm]]:
     return found
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy of DyT minus that of layer norm in the transformer, and of BN minus that of DyT in the convolutional net."""
     arms = _arms(runs)
     tuned = runs.claim.grids[arms[CNN][DYT].grid].tuning is not None
@@ -75,9 +75,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         gates=(runs.tuning_gate() if tuned else {}) | runs.finished_gate(),
         numbers={
             **{
-                f"test accuracy, {place}, {label}": words
+                f"test accuracy, {place}, {label}": mean_words(points_S)
                 for place, found in accuracy.items()
-                for label, words in means_words(found).items()
+                for label, points_S in found.items()
             },
             **{
                 f"learning rates, {place}": "; ".join(
@@ -98,10 +98,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         for place, found in evidence.data["accuracy"].items()
     }
     same, behind = verdicts[TRANSFORMER], verdicts[CNN]
-    end = ending(
-        same, f"the same within {MARGIN:g} points", too_small=f"a difference beyond {MARGIN:g} points",
-        open_=f"which leaves open whether they are the same within {MARGIN:g} points",
-    )  # fmt: skip
+    end = ending(same, f"the same within {MARGIN:g} points", too_small=f"a difference beyond {MARGIN:g} points",
+                 open_=f"which leaves open whether they are the same within {MARGIN:g} points")  # fmt: skip
     ahead, ahead_2 = (
         points_more(one.effect) if one.effect else "an unknown number of points more"
         for one in (behind, verdicts[f"{CNN}, alpha 2"])
@@ -110,9 +108,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     return (
         f"In a tiny vision transformer DyT ends at {accuracy[TRANSFORMER][DYT]} of the test digits and layer norm at "
         f"{accuracy[TRANSFORMER][LAYER]}, each at a rate of its own: a difference of {effect} points, {end}; in a small "
-        "convolutional "
-        f"net BN reads {ahead} than DyT ({accuracy[CNN][BATCH]} against {accuracy[CNN][DYT]}), and {ahead_2} than DyT from "
-        f"the steeper start alpha = 2 ({accuracy[CNN][DYT_2]})."
+        f"convolutional net BN reads {ahead} than DyT ({accuracy[CNN][BATCH]} against {accuracy[CNN][DYT]}), and {ahead_2} than "
+        f"DyT from the steeper start alpha = 2 ({accuracy[CNN][DYT_2]})."
     )
 
 
@@ -137,10 +134,8 @@ CLAIM = register(Claim(
     endpoints={
         TRANSFORMER: Endpoint("mean difference, DyT minus layer norm", Equivalence(margin=MARGIN), unit="points"),
         CNN: Endpoint("mean difference, BN minus DyT", Difference(null=0, smallest=SMALLEST), unit="points"),
-        f"{CNN}, alpha 2": Endpoint(
-            "the same with alpha = 2 at the start, which passes activations on at their size",
-            Difference(null=0, smallest=SMALLEST), unit="points",
-        ),
+        f"{CNN}, alpha 2": Endpoint("the same with alpha = 2 at the start, which passes activations on at their size",
+                                    Difference(null=0, smallest=SMALLEST), unit="points"),
     },
     caveats=(
         "Digits, two blocks of 32 features and a few hundred steps: the source trains large transformers to convergence.",

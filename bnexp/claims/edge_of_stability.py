@@ -92,7 +92,7 @@ def _descend(net: nn.Module, batch: tuple[Tensor, Tensor], rate: float, steps: i
     return rows
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Sharpness times rate less 2, mean over rates and the looks of the last third, at each seed; and how it goes with the rate."""
     low, *edge = RATES[runs.budget]
     tracks = {f"{arm}/{rate:g}": stacked(runs, f"{arm}/{rate:g}/sharpness") for arm in ARMS for rate in (low, *edge)}
@@ -189,15 +189,12 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
     endpoints={
-        "with BN": Endpoint(
-            "mean sharpness times rate less 2, net with BN, all rates at the edge, last third of the steps", _AT_EDGE,
-        ),
+        "with BN": Endpoint("mean sharpness times rate less 2, net with BN, all rates at the edge, last third of the steps",
+                            _AT_EDGE),
         "without BN": Endpoint("the same without BN", _AT_EDGE),
         "difference": Endpoint("sharpness times rate with BN less that without", _AT_EDGE),
-        "exponent with BN": Endpoint(
-            "exponent of the sharpness in the rate over these rates, with BN: -1 is 2 / rate, 0 a sharpness of the net's own",
-            Scaling(predicted=-1, rival=0, within=0.15),
-        ),
+        "exponent with BN": Endpoint("exponent of the sharpness in the rate over these rates, with BN: -1 is 2 / rate, 0 a "
+                                     "sharpness of the net's own", Scaling(predicted=-1, rival=0, within=0.15)),
         "exponent without BN": Endpoint("the same without BN", Scaling(predicted=-1, rival=0, within=0.15)),
     },
     caveats=(

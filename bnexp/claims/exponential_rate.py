@@ -20,6 +20,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Ru
 from bnexp.claims.exact import largest
 from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Nets, Training, digits, trained
+from bnexp.claims.words import open_whether
 from bnexp.figures.style import SERIES
 from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Exact
@@ -77,7 +78,7 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest difference of outputs in every step, pair by pair."""
     differences_STN = stacked(runs, "differences")
     by_pair = dict(zip(PAIRS, np.concatenate(differences_STN).T, strict=True))
@@ -116,9 +117,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether it is one function, and where it is not."""
     primary, momentum, eps = (verdicts[name] for name in ("the same function", MOMENTUM, EPS))
     if primary.outcome == "INCONCLUSIVE":
-        return (
-            f"It is open whether a growing rate replaces weight decay: {primary.reason[0].lower()}{primary.reason[1:]}"
-        )
+        return open_whether("a growing rate replaces weight decay", primary)
     found = number_words(largest(evidence.samples["the same function"]))
     steps, growth = len(evidence.data["steps"]), number_words(evidence.data["growth"])
     start = (
@@ -126,9 +125,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         f"{'computes' if primary.outcome == 'SUPPORTED' else 'does not compute'} the same function as the net trained with "
         f"weight decay at a rate that stays: their outputs differ by at most {found} of the largest"
     )
-    also = (
-        " (with momentum it holds as well)" if momentum.outcome == "SUPPORTED" else " (with momentum it does not hold)"
-    )
+    also = f" (with momentum it {'holds as well' if momentum.outcome == 'SUPPORTED' else 'does not hold'})"
     but = (
         ""
         if eps.outcome == "SUPPORTED"

@@ -24,7 +24,7 @@ STILL_RISING = 0.1
 SMALLEST = 0.2  # points
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy at the end, in points, by running and by recomputed statistics; a diverged run scores 0."""
     points = contrast(runs, Arm(SUBJECT), Arm(CONTROL))
     twin = Sample((runs.side(recomputed_points, SUBJECT),), points.base)
@@ -68,10 +68,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     if verdict.effect is None or verdict.word == "gate failed":
         return verdict.reason
     without, with_bn = evidence.data["accuracy"]
-    found = ending(
-        verdict, "so it ends higher", too_small=f"less than the {SMALLEST:g} points that would matter",
-        reversed_="so it ends lower", open_=f"which leaves open whether it ends higher by {SMALLEST:g} points",
-    )  # fmt: skip
+    found = ending(verdict, "so it ends higher", too_small=f"less than the {SMALLEST:g} points that would matter",
+                   reversed_="so it ends lower", open_=f"which leaves open whether it ends higher by {SMALLEST:g} points")
     rising = abs(evidence.data["rise"]) >= STILL_RISING
     return (
         f"After {evidence.data['steps']:,} steps the paper's network reads {with_bn:.2f} % of the test digits right with BN and "
@@ -107,13 +105,10 @@ CLAIM = register(Claim(
         ),
     ),
     endpoints={
-        "own rate": Endpoint(
-            "mean difference with running statistics, each arm at its own best learning rates", _RULE, unit="points",
-        ),
-        "recomputed statistics": Endpoint(
-            "the same with statistics of the net with BN recomputed on the training set after the last step", _RULE,
-            unit="points",
-        ),
+        "own rate": Endpoint("mean difference with running statistics, each arm at its own best learning rates", _RULE,
+                             unit="points"),
+        "recomputed statistics": Endpoint("the same with statistics of the net with BN recomputed on the training set after "
+                                          "the last step", _RULE, unit="points"),
     },
     caveats=("Equal steps is not convergence; the page and the sentence say whether the plain net is still rising.",),
     overturn="A longer budget or another initial scale: bnexp reproduce fig1_accuracy model.init_scale=0.05",

@@ -22,7 +22,7 @@ SMALL_RATE = 2.0**-6
 _SMALL = 1  # index of its grid
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps to the levels that the plain net reaches, without over with BN, paired by seed, the choice of rates re-drawn."""
     own = Comparison(runs, SPEED, (Arm(CONTROL),), (Arm(SUBJECT),))
     loss = Comparison(runs, LOSS_SPEED, (Arm(CONTROL),), (Arm(SUBJECT),))
@@ -113,16 +113,12 @@ CLAIM = register(Claim(
         "early": Endpoint("the same over the easiest three levels", _RULE),
         "middle": Endpoint("the same over the middle four", _RULE),
         "late": Endpoint("the same over the hardest three", _RULE),
-        "seconds": Endpoint(
-            "all levels, in seconds of training: steps times the price of a step in the arm's least disturbed run", _RULE,
-        ),
+        "seconds": Endpoint("all levels, in seconds of training: steps times the price of a step in the arm's least disturbed "
+                            "run", _RULE),
         "training loss": Endpoint("ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error", _RULE),
         "same rate": Endpoint("all levels, both arms at the plain net's best rates", _RULE),
-        "small rate": Endpoint(
-            "all levels, both arms at rate 1/64, where the paper may have been; a level not reached counts as the horizon, so "
-            "that R is understated where the plain net does not arrive",
-            _RULE,
-        ),
+        "small rate": Endpoint("all levels, both arms at rate 1/64, where the paper may have been; a level not reached counts "
+                               "as the horizon, so that R is understated where the plain net does not arrive", _RULE),
     },
     caveats=(
         "The paper does not give the scale of its initial weights; 0.1 is ours, and claim speed_anywhere varies it.",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
-from bnexp.claims.words import rates_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
+from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT, at_one_rate
+from bnexp.claims.words import ending, rates_words
 from bnexp.figures.curves import draw_tracks, median_unit
 from bnexp.figures.style import COLORS
 from bnexp.records.drift import Window, median_variation, spread_variation, unit_looks
@@ -17,7 +17,7 @@ from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.figure import FigureBase
 
 TRACK = "hidden3/post_norm/unit_quantiles"
 
@@ -36,7 +36,7 @@ ENDPOINTS: dict[str, tuple[Window, bool]] = {
 WORDS = {CONTROL: "without BN", SUBJECT: "with BN"}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the median over all hidden units of each total variation, both arms at the plain net's best rates."""
 
     @cache
@@ -50,10 +50,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         if ((steps >= window[0]) & (steps <= window[1])).sum() < 2
     }
     samples = {
-        name: Sample(
-            (runs.side(lambda record, name=name: numbers(record)[name], SUBJECT, "same"),),  # type: ignore[misc]
-            (runs.side(lambda record, name=name: numbers(record)[name], CONTROL, "same"),),  # type: ignore[misc]
-        )
+        name: at_one_rate(runs, lambda record, name=name: numbers(record)[name])  # type: ignore[misc]
         for name in ENDPOINTS
         if name not in out_of_reach
     }
@@ -102,18 +99,14 @@ def _tracks(record: RunRecord) -> dict[str, np.ndarray]:
     return {"steps": arrays["steps"], "quantiles": arrays[name]}
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The ratio in the first 600 steps, what it means, and the ratio afterwards."""
     early, late = verdicts["early"], verdicts["late"]
     if early.effect is None or early.word == "gate failed":
         return early.reason
-    found = {
-        "SUPPORTED": "so with BN it is much steadier",
-        "CONTRADICTED": "so it is with BN that it wanders more"
-        if early.word == "reversed"
-        else "less than the factor of 2 that was asked for",
-        "INCONCLUSIVE": "which does not settle whether it is twice as steady with BN",
-    }[early.outcome]
+    found = ending(early, "so with BN it is much steadier", too_small="less than the factor of 2 that was asked for",
+                   reversed_="so it is with BN that it wanders more",
+                   open_="which does not settle whether it is twice as steady with BN")  # fmt: skip
     after = f"; from step 600 to 3,000 the ratio is {late.effect.in_words()}" if late.effect else ""
     return (
         f"In the first {EARLY[1]} steps the median input of the paper's typical sigmoid wanders "

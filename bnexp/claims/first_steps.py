@@ -105,7 +105,7 @@ def _worst(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], rate: flo
     return worst
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """By net the decades between the rate at which BN's first step, or one of its first ten, diverges and that without BN."""
     every = all_measured(runs)
     limits = {f"{net}/{arm}/{what}": every[f"{net}/{arm}/{what}"] for net in NETS for arm in ARMS for what in (FIRST, TEN)}
@@ -133,10 +133,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     primary = verdicts[f"{RESIDUAL}, {FIRST}"]
     without, with_bn = (evidence.data["middle"][f"{RESIDUAL}/{arm}/{FIRST}"] for arm in ARMS)
     other = verdicts[f"{PLAIN}, {FIRST}"].effect
-    last = ending(
-        primary, "so BN lets the first step be far larger", too_small="less than the factor of ten that would matter",
-        reversed_="so BN lets the first step be less large",
-    )  # fmt: skip
+    last = ending(primary, "so BN lets the first step be far larger", too_small="less than the factor of ten that would matter",
+                  reversed_="so BN lets the first step be less large")  # fmt: skip
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
         f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "

@@ -25,7 +25,7 @@ GAP = "generalisation gap"
 REMAINS = "remains"
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with ghosts minus without at large batches, both sizes and each; small batches minus large; what remains."""
 
     def ghosts_minus(base: str) -> Sample:
@@ -49,10 +49,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What the ghosts give, of what gap."""
     primary, gap, points = verdicts["ghosts"], verdicts[GAP], evidence.data["points"]
-    end = ending(
-        primary, "so they do help there", too_small="less than the 0.2 points that would matter",
-        reversed_="so they do harm there", open_="which leaves open whether that is the 0.2 points that would matter",
-    )  # fmt: skip
+    end = ending(primary, "so they do help there", too_small="less than the 0.2 points that would matter",
+                 reversed_="so they do harm there", open_="which leaves open whether that is the 0.2 points that would matter")
     each = ", ".join(f"{points[name].mean():.1f} % with ghosts of {size}" for name, size in GHOST_ARMS.items())
     return (
         f"After equally many epochs a ReLU net with BN reads {points[SMALL].mean():.1f} % of the test digits if trained in {SMALL} "

@@ -66,7 +66,7 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth a layer of each arm at each seed, beside what theory gives it."""
     squares = {name: stacked(runs, name) for name in ARMS}
     found = {name: np.array([growth(one_L, FIRST, LAST) for one_L in rows]) for name, rows in squares.items()}
@@ -94,10 +94,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     linear = ", ".join(
         f"{value(name)} at {arm.batch} ({arm.theory:.3f})" for name, arm in ARMS.items() if arm.activation == "linear"
     )
-    end = ending(
-        verdicts[primary], f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
-        too_small=f"which is not theory's {RELU:.3f}", open_=f"which does not settle theory's {RELU:.3f}",
-    )  # fmt: skip
+    end = ending(verdicts[primary], f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
+                 too_small=f"which is not theory's {RELU:.3f}", open_=f"which does not settle theory's {RELU:.3f}")  # fmt: skip
     return (
         f"In random ReLU nets {evidence.data['width']} units wide with BN the squared gradient grows by a factor of "
         f"{value(primary)} a layer on its way back, at 64 examples a batch, {end}; without BN, and with He's weights, by "
@@ -122,10 +120,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         factors = [factor for name in names if (factor := ARMS[name].theory) and factor != 1]
         words = f"theory: {', '.join(f'{factor:.3f}' for factor in factors)}"
         theory = {words if factor == factors[0] else f"_{factor}": factor**back for factor in factors}  # one line of the legend
-        draw_series(
-            back, series, axes, theory=theory, xlabel="layers that the gradient went back through",
-            ylabel="squared gradient norm / that at the last layer",
-        )  # fmt: skip
+        draw_series(back, series, axes, theory=theory, xlabel="layers that the gradient went back through",
+                    ylabel="squared gradient norm / that at the last layer")  # fmt: skip
         axes.set_yscale("log")
 
 

@@ -40,10 +40,10 @@ def _change(record: RunRecord) -> float:
     return math.exp(over_looks(record, "gradient_shift", partial(_over_layers, what="relative_shift")))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Mean cosine and geometric-mean relative change of a run over its looks and layers, compared by place and regime."""
-    out_of_reach: dict[str, str] = {}
     samples, shown, numbers, drawn = {}, {}, {}, {}
+    out_of_reach: dict[str, str] = {}
     for place, regimes in COMPARED.items():
         if why := absent(runs, place):
             out_of_reach |= runs.out_of_reach(f"{place},", why)
@@ -91,13 +91,11 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     ]
     change = verdicts[f"sigmoid, {OWN}: {CHANGE}"].effect
     moved = times_words(change, "less", "more", same="neither clearly less nor more") if change else "by an unknown amount"
-    last = ending(
-        verdict, "so by the direction of gradients BN reduces internal covariate shift there",
-        too_small=f"so by the direction of gradients BN does not reduce internal covariate shift there by {SMALLEST_COSINE:g}, "
-        "which would matter",
-        reversed_="so by the direction of gradients BN increases internal covariate shift there",
-        open_="which leaves open whether BN reduces internal covariate shift in this sense",
-    )  # fmt: skip
+    last = ending(verdict, "so by the direction of gradients BN reduces internal covariate shift there",
+                  too_small="so by the direction of gradients BN does not reduce internal covariate shift there by "
+                  f"{SMALLEST_COSINE:g}, which would matter",
+                  reversed_="so by the direction of gradients BN increases internal covariate shift there",
+                  open_="which leaves open whether BN reduces internal covariate shift in this sense")  # fmt: skip
     return (
         "Where the layers before it make their step, the gradient of a layer keeps its direction to a mean cosine of "
         f"{with_bn:.2f} with BN and {without:.2f} without in {PLACES['sigmoid'].words}, each at its own best learning rates, "

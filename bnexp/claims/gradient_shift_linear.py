@@ -104,7 +104,7 @@ def cosines_of(w_SLCC: Tensor, g_SLCC: Tensor, x_SNC: Tensor, y_SNC: Tensor, wit
     return torch.nn.functional.cosine_similarity(before_VSD, after_VSD, dim=-1, eps=1e-300).T
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """By net: mean cosine over looks and layers, and the loss at the end."""
     measured = first_measured(runs)
     samples, numbers, means = {}, {}, {}
@@ -127,11 +127,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Cosines and losses at the short steps, and what the best rate says."""
     cosine, loss, *_ = verdicts.values()
-    last = ending(
-        cosine, "so by the definition of Santurkar et al. BN raises internal covariate shift there",
-        too_small=f"so the gradients do not turn more with BN by {SMALLEST_COSINE:g}, which would matter",
-        reversed_="so by the definition of Santurkar et al. BN lowers internal covariate shift there",
-    )  # fmt: skip
+    last = ending(cosine, "so by the definition of Santurkar et al. BN raises internal covariate shift there",
+                  too_small=f"so the gradients do not turn more with BN by {SMALLEST_COSINE:g}, which would matter",
+                  reversed_="so by the definition of Santurkar et al. BN lowers internal covariate shift there")  # fmt: skip
 
     def cosines(rate: str) -> str:
         with_bn, without = (evidence.data["means"][f"{kind}/{rate}"] for kind in (BN, PLAIN))

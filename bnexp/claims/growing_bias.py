@@ -109,7 +109,7 @@ def _net(seed: int, detach: str, looks: np.ndarray) -> list[list[float]]:
     return seen
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The errors of every case, and how the biases of the nets grow."""
     found = all_measured(runs)
     net, steps_P = found["net bias"], found["net steps"]
@@ -183,9 +183,8 @@ CLAIM = register(Claim(
         "linear": Endpoint("1 - R^2 of a straight line through the bias over the steps, every case", Exact(tolerance=1e-3)),
         "slope": Endpoint("relative error of the bias after the last step against -lr T mean(dL/dy)", Exact(tolerance=1e-9)),
         "loss": Endpoint("largest change of the loss at any step, every case", Exact(tolerance=1e-10)),
-        "correct gradient": Endpoint(
-            "largest change of the bias where the gradient goes through the mean", Exact(tolerance=1e-12),
-        ),
+        "correct gradient": Endpoint("largest change of the bias where the gradient goes through the mean",
+                                     Exact(tolerance=1e-12)),
     },
     gates=("the loss pulls at the mean of the batch",),
     caveats=(

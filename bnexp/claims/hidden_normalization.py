@@ -25,18 +25,16 @@ CELLS = {
     "standardised control": f"{inputs('global')} {{control}}",
     "standardised subject": f"{inputs('global')} {{subject}}",
 }
-#: What the runs of a cell are called in a figure, and how they look there.
+#: What the runs of a cell are called in a figure, and how what is called so looks there.
 LABELS = {
-    "raw control": "without BN, inputs 0 to 1",
-    "standardised control": "without BN, inputs standardised",
-    "raw subject": "with BN, inputs 0 to 1",
-    "standardised subject": "with BN, inputs standardised",
-}
+    "raw control": "without BN, inputs 0 to 1", "standardised control": "without BN, inputs standardised",
+    "raw subject": "with BN, inputs 0 to 1", "standardised subject": "with BN, inputs standardised",
+}  # fmt: skip
 _LOOKS: dict[str, dict[str, Any]] = {
-    "raw control": {"color": "#D55E00", "linestyle": "--", "marker": "s", "fillstyle": "none"},
-    "standardised control": {"color": "#D55E00", "linestyle": "-", "marker": "s"},
-    "raw subject": {"color": "#0072B2", "linestyle": "--", "marker": "o", "fillstyle": "none"},
-    "standardised subject": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    "without BN, inputs 0 to 1": {"color": "#D55E00", "linestyle": "--", "marker": "s", "fillstyle": "none"},
+    "without BN, inputs standardised": {"color": "#D55E00", "linestyle": "-", "marker": "s"},
+    "with BN, inputs 0 to 1": {"color": "#0072B2", "linestyle": "--", "marker": "o", "fillstyle": "none"},
+    "with BN, inputs standardised": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
 }
 
 
@@ -51,12 +49,11 @@ def _grid(net: str) -> Grid:
     )
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps to a family of levels without over with BN: the best of both kinds of inputs, their mean, each alone, and R over R."""
+    steps, counted = {}, {}
     comparisons: dict[str, Comparison] = {}
     numbers: dict[str, str] = {}
-    steps: dict[str, dict[str, np.ndarray]] = {}
-    counted: dict[str, np.ndarray] = {}
     for grid, net in enumerate(NETS):
         raw, raw_bn, std, std_bn = (Arm(name, grid=grid) for name in CELLS)
         without, with_bn = _best("control", grid), _best("subject", grid)
@@ -104,10 +101,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     first, second = (verdicts[f"{net}, best against best"] for net in NETS)
     if first.effect is None:
         return "Without BN the sigmoid network reaches too few of the levels for any sentence about speed."
-    end = ending(
-        first, "so it helps beyond normalising the data", too_small="too little to matter", reversed_="so it slows them down",
-        open_="which does not settle it",
-    )  # fmt: skip
+    end = ending(first, "so it helps beyond normalising the data", too_small="too little to matter",
+                 reversed_="so it slows them down", open_="which does not settle it")  # fmt: skip
     on_relu = f"; those of six ReLU layers it divides by {second.effect.in_words()}" if second.effect else ""
     return (
         "Where the nets without and with BN in their hidden layers may both have their inputs standardised or not, whichever "
@@ -122,9 +117,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     """
     figure.set_size_inches(8.6, 4.0)
     panels = figure.subplots(1, len(NETS), sharey=True)
-    looks = {LABELS[name]: look for name, look in _LOOKS.items()}
     for axes, (net, arms) in zip(panels, evidence.data["steps"].items(), strict=True):
-        draw_times(arms, looks, evidence.data["levels"], axes)
+        draw_times(arms, _LOOKS, evidence.data["levels"], axes)
         axes.set_title(TITLES[net])
     panels[0].set_ylabel("training steps (own best rates)")
     legend_above(figure)
@@ -145,19 +139,15 @@ CLAIM = register(Claim(
     grids=tuple(_grid(net) for net in NETS),
     endpoints={
         "sigmoid, best against best": Endpoint("geometric-mean R, best inputs and rates of each side", _RULE),
-        "sigmoid, main effect": Endpoint(
-            "geometric mean of R among inputs 0..1 and R among standardised ones, each cell at its own best rates", _RULE,
-        ),
-        "sigmoid, interaction": Endpoint(
-            "R among inputs 0..1 over R among standardised ones: BN gains less where inputs are standardised", _RULE,
-        ),
+        "sigmoid, main effect": Endpoint("geometric mean of R among inputs 0..1 and R among standardised ones, each cell at "
+                                         "its own best rates", _RULE),
+        "sigmoid, interaction": Endpoint("R among inputs 0..1 over R among standardised ones: BN gains less where inputs are "
+                                         "standardised", _RULE),
         "sigmoid, standardised inputs": Endpoint("R among standardised inputs", _RULE),
-        "sigmoid, training loss": Endpoint(
-            "best against best, ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error", _RULE,
-        ),
-        "sigmoid, seconds": Endpoint(
-            "best against best, in seconds of training: steps times the price of a step in the arm's least disturbed run", _RULE,
-        ),
+        "sigmoid, training loss": Endpoint("best against best, ten levels of training loss (quick .5 to .1, full .3 to .05) "
+                                           "instead of error", _RULE),
+        "sigmoid, seconds": Endpoint("best against best, in seconds of training: steps times the price of a step in the arm's "
+                                     "least disturbed run", _RULE),
         "ReLU, best against best": Endpoint("the same as the first, with six ReLU layers", _RULE),
         "ReLU, main effect": Endpoint("the same as for the sigmoid net", _RULE),
         "ReLU, interaction": Endpoint("the same as for the sigmoid net", _RULE),

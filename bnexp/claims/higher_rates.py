@@ -26,16 +26,12 @@ WITHIN = 1.0
 LABELS = {"subject": "with BN", "control": "without BN"}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Octaves between the largest rates at which each seed learns with and without BN, and between the widths of good rates."""
-    samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
+    samples, data = {}, {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= dict.fromkeys((f"{net}: largest", f"{net}: width"), swept.absent())
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         octaves = np.log2(swept.rates)
         apart = float(octaves[1] - octaves[0])
         learns_QS = {side: swept.read(side, learns) for side in SIDES}
@@ -90,11 +86,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     wider = verdicts["ReLU: width"].interval
     width = f"{abs(wider.estimate):.1f} doublings {'wider' if wider.estimate > 0 else 'narrower'}"
     width = "neither clearly wider nor narrower" if wider.covers(0) else width
-    end = ending(
-        primary, "so it can be trained at much larger rates", too_small="less than the 4 times that would matter",
-        reversed_="so it is plain nets that can be trained at larger rates",
-        open_="which leaves open whether that is 4 times or more",
-    )  # fmt: skip
+    end = ending(primary, "so it can be trained at much larger rates", too_small="less than the 4 times that would matter",
+                 reversed_="so it is plain nets that can be trained at larger rates",
+                 open_="which leaves open whether that is 4 times or more")  # fmt: skip
     return (
         f"The largest learning rate at which {evidence.data['ReLU']['words']} still learns is {_times(primary)} as large with BN "
         f"as without ({others}), {end}; the range of rates that end within {WITHIN:g} point of the net's best test accuracy is "

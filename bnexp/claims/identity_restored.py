@@ -92,7 +92,7 @@ def _refuses_one(name: str) -> bool:
     return False
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The larger error of the two modes for every shape, and the exponent of the residual."""
     every = all_measured(runs)
     residual_SM = every["residual"].reshape(-1, len(BATCH_SIZES))
@@ -123,13 +123,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.plot(size_M, np.sqrt(1.5 / size_M), color="#555555", linestyle="--", linewidth=1)
     axes.plot(size_M, evidence.data["residual"], "o", color=COLORS["batch"], markersize=5)
     axes.plot([1], [1], "s", color=COLORS["none"], markersize=6)
-    axes.annotate(
-        "m = 1: the output is beta, whatever x", (1, 1), xytext=(2, 10), textcoords="offset points", color=COLORS["none"],
-    )  # fmt: skip
+    axes.annotate("m = 1: the output is beta, whatever x", (1, 1), xytext=(2, 10), textcoords="offset points",
+                  color=COLORS["none"])  # fmt: skip
     axes.annotate("sqrt(1.5 / m)", (64, np.sqrt(1.5 / 64)), xytext=(8, 8), textcoords="offset points", color="#555555")
-    axes.annotate(
-        f"measured; exponent {evidence.data['slope']:.2f}", (0.03, 0.06), xycoords="axes fraction", color=COLORS["batch"],
-    )  # fmt: skip
+    axes.annotate(f"measured; exponent {evidence.data['slope']:.2f}", (0.03, 0.06), xycoords="axes fraction",
+                  color=COLORS["batch"])  # fmt: skip
     axes.set(
         xscale="log", yscale="log", ylim=(0.025, 2.2), title="Identity: exact for a fixed batch only",
         xlabel="values per feature in the batch, m", ylabel="what is left over, in sd of x",
@@ -147,9 +145,8 @@ CLAIM = register(Claim(
     "moments as gamma and beta and in eval mode with the stored ones",
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
-        "recovered": Endpoint(
-            estimand="error of the recovered activations, for one fixed batch and in eval mode", rule=Exact(tolerance=1e-6),
-        ),
+        "recovered": Endpoint(estimand="error of the recovered activations, for one fixed batch and in eval mode",
+                              rule=Exact(tolerance=1e-6)),
         "parameters": Endpoint(estimand="parameters of a norm minus two per feature", rule=Exact(tolerance=0)),
     },
     caveats=(

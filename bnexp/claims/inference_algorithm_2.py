@@ -120,7 +120,7 @@ def expected_sd(m: int) -> float:
     return math.sqrt(2 / m) * math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Each identity's errors, and how far each interval over random batches is from its prediction."""
     from scipy import stats  # here, so that listing claims loads no scipy
 
@@ -203,10 +203,8 @@ CLAIM = register(Claim(
     endpoints={
         "with factor": Endpoint(estimand="relative bias with the factor, over all batches", rule=Exact(tolerance=1e-9)),
         "without factor": Endpoint(estimand="relative bias without it, plus 1/m, over all batches", rule=Exact(tolerance=1e-9)),
-        "random batches": Endpoint(
-            estimand="distance of the 99 % interval of the bias with the factor from 0, at each m (0: covered)",
-            rule=Exact(tolerance=0, min_cases=len(BATCH_SIZES)),
-        ),
+        "random batches": Endpoint(estimand="distance of the 99 % interval of the bias with the factor from 0, at each m (0: "
+                                   "covered)", rule=Exact(tolerance=0, min_cases=len(BATCH_SIZES))),
         "folding, float64": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-12)),
         "folding, float32": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-5)),
         "companions": Endpoint(estimand="change of an output with its companions, eval mode", rule=Exact(tolerance=0)),

@@ -127,7 +127,7 @@ def mean_log_steps(losses: np.ndarray, horizon: int) -> float:
     return float(np.mean([np.log(found[0] + 1 if len(found) else horizon) for found in reached]))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Each normaliser is a case: its metrics, and its steps at the rate that is best for it, both means over seeds."""
     metrics = dict(zip(METRICS, stacked(runs, "metrics").mean(axis=0).T, strict=True))
     log_steps_KR = stacked(runs, "log_steps").mean(axis=0)
@@ -152,11 +152,10 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The similarity of examples, then both growths."""
     primary = verdicts[SIMILARITY]
-    end = ending(
-        primary, "enough to say that it goes with how soon they learn", too_small="too little to go with how soon they learn",
-        reversed_="so those that keep examples apart learn later, not sooner",
-        open_="which leaves open whether it goes with how soon they learn",
-    )  # fmt: skip
+    end = ending(primary, "enough to say that it goes with how soon they learn",
+                 too_small="too little to go with how soon they learn",
+                 reversed_="so those that keep examples apart learn later, not sooner",
+                 open_="which leaves open whether it goes with how soon they learn")  # fmt: skip
 
     def rho(metric: str) -> str:
         effect = verdicts[metric].effect

@@ -109,14 +109,12 @@ def _log_steps(looks_E: np.ndarray, error_ER: np.ndarray, budget: str) -> np.nda
     return np.mean(logs, axis=0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Octaves of the initial scale over which each arm learns within twice its best steps, with BN minus without."""
     octaves = OCTAVES[runs.budget]
     he = octaves.index(0)
-    samples: dict[str, Sample] = {}
+    samples, tracks, gates = {}, {}, {}
     numbers: dict[str, str] = {}
-    tracks: dict[str, dict[str, np.ndarray]] = {}
-    gates: dict[str, bool] = {}
     for kind in DEPTHS:
         log_SAPQ = stacked(runs, kind).astype(float)
         best = log_SAPQ.mean(0)[:, he].argmin(-1)  # each arm's own rate, the best at He's scale
@@ -173,11 +171,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 
     return (
         f"At one learning rate, each its own, a ReLU net of six layers learns within twice its fewest steps over {pair('ReLU')}, "
-        + ending(
-            primary, "so BN widens it by two octaves or more",
-            too_small="a difference of less than the two octaves that would matter", reversed_="so BN narrows it",
-            open_="which leaves open whether BN widens it by two octaves",
-        )
+        + ending(primary, "so BN widens it by two octaves or more",
+                 too_small="a difference of less than the two octaves that would matter", reversed_="so BN narrows it",
+                 open_="which leaves open whether BN widens it by two octaves")
         + f" (three sigmoid layers: {pair('sigmoid')}; six ReLU layers with the rate chosen anew at each scale: "
         f"{pair('ReLU, re-tuned')})."
     )  # fmt: skip

@@ -47,7 +47,7 @@ _LOOKS: dict[Arm, dict[str, Any]] = {
 }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps to a family of levels, as 0..1 over centred and so on, paired by seed, the choice of rates re-drawn."""
     centring = Comparison(runs, SPEED, (UNIT,), (CENTER,))
     compared = {"scale": (CENTER, GLOBAL), "per pixel": (UNIT, PER_PIXEL), "bytes": (BYTES, UNIT)}
@@ -75,10 +75,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     centring, scale = verdicts["centring"], verdicts["scale"]
     if centring.effect is None:
         return "With pixels 0 to 1 the network reaches too few of the levels for any sentence about centring."
-    end = ending(
-        centring, "so centring speeds it up", too_small="too little to matter", reversed_="so centring slows it down",
-        open_="which does not settle it",
-    )  # fmt: skip
+    end = ending(centring, "so centring speeds it up", too_small="too little to matter", reversed_="so centring slows it down",
+                 open_="which does not settle it")  # fmt: skip
     more = f"; scaling the centred pixels as well divides them by {scale.effect.in_words()}" if scale.effect else ""
     return (
         "On handwritten digits, with one hidden layer and each arm at its own best learning rate, centring the pixels divides the "
@@ -125,14 +123,10 @@ CLAIM = register(Claim(
         "scale": Endpoint("centred pixels over ones that are also divided by their standard deviation", _RULE),
         "per pixel": Endpoint("pixels 0..1 over ones that are standardised each by its own mean and deviation", _RULE),
         "bytes": Endpoint("bytes 0..255 over pixels 0..1", _RULE),
-        "training loss": Endpoint(
-            "pixels 0..1 over centred ones, ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error", _RULE,
-        ),
-        "seconds": Endpoint(
-            "pixels 0..1 over centred ones, in seconds of training: steps times the price of a step in the arm's least disturbed "
-            "run",
-            _RULE,
-        ),
+        "training loss": Endpoint("pixels 0..1 over centred ones, ten levels of training loss (quick .5 to .1, full .3 to .05) "
+                                  "instead of error", _RULE),
+        "seconds": Endpoint("pixels 0..1 over centred ones, in seconds of training: steps times the price of a step in the "
+                            "arm's least disturbed run", _RULE),
     },
     caveats=(
         "With one learning rate for all layers, larger inputs train the first layer faster than the others, however small its "

@@ -108,7 +108,7 @@ def batch_mean_square(x_BN: Tensor, weight_NN: Tensor, activation: str, norm: bo
     return float(torch.stack(pulled).square().mean())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How far the mean squared singular value is from 1 in logarithms, with BN against without; the share of values near 1."""
     read = partial(stacked, runs)
 
@@ -143,10 +143,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Mean squared singular values with BN and without, for ReLU with its verdict, for sigmoid, and how many values are near 1."""
     square, near = evidence.data["square"], evidence.data["near"]
-    end = ending(
-        verdicts["ReLU"], "so that BN brings it nearer to 1", too_small="so that BN does not bring it nearer to 1",
-        reversed_="so that BN takes it away from 1", open_="which leaves open whether BN brings it nearer to 1",
-    )  # fmt: skip
+    end = ending(verdicts["ReLU"], "so that BN brings it nearer to 1", too_small="so that BN does not bring it nearer to 1",
+                 reversed_="so that BN takes it away from 1", open_="which leaves open whether BN brings it nearer to 1")
     return (
         f"In random ReLU nets the mean squared singular value of a layer's Jacobian is {square['relu, BN']:.2f} with BN (theory "
         f"{math.pi / (math.pi - 1):.3f}) and {square['relu, usual']:.2f} with He's weights alone, {end}; with sigmoid it is "
@@ -199,10 +197,8 @@ CLAIM = register(Claim(
         FOUR_TIMES: Endpoint(f"{_WHAT}, sigmoid, with BN minus four times Glorot without", _RULE),
         WHOLE: Endpoint(f"{_WHAT} of the Jacobian of the whole batch in train mode, ReLU, with BN minus He without", _RULE),
         **{
-            f"{words}: near 1": Endpoint(
-                f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
-                Difference(null=0, smallest=10), unit="points",
-            )
+            f"{words}: near 1": Endpoint(f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
+                                         Difference(null=0, smallest=10), unit="points")
             for words in ACTIVATIONS.values()
         },
     },

@@ -50,9 +50,7 @@ QUANTITIES = {
 Step = dict[str, "Tensor"]
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """The quantities at each checkpoint of short trainings, for both nets and both arms. Shape of each: [checkpoints]."""
     from bnexp.config.compose import compose
     from bnexp.engine.build import build
@@ -126,7 +124,7 @@ def _look(experiment: Experiment, seed: int) -> dict[str, float]:
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the median over checkpoints of each quantity, without over with BN."""
     keys = [f"{net}/{arm}/{quantity}" for net in NETS for arm in ARMS for quantity in QUANTITIES]
     medians = {key: np.median(stacked(runs, key), axis=1) for key in keys}
@@ -139,7 +137,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]})
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The interaction of layers at the matched step and at that of training, in both nets, and what the other measures say."""
 
     def times(net: str, size: str) -> str:

@@ -46,7 +46,7 @@ SHOWN, LINED = "fixed 100", ("fixed 10", "fixed 100", "fixed 1000")
 NAMES = dict(zip(("condition 100", "condition 10", "condition 1,000", GROWS, OUTLIER), CASES, strict=True))
 
 
-def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # noqa: ARG001 - the same at every budget
+def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:  # the same at every budget
     """Per condition and kind: e-folds of the loss per step at the best rate, that rate, and 1 - R^2 of the straight line, ``[R]``
     each; of the first problem at condition 100 the losses along the way ``[T]``.
     """
@@ -95,7 +95,7 @@ def _rates(steps_T: np.ndarray, loss_RT: np.ndarray) -> tuple[np.ndarray, np.nda
     return speed, line
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How many times more e-folds per step with BN than without; a seed's number is the geometric mean over its problems."""
     ratios = {
         name: np.exp(np.log(stacked(runs, f"speed {which}")).mean(1)) / plain_speed(CASES[which][0])
@@ -129,7 +129,7 @@ def _accelerated(condition: float) -> float:
     return float(np.log((root - 1) / (root + 1)) / np.log((condition - 1) / (condition + 1)))
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How many times as fast, and beside it what acceleration gives."""
     primary, wide = verdicts["condition 100"], verdicts["condition 1,000"].interval
     grows, outlier = verdicts[GROWS].interval, verdicts[OUTLIER].interval
@@ -137,10 +137,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         "On least squares with 20 inputs at condition 100, descent on the direction of the weights alone, as BN makes it, "
         f"lowers the loss {primary.interval.in_words()} times as fast per step as plain gradient descent, each at its own best "
         f"rate (condition 1,000: {wide.in_words()}; with weights that grow, as BN's do: {grows.in_words()}), "
-        + ending(
-            primary, "the factor of 2 or more that would matter", too_small="less than the factor of 2 that would matter",
-            reversed_="so it is slower", open_="which leaves open whether it is the factor of 2 that would matter",
-        )
+        + ending(primary, "the factor of 2 or more that would matter", too_small="less than the factor of 2 that would matter",
+                 reversed_="so it is slower", open_="which leaves open whether it is the factor of 2 that would matter")
         + f"; where one eigenvalue is ten times the next it is {outlier.in_words()} times as fast, and accelerated gradient "
             f"descent is {_accelerated(MAIN):.0f} times."
     )  # fmt: skip
@@ -160,9 +158,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     draw_arms_by_seed(evidence.data["ratios"], right, xlabel="times as fast as gradient descent")
     for value, words in ((1, ""), (2, "what would matter")):
         right.axvline(value, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        right.annotate(
-            words, (value, -0.55), xytext=(-3, 0), textcoords="offset points", ha="right", fontsize=8, color="#555555"
-        )
+        right.annotate(words, (value, -0.55), xytext=(-3, 0), textcoords="offset points", ha="right", fontsize=8,
+                       color="#555555")  # fmt: skip
 
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")

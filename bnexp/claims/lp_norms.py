@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
 from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.speed import Comparison, judged
 from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
-from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Equivalence
 
 NONE, BN = "none", "BN"
@@ -28,10 +27,8 @@ BN_GAINS = f"BN learns {GAINS:g} times sooner than no norm in both nets, so that
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps with BN over those with each norm, the norms' mean first; test accuracies; times sooner than no norm for the figure."""
-    comparisons: dict[str, Comparison] = {}
-    samples: dict[str, Sample] = {}
+    comparisons, samples, ratios = {}, {}, {}
     numbers: dict[str, str] = {}
-    ratios: dict[str, dict[str, Interval | None]] = {}
     for grid, net in enumerate(NETS):
         one = PLACES[net]
         arms = {arm: Arm(arm, grid=grid) for arm in ARMS}
@@ -52,7 +49,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     )
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Each norm's steps beside BN's in the sigmoid net, and how many of all comparisons are within the margin."""
     primary = verdicts["sigmoid: speed, l1"]
     if primary.effect is None:
@@ -62,11 +59,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         for name in NORMS
         if name != "l1" and (verdict := verdicts[f"sigmoid: speed, {name}"]).effect
     )
-    end = ending(
-        primary, "about as soon",
-        too_small="which is not as soon" if primary.effect.estimate < 1 else "which is sooner than BN",
-        open_="which leaves open whether it is as soon",
-    )  # fmt: skip
+    end = ending(primary, "about as soon",
+                 too_small="which is not as soon" if primary.effect.estimate < 1 else "which is sooner than BN",
+                 open_="which leaves open whether it is as soon")  # fmt: skip
     on_relu = ", ".join(
         f"{name} {verdict.effect.in_words()}" for name in NORMS if (verdict := verdicts[f"ReLU: speed, {name}"]).effect
     )
@@ -94,16 +89,14 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=tuple(PLACES[net].grid(ARMS) for net in NETS),
     endpoints={
-        f"{net}: speed, {name}": Endpoint(
-            f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its own best rates", _SPEED
-        )
+        f"{net}: speed, {name}": Endpoint(f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its "
+                                          "own best rates", _SPEED)
         for net in NETS
         for name in NORMS
     }
     | {
-        f"{net}: accuracy, {name}": Endpoint(
-            f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at those rates", _ACCURACY, "points"
-        )
+        f"{net}: accuracy, {name}": Endpoint(f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at "
+                                             "those rates", _ACCURACY, "points")
         for net in NETS
         for name in NORMS
     },

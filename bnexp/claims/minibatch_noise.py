@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import (
-    Claim,
-    Endpoint,
-    Evidence,
-    Figure,
-    Grid,
-    Measurement,
-    Runs,
-    Sample,
-    Tuning,
-    Verdicts,
-    register,
-)
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Measurement, Runs, Tuning, Verdicts, register
 from bnexp.claims.contrast import Arm, by_seed, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
 from bnexp.claims.runs import recomputed_points, stacked
@@ -30,6 +18,7 @@ from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Scaling
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
 
 if TYPE_CHECKING:
@@ -62,7 +51,7 @@ _DATA = {
 
 
 def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]  # noqa: ARG001 - about BN alone
+    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]  # about BN alone
 ) -> Mapping[str, np.ndarray]:
     """Variance of an example's normalised value over random companions, for each size m: Gaussian values and a net's hidden units.
 
@@ -120,7 +109,7 @@ def _variance(z_NC: Tensor, size: int, draws: int, generator: Any) -> float:
     return float(torch.stack(normalised).var(dim=0).mean())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy, gap and accuracy at equal loss of the noisy sizes against the calm one, in points; exponents of the noise."""
     level = EQUAL_LOSS[runs.budget]
 
@@ -181,7 +170,7 @@ def _arrives(record: RunRecord, level: float) -> int | None:
     return next((step for step, here, following in pairs if here and following), None)
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What noise does to test accuracy, and how it shrinks."""
     points, law = verdicts["test accuracy"].interval, verdicts["noise law"].interval
     return (
@@ -237,10 +226,8 @@ CLAIM = register(Claim(
         Grid(
             overrides=(*_NET, "probes=none"),
             arms={arm: f"norm=ghost norm.ghost_size={size}" for arm, size in GHOSTS.items()} | {PLAIN: "norm=none"},
-            tuning=Tuning(
-                key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
-                overrides={"quick": ("train.eval_from=220", "train.eval_gap=0.05")},
-            ),
+            tuning=Tuning(key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
+                          overrides={"quick": ("train.eval_from=220", "train.eval_gap=0.05")}),
             budgets={
                 "smoke": (*_DATA["smoke"], "train.steps=30", "train.eval_every=10"),
                 "quick": (*_DATA["quick"], "train.steps=260", "train.eval_every=50", "train.eval_gap=0.2"),
@@ -252,18 +239,12 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),
     endpoints={
         "test accuracy": Endpoint("mean difference of test accuracy, noisy minus calm", _POINTS, unit="points"),
-        "generalisation gap": Endpoint(
-            "the same of training minus test accuracy at the end; regularised is less",
-            Difference(null=0, smallest=-0.2, direction=-1), unit="points",
-        ),
-        "equal training loss": Endpoint(
-            "the same of validation accuracy when the training loss is first below 0.05 nats, at two points in a row", _POINTS,
-            unit="points",
-        ),
-        "noise law": Endpoint(
-            "slope of log variance on log m, hidden layers of a trained net on digits, companions without replacement",
-            Scaling(predicted=-1, rival=-0.5, within=0.1),
-        ),
+        "generalisation gap": Endpoint("the same of training minus test accuracy at the end; regularised is less",
+                                       Difference(null=0, smallest=-0.2, direction=-1), unit="points"),
+        "equal training loss": Endpoint("the same of validation accuracy when the training loss is first below 0.05 nats, at "
+                                        "two points in a row", _POINTS, unit="points"),
+        "noise law": Endpoint("slope of log variance on log m, hidden layers of a trained net on digits, companions without "
+                              "replacement", Scaling(predicted=-1, rival=-0.5, within=0.1)),
     },
     gates=(THEOREM,),
     caveats=(

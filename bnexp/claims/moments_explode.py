@@ -76,7 +76,7 @@ def slopes(logs_SK: np.ndarray) -> np.ndarray:
     return np.polyfit(np.arange(logs_SK.shape[1]), logs_SK.T, deg=1)[0]
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth of both moments with depth after the step, without against with BN, and with BN by itself."""
     every = all_measured(runs)
     finite = all(np.isfinite(values).all() for values in every.values())
@@ -151,9 +151,8 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
     endpoints={
         **{
-            f"{name}: {GROWTH}": Endpoint(
-                "slope without BN minus slope with it", Difference(null=0, smallest=SMALLEST), unit="powers of ten a layer",
-            )
+            f"{name}: {GROWTH}": Endpoint("slope without BN minus slope with it", Difference(null=0, smallest=SMALLEST),
+                                          unit="powers of ten a layer")
             for name in _NAMES
         },
         **{

@@ -59,7 +59,7 @@ def from_gaussian(x_MN: np.ndarray) -> np.ndarray:
     return np.abs(np.sort(standard_MN, axis=0) - stats.norm.ppf(ranks_M)[:, None]).mean(0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed and arm the distance of z and of u, geometric mean over the layers."""
     by_layer = {f"{name}, {what}": stacked(runs, f"{name}, {what}") for name in ARMS for what in "zu"}
     mean = {key: np.exp(np.log(rows_SL).mean(1)) for key, rows_SL in by_layer.items()}
@@ -74,14 +74,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How many times as far from a Gaussian u is as z, by nonlinearity."""
     times = {name: estimate_words(verdict, digits=2) for name, verdict in verdicts.items()}
-    end = ending(
-        verdicts["ReLU, BN"], "so that Wu is the more Gaussian of the two",
-        too_small="which is too little to call Wu more Gaussian", reversed_="so that u is the more Gaussian of the two",
-        open_="which leaves open which of the two is more Gaussian",
-    )  # fmt: skip
+    end = ending(verdicts["ReLU, BN"], "so that Wu is the more Gaussian of the two",
+                 too_small="which is too little to call Wu more Gaussian",
+                 reversed_="so that u is the more Gaussian of the two",
+                 open_="which leaves open which of the two is more Gaussian")  # fmt: skip
     return (
         f"Before training, in nets of {DEPTH} ReLU layers with BN that see digits, what a unit puts out is "
         f"{times['ReLU, BN']} times as far from a Gaussian as Wu, {end} (without BN {times['ReLU, without']} times); with "
@@ -113,9 +112,8 @@ CLAIM = register(Claim(
     "median unit, geometric mean over layers; ratio of u = g(norm(z)) over z = W u",
     measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
     endpoints={
-        name: Endpoint(
-            f"distance from the fitted Gaussian, ratio of u over Wu, {name}", Difference(null=1, smallest=1.5, scale="ratio"),
-        )
+        name: Endpoint(f"distance from the fitted Gaussian, ratio of u over Wu, {name}",
+                       Difference(null=1, smallest=1.5, scale="ratio"))
         for name in ARMS
     },
     caveats=(

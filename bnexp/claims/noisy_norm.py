@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.speed import Comparison, judged
-from bnexp.claims.words import ending, points_more, sooner_words
+from bnexp.claims.words import by_outcome, ending, points_more, sooner_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.ratios import draw_ratios
 from bnexp.records.drift import unit_looks
 from bnexp.records.reader import RunRecord
-from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Difference, Equivalence
 
 NONE, BN, NOISY, STRONG = "none", "BN", "noisy", "noise x4"
@@ -80,11 +79,9 @@ def _by_arm(runs: Runs, grid: int, jumps: bool) -> dict[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps of the plain net over those with noisy BN, place by place; noisy BN against BN in steps and in test accuracy."""
-    comparisons: dict[str, Comparison] = {}
-    samples: dict[str, Sample] = {}
+    comparisons, samples, ratios = {}, {}, {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    ratios: dict[str, dict[str, Interval | None]] = {}
     for grid, (place, one) in enumerate(PLACES.items()):
         if not runs.arms(grid):
             why = runs.absent(grid)
@@ -126,17 +123,12 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     times, wander = (
         evidence.data[name]["sigmoid"][NOISY].mean() / evidence.data[name]["sigmoid"][NONE].mean() for name in ("moves", "wanders")
     )
-    as_soon = {
-        "SUPPORTED": "about as soon as BN without noise",
-        "CONTRADICTED": "not as soon as BN without noise",
-        "INCONCLUSIVE": "whether as soon as BN without noise is open",
-    }[verdicts["sigmoid: as soon as BN"].outcome]
+    as_soon = by_outcome(verdicts["sigmoid: as soon as BN"], "about as soon as BN without noise",
+                         "not as soon as BN without noise", "whether as soon as BN without noise is open")  # fmt: skip
     points = verdicts["sigmoid: as accurate as BN"].interval
-    end = ending(
-        sooner, "so what BN gains there does not need inputs that keep still from step to step",
-        too_small="so that under this noise little is left of what BN gains",
-        reversed_="so that this noise costs more than BN gains",
-    )  # fmt: skip
+    end = ending(sooner, "so what BN gains there does not need inputs that keep still from step to step",
+                 too_small="so that under this noise little is left of what BN gains",
+                 reversed_="so that this noise costs more than BN gains")  # fmt: skip
     on_relu = f" (a ReLU net: by {relu.effect.in_words()})" if relu.effect else ""
     return (
         f"With BN and, after it, noise that makes the means of layer inputs jump {times:.1f} times as far from a step to the next "

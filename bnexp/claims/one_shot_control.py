@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
 from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.speed import Comparison, judged
 from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
-from bnexp.stats.intervals import Interval
 from bnexp.stats.rules import Difference
 
 NONE, BN, ONCE, FROZEN = "none", "BN", "one-shot", "frozen"
@@ -31,12 +30,9 @@ BN_GAINS = f"in the sigmoid net BN learns {GAINS:g} times sooner than no norm, s
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps halfway between the plain net's and BN's, on a logarithmic scale, over those of each arm; its share of BN's gain."""
-    comparisons: dict[str, Comparison] = {}
-    samples: dict[str, Sample] = {}
+    comparisons, samples, ratios, shares = {}, {}, {}, {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    ratios: dict[str, dict[str, Interval | None]] = {}
-    shares: dict[str, dict[str, tuple[float, float, float]]] = {}
     gains = True
     for grid, (place, one) in enumerate(PLACES.items()):
         if not runs.arms(grid):
@@ -88,11 +84,10 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     shares = evidence.data["shares"]
     if half.effect is None or ONCE not in shares.get("sigmoid", {}):
         return "Without BN the sigmoid net reaches too few of the levels for any sentence about speed."
-    end = ending(
-        half, "so most of BN's gain there needs more than a good start",
-        too_small="so about half of BN's gain there is a good start", reversed_="so most of BN's gain there is a good start",
-        open_="which leaves open whether a good start is more than half of it",
-    )  # fmt: skip
+    end = ending(half, "so most of BN's gain there needs more than a good start",
+                 too_small="so about half of BN's gain there is a good start",
+                 reversed_="so most of BN's gain there is a good start",
+                 open_="which leaves open whether a good start is more than half of it")  # fmt: skip
     on_relu = f"; in the ReLU net it gains {_percent(shares['ReLU'][ONCE])}" if ONCE in shares.get("ReLU", {}) else ""
     frozen = f" (BN for 20 steps, then frozen: {_percent(shares['sigmoid'][FROZEN])})" if FROZEN in shares["sigmoid"] else ""
     return (
@@ -119,25 +114,18 @@ _HALF = Difference(null=1, smallest=1 / 1.1, scale="ratio", direction=-1)
 _MOST = Difference(null=1, smallest=1.02, scale="ratio")
 
 ENDPOINTS = {
-    f"{place}: half, {arm}": Endpoint(
-        f"{one.words}: geometric-mean sqrt(T_none T_BN) / T of {SHORT[arm]}; below 1 its share of BN's gain in log steps is less "
-        "than a half",
-        _HALF,
-    )
+    f"{place}: half, {arm}": Endpoint(f"{one.words}: geometric-mean sqrt(T_none T_BN) / T of {SHORT[arm]}; below 1 its share "
+                                      "of BN's gain in log steps is less than a half", _HALF)
     for arm in SHORT
     for place, one in PLACES.items()
 } | {
-    f"{place}: four fifths, {arm}": Endpoint(
-        f"{one.words}: geometric-mean (T_none T_BN^4)^(1/5) / T of {SHORT[arm]}; above 1 its share is more than four fifths", _MOST
-    )
+    f"{place}: four fifths, {arm}": Endpoint(f"{one.words}: geometric-mean (T_none T_BN^4)^(1/5) / T of {SHORT[arm]}; above 1 "
+                                             "its share is more than four fifths", _MOST)
     for arm in SHORT
     for place, one in PLACES.items()
 } | {
-    f"{place}: accuracy, {ONCE}": Endpoint(
-        f"{one.words}: test accuracy after the last step, BN minus {SHORT[ONCE]}, at those rates",
-        Difference(null=0, smallest=0.5),
-        unit="points",
-    )
+    f"{place}: accuracy, {ONCE}": Endpoint(f"{one.words}: test accuracy after the last step, BN minus {SHORT[ONCE]}, at those "
+                                           "rates", Difference(null=0, smallest=0.5), unit="points")
     for place, one in PLACES.items()
 }  # fmt: skip
 

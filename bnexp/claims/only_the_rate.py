@@ -5,27 +5,12 @@ Legend: Q rates, S seeds.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.runs import test_points
-from bnexp.claims.sweeps import (
-    SIDES,
-    SWEEPS,
-    Swept,
-    all_grids,
-    all_swept,
-    at,
-    best_mean,
-    cross_fitted,
-    final_loss,
-    largest_for_all,
-    learns,
-    validation_points,
-)
-from bnexp.claims.words import ending, means_words, points_more
+from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at, final_loss
+from bnexp.claims.words import by_outcome, ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.stats.rules import Difference, Equivalence
 
@@ -37,17 +22,13 @@ CONVERGED = f"the plain ReLU net has learnt its training digits at that rate (lo
 QUESTIONS = ("gain at the largest plain rate", "gain of larger rates", "gain at the best plain rate", "sooner at that rate")
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with BN minus without at the plain net's rates, and with BN at its own best rate minus at the plain net's."""
+    data, gates = {}, {}
     samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    gates: dict[str, bool] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= {f"{net}: {question}": swept.absent() for question in QUESTIONS}
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         points, rates = {side: swept.read(side, test_points) for side in SIDES}, _rates(swept)
         at_rate = {(side, rate): at(points[side], index_S) for side in SIDES for rate, index_S in rates.items()}
         if net == "ReLU":
@@ -81,32 +62,27 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 def _rates(swept: Swept) -> dict[str, np.ndarray]:
     """For each seed the index of three rates, each chosen on the other seeds: on training loss and on validation accuracy alone."""
-    validation = {side: swept.read(side, validation_points) for side in SIDES}
     return {
-        "largest": cross_fitted(largest_for_all, swept.read("control", learns)),
-        "plain best": cross_fitted(best_mean, validation["control"]),
-        "own": cross_fitted(best_mean, validation["subject"]),
+        "largest": swept.largest("control"),
+        "plain best": swept.best("control"),
+        "own": swept.best("subject"),
     }
 
 
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The gain at the plain net's largest rate, and what larger rates add."""
     gain, larger, best = (verdicts[f"ReLU: {question}"] for question in QUESTIONS[:3])
-    end = ending(
-        gain, "which is no gain that matters",
-        too_small="so it gains without any larger rate" if gain.interval.estimate > 0 else "so at that rate it loses",
-        open_="which leaves open whether BN gains anything there",
-    )  # fmt: skip
-    adds = {
-        "SUPPORTED": f"its own best rate adds {larger.interval.in_words()} points to that",
-        "CONTRADICTED": f"its own best rate adds less than a point to that ({larger.interval.in_words()})",
-        "INCONCLUSIVE": f"what its own best rate adds is {larger.interval.in_words()} points, which is open",
-    }[larger.outcome]
+    end = ending(gain, "which is no gain that matters",
+                 too_small="so it gains without any larger rate" if gain.interval.estimate > 0 else "so at that rate it loses",
+                 open_="which leaves open whether BN gains anything there")  # fmt: skip
+    more = larger.interval.in_words()
+    adds = by_outcome(larger, f"its own best rate adds {more} points to that",
+                      f"its own best rate adds less than a point to that ({more})",
+                      f"what its own best rate adds is {more} points, which is open")  # fmt: skip
     return (
         f"After {evidence.data['ReLU']['steps']:,} steps at the largest learning rate at which {evidence.data['ReLU']['words']} "
-        f"learns without BN, the net with BN reads "
-        f"{gain.interval.in_words()} points more of the test digits, {end} (at the plain net's best rate: "
-        f"{points_more(best.interval)}); {adds}."
+        f"learns without BN, the net with BN reads {gain.interval.in_words()} points more of the test digits, {end} (at the "
+        f"plain net's best rate: {points_more(best.interval)}); {adds}."
     )
 
 

@@ -84,7 +84,7 @@ def input_gradients(x_BN: Tensor, weights_LNN: Tensor, readouts_RBN: Tensor, dep
     return squares_K.view(len(depths), -1).mean(1).numpy()
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth for each layer added to a deep net, of each shape and kind of weights."""
     squares = {f"{name}, {kind}": stacked(runs, f"{name}, {kind}") for name in SHAPES for kind in KINDS}
     depths = {name: np.array(depths_of(name, runs.budget)) for name in SHAPES}
@@ -109,7 +109,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Growth with orthogonal and with Gaussian weights where batch = width, and with orthogonal ones where the batch is smaller."""
     shape, *_ = SQUARE
     primary, gaussian_one, narrow = (
@@ -119,17 +119,13 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         f"In random linear nets with BN, where the batch is as large as the width ({shape}), each layer added beyond "
         f"the {FROM * SHAPES[shape][2]:.0f}th multiplies the squared gradient at the input by {estimate_words(primary, 1)} with "
         "orthogonal weights, "
-        + ending(
-            primary, f"too little to count as growth ({NONE_AT_ALL:g})",
-            too_small=f"which is more than the {NONE_AT_ALL:g} that count as none",
-            open_="which does not settle whether it grows",
-        )
+        + ending(primary, f"too little to count as growth ({NONE_AT_ALL:g})",
+                 too_small=f"which is more than the {NONE_AT_ALL:g} that count as none",
+                 open_="which does not settle whether it grows")
         + f", and by {estimate_words(gaussian_one)} with Gaussian ones; where the batch is much smaller ({NARROW}) by "
         f"{estimate_words(narrow)} with orthogonal weights, "
-        + ending(
-            narrow, "which are no cure there", too_small="which is no growth that matters",
-            open_="which leaves open whether they are a cure there",
-        )
+        + ending(narrow, "which are no cure there", too_small="which is no growth that matters",
+                 open_="which leaves open whether they are a cure there")
         + "."
     )  # fmt: skip
 
@@ -142,10 +138,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         for kind in KINDS:
             squares_SL = np.asarray(evidence.data["squares"][f"{shape}, {kind}"])
             series[f"{kind} weights"] = squares_SL / squares_SL[:, :1]
-        draw_series(
-            depths, series, axes, theory={"no growth": np.ones(len(depths))}, xlabel="layers of the net",
-            ylabel="squared gradient at the input\n/ that of a net of one layer",
-        )  # fmt: skip
+        draw_series(depths, series, axes, theory={"no growth": np.ones(len(depths))}, xlabel="layers of the net",
+                    ylabel="squared gradient at the input\n/ that of a net of one layer")  # fmt: skip
         axes.set_yscale("log")
         axes.annotate(shape, (0.97, 0.06), xycoords="axes fraction", ha="right", fontweight="bold")
 

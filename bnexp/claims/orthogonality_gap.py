@@ -57,7 +57,7 @@ def _stretched(seed: int, width: int) -> Tensor:
     return (q_BB * lengths_B) @ gaussian(seed, "orthogonality_gap/directions", BATCH, width)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The factor a layer by which the gap falls in the window, of each arm, and in each half of it."""
     middle = (FIRST + LAST) // 2
     gaps = {name: stacked(runs, name) for name in ARMS}
@@ -90,14 +90,11 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     return (
         f"In random linear nets with BN a batch of {BATCH} correlated examples is made orthogonal with depth, its distance "
         f"from an orthogonal one falling to {estimate_words(linear)} of itself a layer (layers {FIRST} to {LAST}), "
-        + ending(
-            linear, "so it falls", too_small="which is no fall worth the name", open_="which does not settle whether it falls",
-        )
+        + ending(linear, "so it falls", too_small="which is no fall worth the name",
+                 open_="which does not settle whether it falls")
         + ", "
-        + ending(
-            same, "and by one factor throughout", too_small="and not by one factor throughout",
-            open_="whether by one factor throughout is open",
-        )
+        + ending(same, "and by one factor throughout", too_small="and not by one factor throughout",
+                 open_="whether by one factor throughout is open")
         + f"; with ReLU to {estimate_words(verdicts['ReLU, BN'])}, with tanh to {estimate_words(verdicts['tanh, BN'])}; "
         f"without BN to {without['linear']:.3f} (linear) and {without['ReLU']:.3f} (ReLU)."
     )  # fmt: skip
@@ -110,11 +107,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.axvspan(FIRST, LAST, color="#eeeeee", zorder=0)
     axes.annotate("fitted", ((FIRST + LAST) / 2, 0.02), xycoords=("data", "axes fraction"), ha="center", color="#555555")
     layers = np.arange(DEPTH + 1)
-    draw_series(
-        layers, {name: np.asarray(gap_SL) for name, gap_SL in evidence.data["gaps"].items()}, axes,
-        xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
-        ylabel="distance of the centred batch\nfrom an orthogonal one",
-    )  # fmt: skip
+    draw_series(layers, {name: np.asarray(gap_SL) for name, gap_SL in evidence.data["gaps"].items()}, axes,
+                xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
+                ylabel="distance of the centred batch\nfrom an orthogonal one")  # fmt: skip
     plain_log_axis(axes, (0.04, 0.9))
     axes.set_xticks(range(0, DEPTH + 1, 5))
 

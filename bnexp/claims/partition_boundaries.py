@@ -72,7 +72,7 @@ def boundaries(u_BD: Tensor, weight_DN: Tensor, threshold: Tensor | float) -> tu
     return float(cut), float(nearest_B.median() / spread)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of all units that are cut, in points, and the median distance over layers and batches."""
     cut = {name: 100 * stacked(runs, f"{name}, cut").mean(1) for name in NORMS}
     distance = {name: np.median(stacked(runs, f"{name}, distance"), axis=1) for name in NORMS}
@@ -98,10 +98,8 @@ def _words(rows_SL: np.ndarray, unit: str, digits: int) -> str:
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Shares with BN and without, and what they mean for the distance."""
     cut = {name: np.asarray(rows_SL).mean(0) for name, rows_SL in evidence.data["cut"].items()}
-    end = ending(
-        verdicts["cut"], "so BN puts more boundaries among the data", too_small="a difference too small to matter",
-        open_="which does not settle whether BN puts more boundaries among the data",
-    )  # fmt: skip
+    end = ending(verdicts["cut"], "so BN puts more boundaries among the data", too_small="a difference too small to matter",
+                 open_="which does not settle whether BN puts more boundaries among the data")  # fmt: skip
     return (
         f"Before any training the bending hyperplanes of {cut['BN'].mean():.0f} % of the units of a six-layer ReLU net cut "
         f"through a batch of {BATCH} digits with BN, by construction, and of {cut['none'].mean():.0f} % without, "
@@ -133,16 +131,11 @@ CLAIM = register(Claim(
     "from their mean",
     measurement=Measurement(measure=measure, num_seeds=SEEDS),
     endpoints={
-        "cut": Endpoint(
-            "share of all hidden units whose hyperplane cuts the batch, with BN minus without", Difference(null=0, smallest=5),
-            unit="points",
-        ),
+        "cut": Endpoint("share of all hidden units whose hyperplane cuts the batch, with BN minus without",
+                        Difference(null=0, smallest=5), unit="points"),
         "all with BN": Endpoint("share of the units that do not cut the batch with BN, by layer and batch", Exact(tolerance=0)),
-        "distance": Endpoint(
-            "distance of the median example to the nearest hyperplane of its layer, mean of the layers' logarithms: ratio of "
-            "without over with BN",
-            Difference(null=1, smallest=1.1, scale="ratio"),
-        ),
+        "distance": Endpoint("distance of the median example to the nearest hyperplane of its layer, mean of the layers' "
+                             "logarithms: ratio of without over with BN", Difference(null=1, smallest=1.1, scale="ratio")),
     },
     caveats=(
         "That all units cut the batch with BN is so by construction: a mean lies between its smallest and its largest value. "

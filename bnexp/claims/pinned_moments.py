@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
-from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
+from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT, at_one_rate
 from bnexp.claims.runs import probed
-from bnexp.claims.words import rates_words
+from bnexp.claims.words import ending, rates_words
 from bnexp.figures.style import COLORS, plain_log_axis
 from bnexp.records.drift import SETTLED, WINDOW, net_mean_change, net_sd_change, sd_drift, standardised_sd, unit_looks
 from bnexp.records.reader import RunRecord
@@ -49,13 +49,7 @@ ARRIVES = "z: mean, train mode"
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The share of units that keep mean and sd with BN, and the ratio of each drift without BN to that with it; one rate."""
-    drifts = {
-        name: Sample(
-            (runs.side(partial(_drift, path=path), SUBJECT, "same"),),
-            (runs.side(partial(_drift, path=path), CONTROL, "same"),),
-        )
-        for name, path in DRIFTS.items()
-    }
+    drifts = {name: at_one_rate(runs, partial(_drift, path=path)) for name, path in DRIFTS.items()}
     kept = Sample((runs.side(_kept, SUBJECT, "same"),))
     arms = {arm: runs.reported(arm, "same") for arm in (CONTROL, SUBJECT)}
     last = int(arms[SUBJECT][0].arrays("layer_inputs")["steps"][-1])
@@ -137,17 +131,14 @@ def _standardised(records: list[RunRecord]) -> float:
     return median(map(drift, records))
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of units that stay as they began, what that means, and how the net with BN moves before it normalises."""
     kept, arrives = verdicts["kept"], verdicts[ARRIVES].effect
     if kept.effect is None or kept.word == "gate failed":
         return kept.reason
     share, low, high = (f"{100 * value:.0f}" for value in (kept.effect.estimate, kept.effect.low, kept.effect.high))
-    found = {
-        "SUPPORTED": "which is almost the same",
-        "CONTRADICTED": f"and 'almost the same' would ask for {100 * NEARLY_ALL:g} %",
-        "INCONCLUSIVE": f"which does not settle whether it is the {100 * NEARLY_ALL:g} % that 'almost the same' asks for",
-    }[kept.outcome]
+    found = ending(kept, "which is almost the same", too_small=f"and 'almost the same' would ask for {100 * NEARLY_ALL:g} %",
+                   open_=f"which does not settle whether it is the {100 * NEARLY_ALL:g} % that 'almost the same' asks for")
     drift = arrives.in_words(suffix=" times") if arrives else ""
     before = f"; the mean of z, which the norm receives, drifts {drift} as much without BN as with it" if drift else ""
     return (
@@ -209,17 +200,12 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=(PAPER_GRID,),
     endpoints={
-        "kept": Endpoint(
-            "with BN at the plain net's best rates, mean share of the hidden units that keep both the mean and the sd of u' to "
-            "step 3,000, in train mode; almost the same means 0.9 of them, and half of them would not be it",
-            Difference(null=HALF, smallest=NEARLY_ALL), unit="of the units",
-        ),
+        "kept": Endpoint("with BN at the plain net's best rates, mean share of the hidden units that keep both the mean and "
+                         "the sd of u' to step 3,000, in train mode; almost the same means 0.9 of them, and half of them would "
+                         "not be it", Difference(null=HALF, smallest=NEARLY_ALL), unit="of the units"),
         **{
-            name: Endpoint(
-                f"geometric-mean ratio, without over with BN, of the drift of the {key.split('_')[-1]} of {_WHAT[point]}, in "
-                f"{name.split(', ')[1]}",
-                _RULE,
-            )
+            name: Endpoint(f"geometric-mean ratio, without over with BN, of the drift of the {key.split('_')[-1]} of "
+                           f"{_WHAT[point]}, in {name.split(', ')[1]}", _RULE)
             for name, (point, key) in ENDPOINTS.items()
         },
     },

@@ -67,7 +67,7 @@ def more_examples(record: RunRecord) -> float:
     return mean_over(record, (0.0, 1.0), gains(record, MANY, FEW))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Points that recomputed statistics read more than running ones, early, later, and on the test part at the end."""
 
     def sample(net: str, arm: str, read: Read) -> Sample:
@@ -102,10 +102,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     early, later, end, low = (
         verdicts[f"ReLU, {name}"] for name in ("high rate", "high rate, later", "high rate, at the end", "low rate")
     )
-    found = ending(
-        early, "so running averages do lag", too_small="too little to matter",
-        reversed_="so running averages are the better ones", open_="which leaves open whether that matters",
-    )  # fmt: skip
+    found = ending(early, "so running averages do lag", too_small="too little to matter",
+                   reversed_="so running averages are the better ones", open_="which leaves open whether that matters")
     rest = "; ".join(
         f"{words} {verdict.effect.in_words()}"
         for words, verdict in (("from there to the half of training", later), ("on the test part at the end", end),
@@ -130,11 +128,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     shown = [*evidence.data["seen"].items(), ("ReLU", evidence.data["lag"])]
     for axes, (net, series) in zip(panels, shown, strict=True):
         is_lag = axes is panels[-1]
-        draw_series(
-            steps_T[1:], {arm.replace("high rate, newest", "newest"): rows[:, 1:] for arm, rows in series.items()}, axes,
-            xlabel=f"training step, {net} net",
-            ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points",
-        )  # fmt: skip
+        draw_series(steps_T[1:], {arm.replace("high rate, newest", "newest"): rows[:, 1:] for arm, rows in series.items()},
+                    axes, xlabel=f"training step, {net} net",
+                    ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points")  # fmt: skip
         axes.set_xscale("log")
         axes.axvspan(1, EARLY[1] * steps_T[-1], color="#000000", alpha=0.06)
         axes.text(1.1, 0.97, "first tenth", transform=axes.get_xaxis_transform(), fontsize=8, va="top", color="#555555")
@@ -180,14 +176,11 @@ CLAIM = register(Claim(
             for net, arms in ARMS.items() for arm in arms
         },
         "ReLU, high rate, later": Endpoint("mean gain from the first tenth to the half of training", _GAIN, unit="points"),
-        "ReLU, high rate, at the end": Endpoint(
-            "test accuracy after the last step, recomputed minus running: the two agree", _SAME, unit="points",
-        ),
-        "ReLU, high rate, 1,000 examples": Endpoint(
-            "accuracy by statistics of 58 batches (all training examples at quick) minus that by 17, mean over all steps: 1,000 "
-            "examples are enough",
-            _SAME, unit="points",
-        ),
+        "ReLU, high rate, at the end": Endpoint("test accuracy after the last step, recomputed minus running: the two agree",
+                                                _SAME, unit="points"),
+        "ReLU, high rate, 1,000 examples": Endpoint("accuracy by statistics of 58 batches (all training examples at quick) "
+                                                    "minus that by 17, mean over all steps: 1,000 examples are enough", _SAME,
+                                                    unit="points"),
     },
     caveats=(
         "Running averages start at mean 0 and variance 1 and keep a share of that, 0.9 to the number of steps with torch's 0.1: "

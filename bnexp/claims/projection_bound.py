@@ -13,7 +13,7 @@ from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Ru
 from bnexp.claims.exact import float64_norm, largest
 from bnexp.claims.places import PLACES
 from bnexp.claims.runs import all_measured
-from bnexp.claims.words import mean_words
+from bnexp.claims.words import mean_words, open_whether
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.intervals import number_words
@@ -107,7 +107,7 @@ def _share(y_mU: Tensor, g_mU: Tensor) -> float:
     return float(taken.sum() / g_mU.square().sum())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The error of every case and unit, and by seed the share of both terms, mean over looks and layers."""
     every = all_measured(runs)
     shares = {net: every[net].mean(axis=(1, 2)) for net in NETS}
@@ -135,7 +135,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether both sides are equal, and what part of the squared gradient the terms take in training."""
     verdict = verdicts[EQUAL]
     if verdict.outcome == "INCONCLUSIVE":
-        return f"It is open whether both sides are equal: {verdict.reason[0].lower()}{verdict.reason[1:]}"
+        return open_whether("both sides are equal", verdict)
     sample = evidence.samples[EQUAL]
     holds = "is an equality" if verdict.outcome == "SUPPORTED" else "is no equality"
     effects = {net: verdicts[_of(net)].effect for net in NETS}
@@ -171,11 +171,8 @@ CLAIM = register(Claim(
     endpoints={
         EQUAL: Endpoint("relative error of the equality, every unit of every case", Exact(tolerance=1e-8)),
         **{
-            _of(net): Endpoint(
-                f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; 2/m of a random "
-                "direction is no effect",
-                _SHARE,
-            )
+            _of(net): Endpoint(f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; "
+                               "2/m of a random direction is no effect", _SHARE)
             for net in NETS
         },
     },

@@ -50,7 +50,7 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     return found
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The exponent of the rank in the width, and the ranks with BN and without at one width."""
     widths, compared = WIDTHS[runs.budget], COMPARED[runs.budget]
     ranks = {key: stacked(runs, key) for key in first_measured(runs)}  # [S, 2, L]
@@ -93,10 +93,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     return (
         f"After {DEPTH} layers of a random linear net with BN and as many examples as units the soft rank of what it computes "
         f"grows with the width like its power {estimate_words(exponent, digits=2)}, "
-        + ending(
-            exponent, "which is theory's square root within .15", too_small="which is not theory's square root",
-            open_="which does not settle theory's square root",
-        )
+        + ending(exponent, "which is theory's square root within .15", too_small="which is not theory's square root",
+                 open_="which does not settle theory's square root")
         + f" (with ReLU like its power {estimate_words(verdicts['exponent, ReLU'], digits=2)}); at {width} units the "
         f"linear net's is {ratio['linear']} times that without BN, with ReLU and He's weights {ratio['ReLU']} times, and "
         f"{ratio['ReLU, centred']} times where the examples' mean is taken out of both."
@@ -110,16 +108,12 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     names = {f"{activation}, {name}": f"{words}, {'BN' if norm else 'without'}"
              for activation, words in ACTIVATIONS.items() for name, norm in NORMS.items()}  # fmt: skip
     ranks, widths, compared = evidence.data["ranks"], np.asarray(evidence.data["widths"]), evidence.data["compared"]
-    draw_series(
-        np.array(LAYERS) + 1, {words: np.asarray(ranks[f"{key}, {compared}"]) for key, words in names.items()}, left,
-        theory={"square root of the width": np.full(len(LAYERS), compared**0.5)},
-        xlabel=f"layer + 1 (1: the input), {compared} units", ylabel="soft rank tr(M)² / ||M||²",
-    )  # fmt: skip
-    draw_series(
-        widths, {words: np.asarray(evidence.data["by_width"][key]) for key, words in names.items()}, right,
-        theory={"square root of the width": widths**0.5},
-        xlabel="units a layer = examples a batch", ylabel=f"soft rank, layers {LAYERS[-LATE]} to {DEPTH}",
-    )  # fmt: skip
+    draw_series(np.array(LAYERS) + 1, {words: np.asarray(ranks[f"{key}, {compared}"]) for key, words in names.items()}, left,
+                theory={"square root of the width": np.full(len(LAYERS), compared**0.5)},
+                xlabel=f"layer + 1 (1: the input), {compared} units", ylabel="soft rank tr(M)² / ||M||²")  # fmt: skip
+    draw_series(widths, {words: np.asarray(evidence.data["by_width"][key]) for key, words in names.items()}, right,
+                theory={"square root of the width": widths**0.5}, xlabel="units a layer = examples a batch",
+                ylabel=f"soft rank, layers {LAYERS[-LATE]} to {DEPTH}")  # fmt: skip
     for axes in (left, right):
         axes.set_xscale("log")
         plain_log_axis(axes, (1, 15))
@@ -141,15 +135,13 @@ CLAIM = register(Claim(
     "over that without",
     measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
     endpoints={
-        "exponent": Endpoint(
-            f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN", Scaling(predicted=0.5, rival=0, within=0.15),
-        ),
+        "exponent": Endpoint(f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN",
+                             Scaling(predicted=0.5, rival=0, within=0.15)),
         "linear: BN / none": Endpoint(f"{_LATE_WORDS}, linear nets of 128 units: ratio with BN over without", _RATIO),
         "ReLU: BN / none": Endpoint(f"{_LATE_WORDS}, ReLU nets of 128 units: ratio with BN over without (He)", _RATIO),
         "ReLU, centred: BN / none": Endpoint("the same of the centred layers", _RATIO),
-        "exponent, ReLU": Endpoint(
-            f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN", Scaling(predicted=0.5, rival=0, within=0.15),
-        ),
+        "exponent, ReLU": Endpoint(f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN",
+                                   Scaling(predicted=0.5, rival=0, within=0.15)),
     },
     caveats=(
         "Nets are only initialised. That SGD starts the better for a higher rank, and that an initialisation of low rank stalls "

@@ -13,7 +13,7 @@ import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.speed_anywhere import CLAIM as SURFACE
-from bnexp.claims.speed_anywhere import MATTERS, SIDES, SPEED, SURFACES
+from bnexp.claims.speed_anywhere import MATTERS, SIDES, SPEED, SURFACES, arm
 from bnexp.claims.sweeps import at, best_mean, cross_fitted
 from bnexp.claims.words import ending, level_words
 from bnexp.figures.arms import draw_panels
@@ -27,7 +27,7 @@ RULES = (OWN, SAME, LITTLE)
 DRAWN = 3
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of cells, scale x target x rule for the rate, in which the subject is sooner by ``MATTERS``."""
     scales, _ = SURFACES[runs.budget]
     errors = [float(SPEED.values(runs.budget)[target]) for target in TARGETS]
@@ -70,11 +70,6 @@ def log_steps(runs: Runs, side: str, scale: str) -> tuple[np.ndarray, np.ndarray
     return np.log(np.moveaxis(steps, -1, 0)), np.moveaxis(there, -1, 0)
 
 
-def arm(side: str, scale: str, rate: float) -> str:
-    """What ``speed_anywhere`` calls an arm."""
-    return f"{side}, scale {scale}, rate {rate:g}"
-
-
 def compared(
     control_QS: np.ndarray, subject_QS: np.ndarray, control_best_S: np.ndarray, subject_best_S: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -99,11 +94,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     if not evidence.samples:
         return "Neither net arrives at any target, so nothing can be said."
     primary, cells = verdicts["cells"], evidence.data["cells"]
-    end = ending(
-        primary, "which is the four fifths or more that an unconditional ranking needs",
-        too_small="so the ranking is conditional on them",
-        open_="which leaves open whether that is the four fifths that an unconditional ranking needs",
-    )  # fmt: skip
+    end = ending(primary, "which is the four fifths or more that an unconditional ranking needs",
+                 too_small="so the ranking is conditional on them",
+                 open_="which leaves open whether that is the four fifths that an unconditional ranking needs")  # fmt: skip
     shares = ", ".join(
         f"{rule} {100 * verdict.effect.estimate:.0f} %" for rule in RULES if (verdict := verdicts[rule]).effect is not None
     )
@@ -153,9 +146,8 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=SURFACE.grids,
     endpoints={
-        "cells": Endpoint(
-            "share of all cells; four fifths of them, and half of them would not be it", _SHARE, unit="of the cells",
-        ),
+        "cells": Endpoint("share of all cells; four fifths of them, and half of them would not be it", _SHARE,
+                          unit="of the cells"),
         **{rule: Endpoint(f"share of the cells with {rule}", _SHARE, unit="of the cells") for rule in RULES},
     },
     caveats=(

@@ -43,7 +43,7 @@ def _arm(name: str) -> Arm:
     return Arm(name, grid=1 + [regime for regime, _ in _GRIDS].index(name.split(", ")[1]))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy in points: batch renorm minus BN in both regimes, and minus BN by the whole batch."""
     points = side_by_side(runs, {name: _arm(name) for name in _ARMS})
     return Evidence(
@@ -61,10 +61,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What batch renorm reads more in both regimes."""
     small, by_class, points = verdicts[SMALL], verdicts[SORTED], evidence.data["points"]
-    found = ending(
-        small, "so it does help there", too_small="less than the 1 point that would matter",
-        reversed_="so it does harm there", open_="which leaves open whether it repairs them",
-    )  # fmt: skip
+    found = ending(small, "so it does help there", too_small="less than the 1 point that would matter",
+                   reversed_="so it does harm there", open_="which leaves open whether it repairs them")  # fmt: skip
     return (
         f"With statistics of 4 examples at an SGD batch of 16, a ReLU net on digits reads {small.interval.in_words()} points "
         f"more with batch renorm than with BN, {found} (BN {points[f'{BN}, {SMALL}'].mean():.1f} %, with statistics of all 16 "
@@ -116,10 +114,8 @@ CLAIM = register(Claim(
     endpoints={
         SMALL: Endpoint("mean difference, statistics of 4 examples", _POINT, unit="points"),
         SORTED: Endpoint("mean difference, batches of two classes", _POINT, unit="points"),
-        WHOLE: Endpoint(
-            "batch renorm with statistics of 4 minus BN with those of all 16: the two do the same", Equivalence(margin=1),
-            unit="points",
-        ),
+        WHOLE: Endpoint("batch renorm with statistics of 4 minus BN with those of all 16: the two do the same",
+                        Equivalence(margin=1), unit="points"),
     },
     caveats=(
         "A fully connected net, in which a statistic of 4 examples has 4 values.",

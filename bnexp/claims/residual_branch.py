@@ -54,7 +54,7 @@ def branch(h_BN: Tensor, first_NN: Tensor, second_NN: Tensor, *, norm: bool) -> 
     return h_BN
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The exponent of the branch's share of the variance in l + 1, with BN and without."""
     blocks = np.arange(1, NUM_BLOCKS + 1)
     sums = {name: stacked(runs, f"{name}, sum") for name in NORMS}
@@ -83,16 +83,12 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     return (
         "In random residual nets with BN in front of the layers of a branch, the branch's share of the variance falls with "
         f"the block l like the power {estimate_words(primary, digits=2)} of l + 1, "
-        + ending(
-            primary, "as theory says (-1, within .1)", too_small="which is not theory's -1",
-            open_="which does not settle theory's -1",
-        )
+        + ending(primary, "as theory says (-1, within .1)", too_small="which is not theory's -1",
+                 open_="which does not settle theory's -1")
         + f", to {last['BN']:.1f} % at block {NUM_BLOCKS}; without BN it "
-        + ending(
-            without, f"stays near {last['none']:.0f} %",
-            too_small=f"does not stay where it is and is {last['none']:.0f} % there",
-            open_=f"is {last['none']:.0f} % there, and whether it stays so throughout is open",
-        )
+        + ending(without, f"stays near {last['none']:.0f} %",
+                 too_small=f"does not stay where it is and is {last['none']:.0f} % there",
+                 open_=f"is {last['none']:.0f} % there, and whether it stays so throughout is open")
         + f" (power {estimate_words(without, digits=2)})."
     )  # fmt: skip
 
@@ -103,16 +99,12 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
     labels = {"BN": "with BN", "none": "without"}
     blocks = np.arange(1, NUM_BLOCKS + 1)
-    draw_series(
-        blocks, {labels[name]: 100 * np.asarray(share_SL) for name, share_SL in evidence.data["shares"].items()}, left,
-        theory={"theory 1 / (l + 1)": 100 / (blocks + 1)},
-        xlabel="residual block l", ylabel="variance of the branch / of the sum, %",
-    )  # fmt: skip
+    draw_series(blocks, {labels[name]: 100 * np.asarray(share_SL) for name, share_SL in evidence.data["shares"].items()}, left,
+                theory={"theory 1 / (l + 1)": 100 / (blocks + 1)}, xlabel="residual block l",
+                ylabel="variance of the branch / of the sum, %")  # fmt: skip
     left.set_yticks([3, 5, 10, 20, 50], ["3", "5", "10", "20", "50"])
-    draw_series(
-        blocks, {labels[name]: np.asarray(sum_SL)[:, 1:] for name, sum_SL in evidence.data["sums"].items()}, right,
-        theory={"theory l + 1": blocks + 1.0}, xlabel="residual block l", ylabel="variance of the sum behind the block",
-    )  # fmt: skip
+    draw_series(blocks, {labels[name]: np.asarray(sum_SL)[:, 1:] for name, sum_SL in evidence.data["sums"].items()}, right,
+                theory={"theory l + 1": blocks + 1.0}, xlabel="residual block l", ylabel="variance of the sum behind the block")
     for axes in (left, right):
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(TOLD, [str(block) for block in TOLD])

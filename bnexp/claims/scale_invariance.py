@@ -76,7 +76,7 @@ def _through(name: str, eps: float, u: Any, W: Any, dy: Any) -> tuple[Any, Any, 
     return y.detach(), du, dW
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Every layer's largest error over the scales, and the exponent of the error that eps makes."""
     every = all_measured(runs)
     exact_KAP, error_KA, ratio_KA = every["exact"], every["with_eps"], every["ratio"]
@@ -110,9 +110,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     middle = np.sqrt(ratio.min() * ratio.max())
     axes.annotate("1 - 1 / sqrt(1 + eps / (a²v))", (middle, middle / 2), xytext=(-10, 18), textcoords="offset points",
                   ha="right", color=COLORS["batch"])  # fmt: skip
-    axes.annotate(
-        "one dot: a random layer\nat one scale a", (0.97, 0.08), xycoords="axes fraction", ha="right", color=COLORS["none"],
-    )  # fmt: skip
+    axes.annotate("one dot: a random layer\nat one scale a", (0.97, 0.08), xycoords="axes fraction", ha="right",
+                  color=COLORS["none"])  # fmt: skip
     axes.set(
         xscale="log", yscale="log", title="Blind to the scale of W, as far as eps allows",
         xlabel="eps / (a²v): small weights are to the right", ylabel="relative error of BN((aW)u)",
@@ -126,14 +125,10 @@ CLAIM = register(Claim(
     formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
-        "identities": Endpoint(
-            estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against (1/a) d/dW",
-            rule=Exact(tolerance=1e-9),
-        ),
-        "eps exponent": Endpoint(
-            estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted 1",
-            rule=Exact(tolerance=0.01),
-        ),
+        "identities": Endpoint(estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against "
+                               "(1/a) d/dW", rule=Exact(tolerance=1e-9)),
+        "eps exponent": Endpoint(estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted "
+                                 "1", rule=Exact(tolerance=0.01)),
     },
     caveats=(
         "The identities are those of eps = 0. With the usual eps small weights do feel their scale: the figure.",

@@ -69,7 +69,7 @@ def _passed(h_BN: Tensor, weights_LNN: Tensor, skips: bool, norm: bool) -> Itera
         yield h_BN
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Factor a layer of the first three arms, exponent of the last, and the differences between arms behind the last layer."""
     layers = np.arange(1, DEPTH + 1)
     alike = {name: stacked(runs, name) for name in ARMS}
@@ -99,13 +99,11 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent of residual nets with BN, the factors a layer of the others, each beside the source's."""
     primary = verdicts["residual, BN"]
-    end = ending(
-        primary, "as the source says (-1/2, within .1)", too_small="which is not the source's -1/2",
-        open_="which does not settle the source's -1/2",
-    )  # fmt: skip
+    end = ending(primary, "as the source says (-1/2, within .1)", too_small="which is not the source's -1/2",
+                 open_="which does not settle the source's -1/2")  # fmt: skip
 
     def factor(name: str) -> str:
         base, _ = BASES[name]
@@ -130,9 +128,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         series[name] = np.where(np.median(alike_SL, axis=0) > LEAST_SHOWN, np.maximum(alike_SL, LEAST_SHOWN), np.nan)
     theory = {"source: 1/2 or 3/4 a layer, (L + 1)^(-1/2)": 0.5**layers, "_3/4": 0.75**layers}
     theory["_power"] = (layers + 1) ** -0.5
-    draw_series(
-        layers, series, axes, theory=theory, xlabel="layers", ylabel="likeness of the input gradients\nof distinct examples"
-    )
+    draw_series(layers, series, axes, theory=theory, xlabel="layers",
+                ylabel="likeness of the input gradients\nof distinct examples")  # fmt: skip
     axes.set(yscale="log", ylim=(LEAST_SHOWN, 1.2))
     plain_log_axis(axes, (LEAST_SHOWN, 1))
 
@@ -154,21 +151,16 @@ CLAIM = register(Claim(
     "logarithm over L, or its log-log slope on L + 1",
     measurement=Measurement(measure=measure, num_seeds=SEEDS),
     endpoints={
-        "residual, BN": Endpoint(
-            f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
-            Scaling(predicted=-0.5, rival=0, within=0.1),
-        ),
+        "residual, BN": Endpoint(f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
+                                 Scaling(predicted=-0.5, rival=0, within=0.1)),
         **{
             name: Endpoint(f"{_FACTOR}, {name}, 0 to {last} layers, minus the source's {base:g}", Equivalence(margin=WITHIN))
             for name, (base, last) in BASES.items()
         },
-        "residual: BN / none": Endpoint(
-            f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without", Difference(1, 2, scale="ratio"),
-        ),
-        "plain: none / BN": Endpoint(
-            f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
-            Difference(1, 2, scale="ratio"),
-        ),
+        "residual: BN / none": Endpoint(f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without",
+                                        Difference(1, 2, scale="ratio")),
+        "plain: none / BN": Endpoint(f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
+                                     Difference(1, 2, scale="ratio")),
     },
     caveats=(
         "The source's factors assume that two examples share a quarter of the active units. Without BN they share more, because "

@@ -17,7 +17,7 @@ LABELS = {CONTROL: "without BN", SUBJECT: "with BN"}
 ORDERS = {"shuffled": "batches dealt anew each epoch", "fixed": "the same batches each epoch"}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with recomputed statistics: gain of reshuffling with BN minus that without, and each by itself."""
     pairs = {norm: (Arm(f"{norm} shuffled"), Arm(f"{norm} fixed")) for norm in LABELS}
     shown = {f"{label},\n{words}": Arm(f"{norm} {order}") for norm, label in LABELS.items() for order, words in ORDERS.items()}
@@ -33,15 +33,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The gain with and without BN, and their difference."""
     primary = verdicts["with BN minus without"]
     gained = [verdicts[label].interval for label in ("with BN", "without BN")]
-    found = ending(
-        primary, "so shuffling does more for BN than the randomness of SGD alone",
-        too_small="less than the 0.2 points that would matter", reversed_="so it does less for BN than without it",
-        open_="which leaves open whether BN gains by it",
-    )  # fmt: skip
+    found = ending(primary, "so shuffling does more for BN than the randomness of SGD alone",
+                   too_small="less than the 0.2 points that would matter", reversed_="so it does less for BN than without it",
+                   open_="which leaves open whether BN gains by it")  # fmt: skip
     return (
         f"A ReLU net on 2,048 digits whose batches are dealt anew each epoch reads {points_more(gained[0])} test digits with "
         f"BN than one whose batches stay the same, and {points_more(gained[1])} without: a difference of "

@@ -62,7 +62,7 @@ def _places(runs: Runs, depth: int) -> tuple[int, int]:
     return first + (not runs.arms(first)), first + 2
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy of SkipInit and of Fixup minus that of BN at both depths, in points; a diverged run scores 0."""
     accuracy = {depth: _accuracy(runs, depth) for depth in DEPTHS}
     deep, places = accuracy[DEPTHS[0]], {depth: _places(runs, depth)[0] for depth in DEPTHS}
@@ -115,10 +115,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The deep nets: SkipInit, BN, no scalar and Fixup."""
     primary, fixup = verdicts[f"{SKIP_INIT}, 64 blocks"], verdicts[f"{FIXUP}, 64 blocks"]
     means = {label: f"{values.mean():.1f} %" for label, values in evidence.data["accuracy"][64].items()}
-    end = ending(
-        primary, f"the same within {MARGIN:g} point", too_small=f"a difference beyond {MARGIN:g} point",
-        open_=f"which leaves open whether they are the same within {MARGIN:g} point",
-    )  # fmt: skip
+    end = ending(primary, f"the same within {MARGIN:g} point", too_small=f"a difference beyond {MARGIN:g} point",
+                 open_=f"which leaves open whether they are the same within {MARGIN:g} point")  # fmt: skip
     every = evidence.data["accuracy"][64][PLAIN]
     plain = f"they read {means[PLAIN]}" if every.any() else "they diverge at every rate tried"
     effects = [f"{one.effect.in_words()}" if one.effect else "unknown" for one in (primary, fixup)]
@@ -154,9 +152,8 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
     endpoints={
-        f"{arm}, {depth} blocks": Endpoint(
-            f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE, unit="points",
-        )
+        f"{arm}, {depth} blocks": Endpoint(f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE,
+                                           unit="points")
         for depth in DEPTHS for arm in (SKIP_INIT, FIXUP)
     },
     gates=(FAILS,),

@@ -34,7 +34,7 @@ def _arm(size: int) -> Arm:
     return Arm(f"m = {size}")
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The slope of test error on halvings of m, group norm against m = 2, and what share of the penalty each mend gives back."""
     two, eight = (runs.side(test_points, f"m = {size}").times(0.5) for size in (2, 8))
     as_trained = read_by("eval")
@@ -69,10 +69,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What a halving costs, what is read at both ends and with group norm, and what each mend gives back."""
     slope, test = verdicts["slope"], evidence.data["test"]
-    found = ending(
-        slope, "so BN does fail at small batches", too_small="too little to speak of failing", reversed_="so it gains by it",
-        open_="which leaves open whether it fails there",
-    )  # fmt: skip
+    found = ending(slope, "so BN does fail at small batches", too_small="too little to speak of failing",
+                   reversed_="so it gains by it", open_="which leaves open whether it fails there")  # fmt: skip
     back = ", ".join(f"{mend} {100 * effect.estimate:.0f} %" for mend in MENDS if (effect := verdicts[mend].effect))
     outcomes = [verdicts[mend].outcome for mend in MENDS]
     mended = "Whether any mend gives back half of what is lost at 2 is open"
@@ -95,10 +93,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     """
     figure.set_size_inches(7.2, 4.4)
     axes = figure.subplots()
-    draw_series(
-        SIZES, evidence.data["series"], axes, xlabel=f"examples per statistic, m (SGD batch {BATCH} throughout)",
-        ylabel="error on held-out digits, %",
-    )  # fmt: skip
+    draw_series(SIZES, evidence.data["series"], axes, xlabel=f"examples per statistic, m (SGD batch {BATCH} throughout)",
+                ylabel="error on held-out digits, %")  # fmt: skip
     frozen = np.median(evidence.data["frozen"])
     axes.plot([2], [frozen], "*", color="#0072B2", markersize=14, markeredgecolor="#000000", label="BN frozen at the end")
     axes.set_xscale("log", base=2)
@@ -137,20 +133,15 @@ CLAIM = register(Claim(
     "goes away with another evaluation or with statistics fixed for the last fifth of training, over the mean penalty",
     grids=(_grid(_ARMS), _grid({FROZEN.name: "norm=ghost norm.ghost_size=2"}, frozen=True)),
     endpoints={
-        "slope": Endpoint(
-            "points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has no m",
-            Difference(null=0, smallest=1), unit="points",
-        ),
+        "slope": Endpoint("points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has "
+                          "no m", Difference(null=0, smallest=1), unit="points"),
         GROUP: Endpoint("test accuracy of group norm minus that of BN at m = 2", Difference(null=0, smallest=1), unit="points"),
-        "batch statistics": Endpoint(
-            "share of the penalty that goes away where evaluation normalises groups of 2 by themselves, as training does", _SHARE,
-        ),
-        "frozen at the end": Endpoint(
-            "share that goes away where the last fifth of training normalises by the running statistics, then fixed", _SHARE,
-        ),
-        "recomputed statistics": Endpoint(
-            "share that goes away with statistics recomputed on the trained net over 16 batches", _SHARE,
-        ),
+        "batch statistics": Endpoint("share of the penalty that goes away where evaluation normalises groups of 2 by "
+                                     "themselves, as training does", _SHARE),
+        "frozen at the end": Endpoint("share that goes away where the last fifth of training normalises by the running "
+                                      "statistics, then fixed", _SHARE),
+        "recomputed statistics": Endpoint("share that goes away with statistics recomputed on the trained net over 16 batches",
+                                          _SHARE),
     },
     gates=(PENALTY,),
     caveats=(

@@ -63,10 +63,10 @@ def _number(record: RunRecord, endpoint: str) -> float:
     return float(np.exp(np.interp(np.log(LOSSES), np.log(fallen_T[kept][::-1]), logs_T[kept][::-1]).mean()))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Without over with BN, by place, regime of the rate and quantity; each a geometric mean over looks."""
-    out_of_reach: dict[str, str] = {}
     samples, numbers, drawn = {}, {}, {}
+    out_of_reach: dict[str, str] = {}
     for place, regimes in COMPARED.items():
         if why := absent(runs, place):
             out_of_reach |= runs.out_of_reach(f"{place},", why)
@@ -111,7 +111,7 @@ def _tracks(runs: Runs, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return found["with BN"][0], {label: 100 * np.exp(rows) for label, (_, rows) in found.items()}
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The scale-free change of the gradient in the ReLU net, in the others, and the raw smoothness."""
 
     def times(name: str) -> str:
@@ -119,11 +119,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the ve
         return times_words(effect, "less", "more", same="neither clearly less nor more") if effect else ""
 
     verdict = verdicts[PRIMARY]
-    last = ending(
-        verdict, "so there the landscape is smoother with BN, free of scale",
-        too_small=f"so there it is not smoother with BN by the {SMALLEST:g} times that would matter",
-        reversed_="so there the landscape is less smooth with BN, free of scale",
-    )  # fmt: skip
+    last = ending(verdict, "so there the landscape is smoother with BN, free of scale",
+                  too_small=f"so there it is not smoother with BN by the {SMALLEST:g} times that would matter",
+                  reversed_="so there the landscape is less smooth with BN, free of scale")  # fmt: skip
     others = {place: times(f"{place}, {OWN}: {FREE}") for place in COMPARED if place != "ReLU"}
     elsewhere = "; ".join(f"{PLACES[place].words}: {found}" for place, found in others.items() if found)
     return (

@@ -34,18 +34,19 @@ SIDES = ("control", "subject")
 
 def _arms(scales: tuple[str, ...], rates: tuple[float, ...]) -> dict[str, str]:
     return {
-        _name(side, scale, rate): f"{{{side}}} {SCALES[scale]} optimizer.lr={rate}"
+        arm(side, scale, rate): f"{{{side}}} {SCALES[scale]} optimizer.lr={rate}"
         for side in SIDES
         for scale in scales
         for rate in rates
     }
 
 
-def _name(side: str, scale: str, rate: float) -> str:
+def arm(side: str, scale: str, rate: float) -> str:
+    """What an arm is called."""
     return f"{side}, scale {scale}, rate {rate:g}"
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of cells in which the subject is sooner by ``MATTERS``, among those in which either arm learns."""
     grid, (scales, rates) = list(SURFACES).index(runs.budget), SURFACES[runs.budget]
     cells = [[_cell(runs, grid, scale, rate) for rate in rates] for scale in scales]
@@ -78,14 +79,14 @@ def _percent(share: float) -> str:
 
 def _cell(runs: Runs, grid: int, scale: str, rate: float) -> tuple[np.ndarray, bool]:
     """log(T_control / T_subject) of every seed ``[S]``, and whether either arm reaches the easiest level in half of its runs."""
-    control, subject = (runs.reported(_name(side, scale, rate), grid=grid) for side in SIDES)
+    control, subject = (runs.reported(arm(side, scale, rate), grid=grid) for side in SIDES)
     steps = [[SPEED.durations(record, runs.budget) for record in records] for records in (control, subject)]
     learns = any(np.mean([one[0].observed for one in side]) >= 0.5 for side in steps)
     means = [np.array([np.mean(np.log([level.steps for level in one])) for one in side]) for side in steps]
     return means[0] - means[1], learns
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - the shares say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The shares of cells, small rates apart."""
     sooner, later, small = evidence.data["shares"]
     return (
@@ -130,14 +131,10 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     grids=tuple(map(_grid, SURFACES)),
     endpoints={
-        "sooner": Endpoint(
-            "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
-            Difference(null=0.5, smallest=0.8), unit="of the cells",
-        ),
-        "later": Endpoint(
-            "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
-            Difference(null=0.5, smallest=0.1, direction=-1), unit="of the cells",
-        ),
+        "sooner": Endpoint("share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them "
+                           "would not be it", Difference(null=0.5, smallest=0.8), unit="of the cells"),
+        "later": Endpoint("share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
+                          Difference(null=0.5, smallest=0.1, direction=-1), unit="of the cells"),
     },
     caveats=(
         "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",

@@ -100,7 +100,7 @@ def _digits(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return images, target - target.mean(0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How many times the spherical sharpness falls, with and without weight decay, and how steadily, at each seed."""
     names = [f"{arm}/{what}" for arm in DECAY for what in ("spherical", "one sphere", "edge", "loss")]
     tracks = {name: stacked(runs, name) for name in names}
@@ -146,11 +146,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     primary, steady = verdicts["fall"], verdicts["steady"]
     if primary.effect is None:
         return primary.reason
-    found = ending(
-        primary, "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
-        too_small="less than the halving that would matter", reversed_="so that it rises",
-        open_="which leaves open whether it halves",
-    )  # fmt: skip
+    found = ending(primary, "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
+                   too_small="less than the halving that would matter", reversed_="so that it rises",
+                   open_="which leaves open whether it halves")  # fmt: skip
     return (
         "Past the edge of stability, in whole-batch gradient descent with BN and weight decay, the sharpness of the loss as a "
         f"function of the weights' directions falls by a factor of {primary.effect.in_words()}, {found}; without weight decay it "
@@ -179,19 +177,14 @@ CLAIM = register(Claim(
     "weight decay 0.002; ReLU net whose trained weights all stand in front of a norm",
     measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
     endpoints={
-        "fall": Endpoint(
-            "spherical sharpness at the first look over that at the end, with weight decay", Difference(1, 2, scale="ratio"),
-        ),
-        "one sphere": Endpoint(
-            "the same with all weights on one sphere, |w|^2 lambda_1(H), as the source has it", Difference(1, 2, scale="ratio"),
-        ),
-        "steady": Endpoint(
-            "rank correlation of the spherical sharpness with the step: -1 falls at every look",
-            Difference(0, -0.8, direction=-1),
-        ),
-        "beside no decay": Endpoint(
-            "spherical sharpness at the end, without weight decay over with it", Difference(1, 2, scale="ratio"),
-        ),
+        "fall": Endpoint("spherical sharpness at the first look over that at the end, with weight decay",
+                         Difference(1, 2, scale="ratio")),
+        "one sphere": Endpoint("the same with all weights on one sphere, |w|^2 lambda_1(H), as the source has it",
+                               Difference(1, 2, scale="ratio")),
+        "steady": Endpoint("rank correlation of the spherical sharpness with the step: -1 falls at every look",
+                           Difference(0, -0.8, direction=-1)),
+        "beside no decay": Endpoint("spherical sharpness at the end, without weight decay over with it",
+                                    Difference(1, 2, scale="ratio")),
     },
     gates=(PAST,),
     caveats=(

@@ -134,7 +134,7 @@ def _net_inputs(
     return start_mF, *look(probe)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How far out of [0, 1] every feature's values reach, and whether they have mean 0 and variance v / (v + eps)."""
     every = all_measured(runs)
     reach_F = np.concatenate([np.maximum(-every[f"{s}/least"], every[f"{s}/largest"] - 1).clip(0) for s in SOURCES])
@@ -208,14 +208,10 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
         "inside": Endpoint(estimand="how far out of [0, 1] the values of a feature reach", rule=Exact(tolerance=1e-9)),
-        "standardised": Endpoint(
-            estimand="what may have been meant: |mean| and |mean square - v / (v + eps)| of a feature",
-            rule=Exact(tolerance=1e-9),
-        ),
-        "bound": Endpoint(
-            estimand="largest |x^| of a batch with one outlier minus sqrt(m - 1), m = 2 ... 256",
-            rule=Exact(tolerance=1e-9, min_cases=len(BOUND_SIZES)),
-        ),
+        "standardised": Endpoint(estimand="what may have been meant: |mean| and |mean square - v / (v + eps)| of a feature",
+                                 rule=Exact(tolerance=1e-9)),
+        "bound": Endpoint(estimand="largest |x^| of a batch with one outlier minus sqrt(m - 1), m = 2 ... 256",
+                          rule=Exact(tolerance=1e-9, min_cases=len(BOUND_SIZES))),
     },
     gates=("min-max scaling passes the same check",),
     caveats=(

@@ -20,9 +20,7 @@ STEPS = {"smoke": 20, "quick": 300, "full": 1000}
 ROUND = 20
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """Milliseconds per step of the paper's net with each norm, in interleaved rounds of ``ROUND`` steps, one thread, warm."""
     import time
 
@@ -46,7 +44,7 @@ def measure(
     return {arm: np.array(times[1:]) for arm, times in rounds.items()}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per repetition the median step time with a norm over that without."""
     medians = {arm: np.median(stacked(runs, arm), axis=1) for arm in ARMS}
     ratios = {arm: times / medians[CONTROL] for arm, times in medians.items()}
@@ -100,10 +98,8 @@ CLAIM = register(Claim(
     control="norm=none", subject="norm=batch",
     measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True),
     endpoints={
-        "step time": Endpoint(
-            "geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
-            Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition"),
-        ),
+        "step time": Endpoint("geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
+                              Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition")),
     },
     caveats=(
         "The paper's small net on a CPU, eager PyTorch: the share is smaller on large layers and fused kernels.",

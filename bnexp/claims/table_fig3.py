@@ -6,24 +6,13 @@ Legend: Q rates, S seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.runs import test_points
-from bnexp.claims.sweeps import (
-    SIDES,
-    SWEEPS,
-    Swept,
-    all_grids,
-    all_swept,
-    at,
-    best_mean,
-    cross_fitted,
-    validation_points,
-)
-from bnexp.claims.words import ending, means_words
+from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at
+from bnexp.claims.words import by_outcome, ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 
@@ -40,16 +29,13 @@ ROWS: Mapping[str, tuple[str, int | None]] = {
 }
 BASE, BASE_FAST, BN, BN_FAST, BN_FASTEST, BN_OWN = ROWS
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps and test accuracy of every row of the table, net by net; ratios of steps of neighbouring rows."""
+    data = {}
     samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= {f"{net}: {question}": swept.absent() for question in _QUESTIONS}
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         rows = _rows(swept)
         steps = {row: at(np.exp(swept.log_steps(ROWS[row][0])), index_S) for row, index_S in rows.items()}
         points = {row: at(swept.read(ROWS[row][0], test_points), index_S) for row, index_S in rows.items()}
@@ -72,7 +58,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 def _rows(swept: Swept) -> dict[str, np.ndarray]:
     """For each seed the index of each row's rate; the unit and BN's own rate are chosen on the other seeds, by validation."""
-    best = {side: cross_fitted(best_mean, swept.read(side, validation_points)) for side in SIDES}
+    best = {side: swept.best(side) for side in SIDES}
     octave = float(np.log2(swept.rates[1] / swept.rates[0]))
     return {
         row: best[side] if times is None else best["control"] + round(np.log2(times) / octave)
@@ -84,15 +70,11 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The table's ratios, the fair one, and what becomes of the plain net at four times its rate."""
     found = {question: verdicts[f"ReLU: {question}"] for question in _QUESTIONS}
     effect = {question: one.effect.in_words() for question, one in found.items() if one.effect}
-    end = ending(
-        found["same rate"], "so that it is faster at an unchanged rate", too_small="less than the 1.5 times that would matter",
-        reversed_="so that it is slower at an unchanged rate", open_="which leaves open whether that is 1.5 times or more",
-    )  # fmt: skip
-    fails = {
-        "SUPPORTED": f"where the plain net ends {effect['base fails']} points below it",
-        "CONTRADICTED": "where the plain net does about as well",
-        "INCONCLUSIVE": "and whether the plain net fails there is open",
-    }[found["base fails"].outcome]
+    end = ending(found["same rate"], "so that it is faster at an unchanged rate",
+                 too_small="less than the 1.5 times that would matter", reversed_="so that it is slower at an unchanged rate",
+                 open_="which leaves open whether that is 1.5 times or more")  # fmt: skip
+    fails = by_outcome(found["base fails"], f"where the plain net ends {effect['base fails']} points below it",
+                       "where the plain net does about as well", "and whether the plain net fails there is open")  # fmt: skip
     steps = {row: f"{np.exp(np.log(values).mean()):.0f}" for row, values in evidence.data["ReLU"]["steps"].items()}
     return (
         f"At the plain net's own best rate BN divides the {steps[BASE]} steps of {evidence.data['ReLU']['words']} by "

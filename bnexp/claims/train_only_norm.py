@@ -21,7 +21,7 @@ DEPTH, WIDTH = 4, 64
 COUNT = 2 * WIDTH * (2 * DEPTH + 1)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy in points of the net of which only a part trains, and of the whole."""
     points = side_by_side(runs, ARMS)
     return Evidence(
@@ -36,10 +36,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What each part reads, and whether gamma and beta are worth more than as many other weights."""
     primary, points = verdicts[RANDOM], evidence.data["points"]
-    found = ending(
-        primary, "so gamma and beta are worth more than other weights", too_small="less than the 3 points that would matter",
-        reversed_="so gamma and beta are worth less", open_="which leaves open whether gamma and beta are worth more",
-    )  # fmt: skip
+    found = ending(primary, "so gamma and beta are worth more than other weights",
+                   too_small="less than the 3 points that would matter", reversed_="so gamma and beta are worth less",
+                   open_="which leaves open whether gamma and beta are worth more")  # fmt: skip
     return (
         f"A residual net of {2 * DEPTH + 1} ReLU layers whose weights stay random reads {points[NORM].mean():.1f} % of the "
         f"test digits where BN's {COUNT:,} gammas and betas alone train, and {points[RANDOM].mean():.1f} % where as many "
@@ -83,9 +82,8 @@ CLAIM = register(Claim(
         Grid(overrides=(*_NET, "norm=batch"), arms={ALL: "train.only=all optimizer.lr=0.1"}, budgets=_BUDGETS),
     ),
     endpoints={
-        RANDOM: Endpoint(
-            "mean difference to as many weights of hidden layers, drawn at random, two of each channel", _POINTS, unit="points",
-        ),
+        RANDOM: Endpoint("mean difference to as many weights of hidden layers, drawn at random, two of each channel", _POINTS,
+                         unit="points"),
         OUTPUT: Endpoint("mean difference to training the output layer alone", _POINTS, unit="points"),
     },
     caveats=(

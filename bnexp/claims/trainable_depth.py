@@ -140,7 +140,7 @@ def depth_of_half(depths: tuple[int, ...], points_DS: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The depth of half accuracy of every arm and seed, each depth at the rate that is best on average over the seeds."""
     measured, depths = first_measured(runs), DEPTHS[runs.budget]
     best = {arm: _at_best_rate(measured[arm]) for arm in ARMS}
@@ -179,11 +179,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         arm: f"beyond {deepest}" if float(np.median(values)) >= deepest else f"at {np.median(values):.0f}"
         for arm, values in half.items()
     }
-    end = ending(
-        verdicts["depth limit"], f"which is within the 25 to 70 of the {THEORY:.0f} that theory gives",
-        too_small=f"which is outside the 25 to 70 around the {THEORY:.0f} that theory gives",
-        open_=f"which leaves open whether it is within the 25 to 70 around the {THEORY:.0f} that theory gives",
-    )  # fmt: skip
+    end = ending(verdicts["depth limit"], f"which is within the 25 to 70 of the {THEORY:.0f} that theory gives",
+                 too_small=f"which is outside the 25 to 70 around the {THEORY:.0f} that theory gives",
+                 open_=f"which leaves open whether it is within the 25 to 70 around the {THEORY:.0f} that theory gives")
     return (
         f"Narrow fully connected ReLU nets with BN, trained for a short time at the best of {len(RATES)} rates, fall below "
         f"50 % of their training digits {words[BN]} layers, {end}; with skips around every two layers they do so "
@@ -198,9 +196,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     draw_series(depths, evidence.data["accuracy"], axes, xlabel="hidden layers", ylabel="training accuracy at the end, %")
     axes.axhline(HALF, color="#555555", linestyle=":", linewidth=1)
     axes.axvline(THEORY, color="#555555", linestyle="--", linewidth=1)
-    axes.annotate(
-        f"16 ξ = {THEORY:.0f}", (THEORY, 4), xytext=(-3, 0), textcoords="offset points", ha="right", color="#555555", fontsize=8
-    )
+    axes.annotate(f"16 ξ = {THEORY:.0f}", (THEORY, 4), xytext=(-3, 0), textcoords="offset points", ha="right", color="#555555",
+                  fontsize=8)  # fmt: skip
     axes.set(ylim=(0, 102), xscale="log")
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.minorticks_off()
@@ -218,17 +215,12 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
     gates=(SHALLOW, PLAIN),
     endpoints={
-        "depth limit": Endpoint(
-            "geometric-mean ratio of the depth limit with BN to 42; 25 to 70 layers are within the margin",
-            Equivalence(margin=MARGIN, scale="ratio"),
-        ),
-        "skips": Endpoint(
-            "the depth limit of BN with skips over that of BN; the deepest net tried where it has none",
-            Difference(null=1, smallest=2, scale="ratio"),
-        ),
-        "no norm, He": Endpoint(
-            "the depth limit without a norm, from He's weights, over that of BN", Difference(null=1, smallest=1.2, scale="ratio"),
-        ),
+        "depth limit": Endpoint("geometric-mean ratio of the depth limit with BN to 42; 25 to 70 layers are within the margin",
+                                Equivalence(margin=MARGIN, scale="ratio")),
+        "skips": Endpoint("the depth limit of BN with skips over that of BN; the deepest net tried where it has none",
+                          Difference(null=1, smallest=2, scale="ratio")),
+        "no norm, He": Endpoint("the depth limit without a norm, from He's weights, over that of BN",
+                                Difference(null=1, smallest=1.2, scale="ratio")),
         "no norm, orthogonal": Endpoint("the same from orthogonal weights", Difference(null=1, smallest=1.2, scale="ratio")),
     },
     caveats=(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
-from bnexp.claims.words import ending, means_words
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
 
@@ -102,14 +103,14 @@ def fluctuation(mean_KU: np.ndarray, var_KU: np.ndarray) -> tuple[float, float]:
     return float(np.median(mean)), float(np.median(var))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Fluctuations of each seed, geometric mean over sites, and the ratio of the transformer's to the convolutional net's."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     every = {
-        moment: {net: np.array([_over_sites(one, net, moment) for one in measured]) for net in NETS}
-        for moment in (VARIANCE, MEAN)
+        moment: {net: np.exp(np.log(stacked(runs, f"{net}/{moment}")).mean(1)) for net in NETS} for moment in (VARIANCE, MEAN)
     }
-    equal = {net: np.array([_at_equal_places(one, net) for one in measured]) for net in (VIT_BN, CNN)}
+    equal = {
+        net: np.array([_at_equal_places(runs.measured(seed), net) for seed in runs.seeds()]) for net in (VIT_BN, CNN)
+    }
     return Evidence(
         samples={
             f"{VARIANCE}, {VIT_BN}": Sample.of(every[VARIANCE][CNN], every[VARIANCE][VIT_BN]),
@@ -119,16 +120,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"{VARIANCE}, as many places": Sample.of(equal[CNN], equal[VIT_BN]),
         },
         numbers={
-            f"fluctuation of the batch {moment}, {label}": words
+            f"fluctuation of the batch {moment}, {label}": mean_words(100 * values_S)
             for moment, found in every.items()
-            for label, words in means_words({label: 100 * values for label, values in found.items()}).items()
+            for label, values_S in found.items()
         },
         data={"every": every},
     )
-
-
-def _over_sites(measured: Mapping[str, np.ndarray], net: str, moment: str) -> float:
-    return float(np.exp(np.log(measured[f"{net}/{moment}"]).mean()))
 
 
 def _at_equal_places(measured: Mapping[str, np.ndarray], net: str) -> float:
@@ -146,11 +143,9 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         effect = verdicts[name].effect
         return effect.in_words() if effect else "unknown"
 
-    end = ending(
-        primary, f"so at least {SMALLEST:g} times as much",
-        too_small=f"less than the {SMALLEST:g} times that the claim asks for", reversed_="so it is the other way round",
-        open_=f"which leaves open whether it is {SMALLEST:g} times as much",
-    )  # fmt: skip
+    end = ending(primary, f"so at least {SMALLEST:g} times as much",
+                 too_small=f"less than the {SMALLEST:g} times that the claim asks for",
+                 reversed_="so it is the other way round", open_=f"which leaves open whether it is {SMALLEST:g} times as much")
     tokens, space = (tuple(f"{100 * found[net].mean():.1f} %" for found in (variance, mean)) for net in (VIT_BN, CNN))
     names = (f"{VARIANCE}, {VIT_BN}", f"{MEAN}, {VIT_BN}", f"{VARIANCE}, as many places")
     more, of_mean, at_places = (times(name) for name in names)
@@ -191,9 +186,8 @@ CLAIM = register(Claim(
         f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
         f"{VARIANCE}, {VIT_LN}": Endpoint("the variance's, of the transformer with layer norm", _RULE),
         f"{MEAN}, {VIT_LN}": Endpoint("the mean's, of the transformer with layer norm", _RULE),
-        f"{VARIANCE}, as many places": Endpoint(
-            "the variance's, of the norms of both nets to which an image gives 49 values a feature", _RULE,
-        ),
+        f"{VARIANCE}, as many places": Endpoint("the variance's, of the norms of both nets to which an image gives 49 values a "
+                                                "feature", _RULE),
     },
     caveats=(
         "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, are not "

@@ -87,7 +87,7 @@ class Family:
         return " + ".join(names) or "none"
 
 
-def measure(seed: int, budget: str) -> dict[str, np.ndarray]:  # noqa: ARG001 - there is nothing random here
+def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Names of torchvision's classifiers ``[K]`` and how many modules of each of ``KINDS`` they contain ``[K, 4]``."""
     from torchvision import models
 
@@ -139,7 +139,7 @@ def families_in(names: np.ndarray, counts_KN: np.ndarray) -> list[Family]:
     return sorted(found, key=lambda family: (family.year, family.name))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How many families are missing to a majority, by the stricter count."""
     measured = first_measured(runs)
     families = families_in(measured["names"], measured["counts"])
@@ -171,7 +171,7 @@ def _share(families: list[Family]) -> str:
     return f"{count} of {len(families)} ({count / max(len(families), 1):.0%})"
 
 
-def say(evidence: Evidence, verdicts: Verdicts) -> str:  # noqa: ARG001 - a count is the same whatever the verdict
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of the families, and of those since the blog's figure."""
     every, early, late = evidence.data["shares"]
     return (
@@ -209,9 +209,8 @@ CLAIM = register(Claim(
     formula="torchvision's classifier families that contain a BatchNorm module in every variant, as a share of all",
     measurement=Measurement(measure=measure, num_seeds=ONCE),
     endpoints={
-        "majority": Endpoint(
-            estimand="families that are missing to a majority with BN in every variant", rule=Exact(tolerance=0, min_cases=1),
-        ),
+        "majority": Endpoint(estimand="families that are missing to a majority with BN in every variant",
+                             rule=Exact(tolerance=0, min_cases=1)),
     },
     caveats=(
         "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",

@@ -68,7 +68,7 @@ def _run(trainings: list[Training], seed: int, budget: str, data: Digits) -> tup
     return np.mean(scores, axis=0), lengths
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Exponents of the length, and accuracies with weight decay, with fixed lengths, with neither; means over the grid per
     seed."""
     length_SR = np.exp(np.log(stacked(runs, "lengths")).mean(-1))
@@ -102,10 +102,8 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         + ending(length, "as theory's 1/4 says within 0.05", too_small="which is not theory's 1/4")
         + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
         f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.interval.in_words()} points), "
-        + ending(
-            fixed, "the same within 0.3 points", too_small="which is not the same within 0.3 points",
-            open_="which leaves open whether that is the same within 0.3 points",
-        )
+        + ending(fixed, "the same within 0.3 points", too_small="which is not the same within 0.3 points",
+                 open_="which leaves open whether that is the same within 0.3 points")
         + f", and nets with neither {points[NEITHER]:.1f} %."
     )  # fmt: skip
 
@@ -148,9 +146,8 @@ CLAIM = register(Claim(
         "length": Endpoint("exponent of the length on rate / decay, all nine pairs", _LAW),
         "length, decay alone": Endpoint("exponent on 1 / decay at each rate, averaged over rates", _LAW),
         "length, rate alone": Endpoint("exponent on the rate at each decay, averaged over decays", _LAW),
-        "fixed length instead": Endpoint(
-            "mean difference of test accuracy, fixed length minus weight decay", Equivalence(margin=0.3), unit="points",
-        ),
+        "fixed length instead": Endpoint("mean difference of test accuracy, fixed length minus weight decay",
+                                         Equivalence(margin=0.3), unit="points"),
     },
     gates=(SETTLED, MATTERS),
     caveats=(

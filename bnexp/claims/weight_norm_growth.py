@@ -119,7 +119,7 @@ def _cosine(w: Any, g: Any) -> float:
     return abs(float((w * g).sum())) / max(float(w.norm() * g.norm()), 1e-300)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Both errors at every step and layer, and the exponents with which weights grow."""
     every = all_measured(runs)
     errors = {arm: every[arm].reshape(-1, 2) for arm in ARMS}
@@ -191,9 +191,8 @@ CLAIM = register(Claim(
     measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 3}),
     endpoints={
         "orthogonal": Endpoint(estimand="|cosine| of w and g, every layer and step", rule=Exact(tolerance=1e-8)),
-        "right triangle": Endpoint(
-            estimand="relative error of the squared length after the step, every layer and step", rule=Exact(tolerance=1e-8),
-        ),
+        "right triangle": Endpoint(estimand="relative error of the squared length after the step, every layer and step",
+                                   rule=Exact(tolerance=1e-8)),
     },
     gates=("momentum and weight decay break it",),
     caveats=(

@@ -138,6 +138,11 @@ def ending(verdict: Verdict, yes: str, *, too_small: str, reversed_: str = "", o
     return open_
 
 
+def by_outcome(verdict: Verdict, supported: str, contradicted: str, open_: str) -> str:
+    """A part of a sentence that says no more than the outcome; :func:`ending` says why, too."""
+    return {"SUPPORTED": supported, "CONTRADICTED": contradicted, "INCONCLUSIVE": open_}[verdict.outcome]
+
+
 def open_whether(what: str, verdict: Verdict) -> str:
     """The sentence of a claim whose verdict is open, which says why."""
     return f"It is open whether {what}: {verdict.reason[0].lower()}{verdict.reason[1:]}"
