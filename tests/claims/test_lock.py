@@ -94,7 +94,7 @@ def test_an_edit_of_what_judges_is_noticed(edited, module, old, new):
         pytest.param(
             NOISE, "Test accuracy, gap and accuracy at equal loss of", "All that is judged of", id="a docstring"
         ),
-        pytest.param(NOISE, "# noqa: ARG001 - nothing random here", "# no chance", id="a comment"),
+        pytest.param(NOISE, "#: Arm to what it normalises by;", "#: Arms;", id="a comment"),
         pytest.param(
             NOISE,
             "level = EQUAL_LOSS[runs.budget]",
