@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending, means_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import legend_above
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     import torch
-    from matplotlib.figure import Figure
     from torch import Tensor, nn
 
     from bnexp.engine.build import Experiment
@@ -37,11 +35,7 @@ DECAYED = "decayed"
 ARMS = {CONTROL: "without BN", SUBJECT: "with BN", DECAYED: "without BN, L2"}
 DECAYS = {RELU: 0.001, SIGMOID: 0.0001}
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
-NUM_STEPS = {
-    "smoke": {RELU: 40, SIGMOID: 40},
-    "quick": {RELU: 200, SIGMOID: 500},
-    "full": {RELU: 3000, SIGMOID: 6000},
-}
+NUM_STEPS = {"smoke": {RELU: 40, SIGMOID: 40}, "quick": {RELU: 200, SIGMOID: 500}, "full": {RELU: 3000, SIGMOID: 6000}}
 #: Held-out accuracy that a net is attacked at, when it first has it: clean accuracies are matched.
 LEVELS = {"smoke": {RELU: 0.3, SIGMOID: 0.2}, "quick": {RELU: 0.9, SIGMOID: 0.85}, "full": {RELU: 0.96, SIGMOID: 0.95}}
 LOOK_EVERY = {"smoke": 10, "quick": 5, "full": 50}
@@ -93,9 +87,7 @@ def pgd(
     return moved
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """What :func:`attacked` finds of each kind of net and arm, ``[M, ...]``, and the steps at the moments, ``[M]``."""
     from bnexp.config.compose import compose
     from bnexp.engine.build import build, load_data
@@ -159,10 +151,9 @@ def attacked(experiment: Experiment, seed: int, num_images: int) -> dict[str, np
             "flat": flat.numpy()}  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Points right under attack without BN minus with BN, by net, moment, size and arm."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    found = {key: np.array([one[key] for one in measured], float) for key in measured[0]}
+    found = {key: stacked(runs, key).astype(float) for key in first_measured(runs)}
 
     def right(net: str, arm: str, attack: str = PGD) -> np.ndarray:
         return found[f"{net}/{arm}/right"][:, :, ATTACKS.index(attack)]
@@ -177,13 +168,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     for place, moment in enumerate(MOMENTS):
         for net, arm in pairs:
             title = f"{net}, {moment}, {ARMS[arm]}"
-            numbers |= means_words({f"{title}: clean": clean[net, arm][:, place]})
-            numbers |= means_words(
-                {f"{title}: {attack}, eps {eps:g}": right(net, arm, attack)[:, place, size]
-                 for attack in ATTACKS for size, eps in enumerate(EPS)}
-            )  # fmt: skip
-            numbers |= means_words({f"{title}: margin of the logits": found[f"{net}/{arm}/margin"][:, place]}, unit="")
-            numbers |= means_words({f"{title}: steps": found[f"{net}/{arm}/steps"][:, place]}, unit="", digits=0)
+            numbers[f"{title}: clean"] = mean_words(clean[net, arm][:, place])
+            for attack in ATTACKS:
+                of_size = zip(EPS, right(net, arm, attack)[:, place].T, strict=True)
+                numbers |= {f"{title}: {attack}, eps {eps:g}": mean_words(points_S) for eps, points_S in of_size}
+            numbers[f"{title}: margin of the logits"] = mean_words(found[f"{net}/{arm}/margin"][:, place], "")
+            numbers[f"{title}: steps"] = mean_words(found[f"{net}/{arm}/steps"][:, place], "", 0)
     return Evidence(
         samples={
             **{net: gain(net) for net in RATES},
@@ -211,7 +201,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What is read of attacked digits by both arms, at matched accuracy and after equal steps, in both nets, and beside L2."""
     judged = 1 + EPS.index(JUDGED)
 
@@ -222,19 +212,13 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         return f"{points(net, SUBJECT, moment)} and {points(net, CONTROL, moment)}"
 
     primary = verdicts[RELU]
-    assert primary.effect is not None
-    end = ending(
-        primary,
-        "so it is the less robust one",
-        too_small="which is less than the 5 points that would matter",
-        reversed_="so it is the more robust one",
-        open_="which leaves open whether that is 5 points or more",
-    )
+    end = ending(primary, "so it is the less robust one", too_small="which is less than the 5 points that would matter",
+                 reversed_="so it is the more robust one", open_="which leaves open whether that is 5 points or more")  # fmt: skip
     return (
         f"Stopped at the same clean accuracy ({points(RELU, SUBJECT, eps=0)} with BN, {points(RELU, CONTROL, eps=0)} without) and "
         f"attacked by at most {100 * JUDGED:.0f} % of a pixel's range (PGD), a ReLU net of six layers with BN reads "
         f"{points(RELU, SUBJECT)} of the digits, and {points(RELU, CONTROL)} without, a difference of "
-        f"{primary.effect.in_words()} points, {end} "
+        f"{primary.interval.in_words()} points, {end} "
         f"(after equal steps {pair(RELU, END)}; the paper's sigmoid net {pair(SIGMOID)}, after equal steps {pair(SIGMOID, END)}; "
         f"without BN but with L2 the two nets read {points(RELU, DECAYED)} and {points(SIGMOID, DECAYED)})."
     )
@@ -263,55 +247,48 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         row[0].set_ylabel("test digits read right, %")
     for axes in panels[-1]:
         axes.set_xlabel("largest change of a pixel, in its range (judged at the grey line)")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure)
 
 
 _RULE = Difference(null=0, smallest=5)
 _PGD = f"test digits right under PGD-10 with eps {JUDGED:g}, without BN minus with BN"
 
-CLAIM = register(
-    Claim(
-        id="adversarial",
-        section="M2",
-        statement="Batch normalisation makes a net less robust to small perturbations that are chosen against it.",
-        source="Galloway et al. 2019 (Batch Normalization is a Cause of Adversarial Vulnerability): by double-digit points",
-        disputed_by="",
-        formula="points of test digits read right under PGD of ten steps (Madry et al. 2018: random start, a quarter of eps "
-        "a step, largest change eps = .05 of a pixel's range, cross-entropy), without BN minus with BN, in eval mode; both arms "
-        "at one rate (ReLU 1/8, sigmoid 1), each stopped when it first reads 90 % (sigmoid 85; full 96 and 95) of held-out digits",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
-        endpoints={
-            RELU: Endpoint(f"{_PGD}, six ReLU layers, matched accuracy", _RULE, unit="points"),
-            SIGMOID: Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
-            f"{RELU}, {END}": Endpoint("the same after equally many steps, six ReLU layers", _RULE, unit="points"),
-            f"{SIGMOID}, {END}": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
-            f"{RELU}, eps {EPS[1]:g}": Endpoint(f"matched accuracy, eps {EPS[1]:g}, six ReLU layers", _RULE, unit="points"),
-            f"{SIGMOID}, eps {EPS[1]:g}": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
-            f"{RELU}, L2": Endpoint("matched accuracy, no BN but L2 minus with BN, six ReLU layers", _RULE, unit="points"),
-            f"{SIGMOID}, L2": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
-        },
-        gates=(ARRIVED, ALIKE, STRONGER, SLOPED),
-        caveats=(
-            "Matched accuracy is reached after fewer steps with BN, equal steps at another accuracy; no comparison holds both.",
-            "White-box attacks by gradients only. Stronger ones would lower both arms; the gates look for masked gradients, but no "
-            "attack without gradients is tried.",
-            "At eps .2 nearly no digit survives in any arm, so that nothing can be told there.",
-            "Small fully connected nets on digits; perturbations are bounded pixel by pixel, not in any other norm.",
-        ),
-        overturn="Another net or data (bnexp reproduce adversarial dataset=fashion_mnist), longer training, or another norm of the "
-        "perturbation",
-        deviations=(
-            "Fully connected nets on MNIST only; the source has five data sets and convolutional nets, and trains to convergence.",
-            "L2 is tuned on held-out accuracy, from four factors, before the reported seeds.",
-            "Quick has six seeds, 400 test digits, and 200 (ReLU) and 500 (sigmoid) steps as the equal ones, to save time; before, "
-            "with eight seeds, 500 digits, and 300 and 600 steps, every endpoint was supported (ReLU 24.3 points [21.0, 27.1]).",
-            "Size, rates, levels and steps were fixed after a look at seeds 1000 to 1002, at which BN lost 15 to 22 points "
-            "(ReLU) and 5 to 14 (sigmoid) at eps .05 and matched accuracy.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="adversarial", section="M2",
+    statement="Batch normalisation makes a net less robust to small perturbations that are chosen against it.",
+    source="Galloway et al. 2019 (Batch Normalization is a Cause of Adversarial Vulnerability): by double-digit points",
+    formula="points of test digits read right under PGD of ten steps (Madry et al. 2018: random start, a quarter of eps a step, "
+    "largest change eps = .05 of a pixel's range, cross-entropy), without BN minus with BN, in eval mode; both arms at one rate "
+    "(ReLU 1/8, sigmoid 1), each stopped when it first reads 90 % (sigmoid 85; full 96 and 95) of held-out digits",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
+    endpoints={
+        RELU: Endpoint(f"{_PGD}, six ReLU layers, matched accuracy", _RULE, unit="points"),
+        SIGMOID: Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
+        f"{RELU}, {END}": Endpoint("the same after equally many steps, six ReLU layers", _RULE, unit="points"),
+        f"{SIGMOID}, {END}": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
+        f"{RELU}, eps {EPS[1]:g}": Endpoint(f"matched accuracy, eps {EPS[1]:g}, six ReLU layers", _RULE, unit="points"),
+        f"{SIGMOID}, eps {EPS[1]:g}": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
+        f"{RELU}, L2": Endpoint("matched accuracy, no BN but L2 minus with BN, six ReLU layers", _RULE, unit="points"),
+        f"{SIGMOID}, L2": Endpoint("the same of three sigmoid layers", _RULE, unit="points"),
+    },
+    gates=(ARRIVED, ALIKE, STRONGER, SLOPED),
+    caveats=(
+        "Matched accuracy is reached after fewer steps with BN, equal steps at another accuracy; no comparison holds both.",
+        "White-box attacks by gradients only. Stronger ones would lower both arms; the gates look for masked gradients, but no "
+        "attack without gradients is tried.",
+        "At eps .2 nearly no digit survives in any arm, so that nothing can be told there.",
+        "Small fully connected nets on digits; perturbations are bounded pixel by pixel, not in any other norm.",
+    ),
+    overturn="Another net or data (bnexp reproduce adversarial dataset=fashion_mnist), longer training, or another norm of the "
+    "perturbation",
+    deviations=(
+        "Fully connected nets on MNIST only; the source has five data sets and convolutional nets, and trains to convergence.",
+        "L2 is tuned on held-out accuracy, from four factors, before the reported seeds.",
+        "Quick has six seeds, 400 test digits, and 200 (ReLU) and 500 (sigmoid) steps as the equal ones, to save time; before, "
+        "with eight seeds, 500 digits, and 300 and 600 steps, every endpoint was supported (ReLU 24.3 points [21.0, 27.1]).",
+        "Size, rates, levels and steps were fixed after a look at seeds 1000 to 1002, at which BN lost 15 to 22 points (ReLU) "
+        "and 5 to 14 (sigmoid) at eps .05 and matched accuracy.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

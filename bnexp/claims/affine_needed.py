@@ -6,24 +6,17 @@ Legend: S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
-from bnexp.claims.batches import recomputed_points
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
+from bnexp.claims.contrast import Arm, contrast, side_by_side
+from bnexp.claims.runs import recomputed_points
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: At SLOW every arm was within a standard error of its own best rate at seeds 1000 to 1002, at FAST the one with both was best.
 SLOW, FAST = 0.125, 4
@@ -70,7 +63,7 @@ def _arm(name: str) -> Arm:
     return Arm(name, grid=ARMS[name])
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy of the arms in pairs; what share of the sigmoids' inputs lies where they bend."""
     pairs = {name: (_arm(one), _arm(other)) for name, (one, other) in PAIRS.items()}
     fast = pairs[f"rate {FAST}"]
@@ -84,30 +77,24 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"{BENT}, rate {FAST}": contrast(runs, *fast, read=bent),
         },
         gates=runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()}
-        | {f"{BENT}, {arm}": words for arm, words in means_words(shares).items()},
+        numbers=means_words(points, of="test accuracy") | means_words(shares, of=BENT),
         data={"points": points, "shares": shares},
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both rates, the narrow net, and how far the sigmoids are from their linear zone."""
     primary, points, shares = verdicts["accuracy"], evidence.data["points"], evidence.data["shares"]
-    assert primary.effect is not None
-    end = ending(
-        primary,
-        "so they are worth the 0.2 points that would matter",
-        too_small="less than the 0.2 points that would matter",
-        reversed_="so it does better without them",
-        open_="which leaves open whether that is the 0.2 points that would matter",
-    )
+    end = ending(primary, "so they are worth the 0.2 points that would matter",
+                 too_small="less than the 0.2 points that would matter", reversed_="so it does better without them",
+                 open_="which leaves open whether that is the 0.2 points that would matter")  # fmt: skip
 
     def pair(one: str, other: str) -> str:
         return f"{points[one].mean():.1f} % with both and {points[other].mean():.1f} % with neither"
 
     return (
         f"At a learning rate of 1/8, which suits it without gamma and beta, the paper's sigmoid net with BN reads "
-        f"{pair(BOTH, NEITHER)}, a difference of {primary.effect.in_words()} points, {end}; at a rate of {FAST} it reads "
+        f"{pair(BOTH, NEITHER)}, a difference of {primary.interval.in_words()} points, {end}; at a rate of {FAST} it reads "
         f"{pair(FAST_BOTH, FAST_NEITHER)}, in eight narrow layers {pair(NARROW_BOTH, NARROW_NEITHER)}. Of what its sigmoids "
         f"receive, {shares[BOTH].mean():.1f} % (rate {FAST}: {shares[FAST_BOTH].mean():.0f} %) is beyond ±{BENDS:g}, where they "
         f"bend, with both, and {shares[NEITHER].mean():.1f} % (rate {FAST}: {shares[FAST_NEITHER].mean():.1f} %) with neither."
@@ -138,52 +125,41 @@ _BUDGETS = {
 _ACCURACY = Difference(null=0, smallest=0.2)
 _SHARE = Difference(null=0, smallest=5)
 
-CLAIM = register(
-    Claim(
-        id="affine_needed",
-        section="B8",
-        statement="Batch normalisation needs its gamma and beta: without them sigmoids are confined to their linear zone.",
-        source="Ioffe & Szegedy 2015, section 3: normalising the inputs of a sigmoid would constrain them to the linear regime",
-        disputed_by="",
-        formula=f"test accuracy of the paper's sigmoid net with BN, with gamma and beta minus with neither, both at rate {SLOW:g}",
-        control="norm=batch norm.affine=none",
-        subject="norm=batch",
-        grids=(
-            Grid(
-                overrides=(*_NET, f"optimizer.lr={SLOW}"),
-                arms=_SLOW_ARMS,
-                budgets=_BUDGETS,
-                num_seeds={"smoke": 2, "quick": 12, "full": 12},
-            ),
-            Grid(overrides=_NET, arms=_FURTHER, budgets=_BUDGETS),
+CLAIM = register(Claim(
+    id="affine_needed", section="B8",
+    statement="Batch normalisation needs its gamma and beta: without them sigmoids are confined to their linear zone.",
+    source="Ioffe & Szegedy 2015, section 3: normalising the inputs of a sigmoid would constrain them to the linear regime",
+    formula=f"test accuracy of the paper's sigmoid net with BN, with gamma and beta minus with neither, both at rate {SLOW:g}",
+    control="norm=batch norm.affine=none", subject="norm=batch",
+    grids=(
+        Grid(
+            overrides=(*_NET, f"optimizer.lr={SLOW}"), arms=_SLOW_ARMS, budgets=_BUDGETS,
+            num_seeds={"smoke": 2, "quick": 12, "full": 12},
         ),
-        endpoints={
-            "accuracy": Endpoint(f"points of test accuracy, {BOTH} minus {NEITHER}, rate {SLOW:g}", _ACCURACY, unit="points"),
-            GAMMA: Endpoint(f"the same, {GAMMA} minus {NEITHER}", _ACCURACY, unit="points"),
-            BETA: Endpoint(f"the same, {BETA} minus {NEITHER}", _ACCURACY, unit="points"),
-            f"rate {FAST}": Endpoint(f"{BOTH} minus {NEITHER}, rate {FAST}", _ACCURACY, unit="points"),
-            "8 narrow layers": Endpoint(f"{BOTH} minus {NEITHER}, 8 layers of 20 units", _ACCURACY, unit="points"),
-            f"rate {FAST}, {RECOMPUTED}": Endpoint(
-                f"{BOTH} minus {NEITHER}, rate {FAST}, statistics recomputed on the trained net", _ACCURACY, unit="points"
-            ),
-            BENT: Endpoint(
-                f"share of the sigmoids' inputs beyond ±{BENDS:g} at the end, {BOTH} minus {NEITHER}", _SHARE, unit="points"
-            ),
-            f"{BENT}, rate {FAST}": Endpoint(f"the same at rate {FAST}", _SHARE, unit="points"),
-        },
-        caveats=(
-            "Each rate is one for all arms. Without gamma and beta the net wants a smaller one, so that one large rate alone would "
-            "make them look needed and one small rate alone would not.",
-            "The next layer's weights can do what gamma does to a nonlinearity that is a factor times itself (ReLU), so a ReLU net "
-            "says nothing about this.",
-        ),
-        overturn="Another net or longer training: bnexp reproduce affine_needed train.steps=3000",
-        deviations=(
-            "Rates were fixed after a look at seeds 1000 to 1002, of eight from 1/16 to 8: the best in validation was 1/8 with "
-            "neither (93.4 %, falling to 86.5 % at 4) and 4 with both (93.3 %, at 1/16 and 1/4 92.9 %).",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        Grid(overrides=_NET, arms=_FURTHER, budgets=_BUDGETS),
+    ),
+    endpoints={
+        "accuracy": Endpoint(f"points of test accuracy, {BOTH} minus {NEITHER}, rate {SLOW:g}", _ACCURACY, unit="points"),
+        GAMMA: Endpoint(f"the same, {GAMMA} minus {NEITHER}", _ACCURACY, unit="points"),
+        BETA: Endpoint(f"the same, {BETA} minus {NEITHER}", _ACCURACY, unit="points"),
+        f"rate {FAST}": Endpoint(f"{BOTH} minus {NEITHER}, rate {FAST}", _ACCURACY, unit="points"),
+        "8 narrow layers": Endpoint(f"{BOTH} minus {NEITHER}, 8 layers of 20 units", _ACCURACY, unit="points"),
+        f"rate {FAST}, {RECOMPUTED}": Endpoint(f"{BOTH} minus {NEITHER}, rate {FAST}, statistics recomputed on the trained net",
+                                               _ACCURACY, unit="points"),
+        BENT: Endpoint(f"share of the sigmoids' inputs beyond ±{BENDS:g} at the end, {BOTH} minus {NEITHER}", _SHARE,
+                       unit="points"),
+        f"{BENT}, rate {FAST}": Endpoint(f"the same at rate {FAST}", _SHARE, unit="points"),
+    },
+    caveats=(
+        "Each rate is one for all arms. Without gamma and beta the net wants a smaller one, so that one large rate alone would "
+        "make them look needed and one small rate alone would not.",
+        "The next layer's weights can do what gamma does to a nonlinearity that is a factor times itself (ReLU), so a ReLU net "
+        "says nothing about this.",
+    ),
+    overturn="Another net or longer training: bnexp reproduce affine_needed train.steps=3000",
+    deviations=(
+        "Rates were fixed after a look at seeds 1000 to 1002, of eight from 1/16 to 8: the best in validation was 1/8 with "
+        "neither (93.4 %, falling to 86.5 % at 4) and 4 with both (93.3 %, at 1/16 and 1/4 92.9 %).",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

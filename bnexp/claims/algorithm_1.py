@@ -9,20 +9,16 @@ Legend: m values of a feature in the batch, C features, K random shapes, P parts
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 
@@ -58,10 +54,7 @@ def _one_shape(rng: np.random.Generator, index: int) -> dict[str, Any]:
 
 def _errors(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], eps: float) -> list[float]:
     """In the order of ``PARTS``."""
-    moments_C = (
-        np.abs(got["x_hat"].mean(0)),
-        np.abs((got["x_hat"] ** 2).mean(0) - wanted["var"] / (wanted["var"] + eps)),
-    )
+    moments_C = (np.abs(got["x_hat"].mean(0)), np.abs((got["x_hat"] ** 2).mean(0) - wanted["var"] / (wanted["var"] + eps)))
     affine_C = (np.abs(got[key] - wanted[key]) / len(got["x_hat"]) for key in ("dgamma", "dbeta"))
     forward_mC, input_mC = np.abs(got["y"] - wanted["y"]), np.abs(got["dx"] - wanted["dx"]) / wanted["size"]
     return [float(np.max(part)) for part in (moments_C, forward_mC, input_mC, list(affine_C))]
@@ -119,17 +112,14 @@ def _by_autograd(
     }  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest error of every shape."""
     every = all_measured(runs)
     errors_KP = np.maximum(*(every[name] for name in NORMS_UNDER_TEST))
     moment_K, ratio_K = every["second_moment"], every["ratio"]
     num_smallest, num_images = int((every["m"] == 2).sum()), int((every["dims"] == 2).sum())
     return Evidence(
-        samples={
-            "formulas": Sample.of(errors_KP.max(1)),
-            "closed form": Sample.of(every["closed_form"]),
-        },
+        samples={"formulas": Sample.of(errors_KP.max(1)), "closed form": Sample.of(every["closed_form"])},
         numbers={
             "shapes": f"{len(errors_KP)}, of which {num_smallest} with m = 2 and {num_images} of the form [N, C, H, W]",
             **{f"largest error, {part}": f"{error:.1e}" for part, error in zip(PARTS, errors_KP.max(0), strict=True)},
@@ -149,46 +139,33 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.plot(ratio_K, evidence.data["second_moment"], ".", color=COLORS["none"], markersize=4)
     axes.axvline(99, color="#555555", linestyle=":", linewidth=1)
     axes.annotate("left of here it is\nbelow 0.99", (99, 0.45), xytext=(6, 0), textcoords="offset points", fontsize=8.5)
-    axes.annotate(
-        "v / (v + eps)", (1, 0.5), xytext=(-8, 6), textcoords="offset points", ha="right", color=COLORS["batch"]
-    )
-    axes.annotate(
-        "one dot: one random shape", (0.02, 0.93), xycoords="axes fraction", color=COLORS["none"], fontsize=8.5
-    )
+    axes.annotate("v / (v + eps)", (1, 0.5), xytext=(-8, 6), textcoords="offset points", ha="right", color=COLORS["batch"])
+    axes.annotate("one dot: one random shape", (0.02, 0.93), xycoords="axes fraction", color=COLORS["none"], fontsize=8.5)
     axes.set(
         xscale="log", ylim=(0, 1.12), title="Variance 1, unless the input's is as small as eps",
         xlabel="variance of the input / eps", ylabel="variance of the normalised values",
     )  # fmt: skip
 
 
-CLAIM = register(
-    Claim(
-        id="algorithm_1",
-        section="B6",
-        statement="Algorithm 1 standardises every feature of a mini-batch, and its gradient is that of section 3's formulas.",
-        source="Ioffe & Szegedy 2015, Algorithm 1 and the chain rule in section 3 (derivation; no experiment)",
-        disputed_by="",
-        formula="for each random shape the largest |norm - formula| over norms and quantities: mean x^ = 0, mean of x^ squared "
-        "= v / (v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "formulas": Endpoint(
-                estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the formulas",
-                rule=Exact(tolerance=TOLERANCE),
-            ),
-            "closed form": Endpoint(
-                estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's formulas",
-                rule=Exact(tolerance=TOLERANCE),
-            ),
-        },
-        caveats=(
-            "The paper says variance 1 'if we neglect eps'. The figure shows what that neglects: over 1 % where v < 99 eps.",
-            "Errors are those of float64, which the norms were converted to; training runs in float32.",
-        ),
-        overturn=f"one shape on which norm=reference or norm=batch differs from the formulas by more than {TOLERANCE:g}",
-        deviations=("Variance v / (v + eps) is tested in the place of the paper's 1, which holds only for eps = 0.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("a batch is standardised, scaled and differentiated as the paper's formulas say", "random shapes"),
-    )
-)
+CLAIM = register(Claim(
+    id="algorithm_1", section="B6",
+    statement="Algorithm 1 standardises every feature of a mini-batch, and its gradient is that of section 3's formulas.",
+    source="Ioffe & Szegedy 2015, Algorithm 1 and the chain rule in section 3 (derivation; no experiment)",
+    formula="for each random shape the largest |norm - formula| over norms and quantities: mean x^ = 0, mean of x^ squared = v / "
+    "(v + eps), y, dL/dx in units of |gamma| / s * max |dL/dy|, dL/dgamma / m and dL/dbeta / m",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "formulas": Endpoint(estimand="error of moments, outputs and all gradients, norm=reference and norm=batch against the "
+                             "formulas", rule=Exact(tolerance=TOLERANCE)),
+        "closed form": Endpoint(estimand="error of dL/dx = (gamma / s) (I - 11'/m - x^ x^'/m) dL/dy against the paper's "
+                                "formulas", rule=Exact(tolerance=TOLERANCE)),
+    },
+    caveats=(
+        "The paper says variance 1 'if we neglect eps'. The figure shows what that neglects: over 1 % where v < 99 eps.",
+        "Errors are those of float64, which the norms were converted to; training runs in float32.",
+    ),
+    overturn=f"one shape on which norm=reference or norm=batch differs from the formulas by more than {TOLERANCE:g}",
+    deviations=("Variance v / (v + eps) is tested in the place of the paper's 1, which holds only for eps = 0.",),
+    analyse=analyse, draw=draw,
+    say=says("a batch is standardised, scaled and differentiated as the paper's formulas say", "random shapes"),
+))  # fmt: skip

@@ -8,20 +8,15 @@ Legend: R cases, Q rates, T steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.least_squares import Normalised, Problems, plain_excess, problems
-from bnexp.claims.runs import Runs, all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.claims.runs import all_measured
+from bnexp.claims.words import open_whether
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: In units of 2 / (largest eigenvalue), above which plain gradient descent diverges: twelve decades, 1 itself left out.
 RATES = 10.0 ** np.arange(-5.75, 6, 0.5)
@@ -76,7 +71,7 @@ def _with_bn(these: Problems, rate: np.ndarray, scale_rate: float, most: int) ->
     return left, steps
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Which cases converge."""
     every = all_measured(runs)
     above = every["rate"] > 1
@@ -128,11 +123,11 @@ def _best(every: Mapping[str, np.ndarray]) -> int:
     return int(_by_rate(every, "steps 1", np.median).argmin())
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both shares, and what a bad rate costs."""
     primary = verdicts["with BN"]
     if primary.outcome == "INCONCLUSIVE":
-        return f"It is open whether any rate converges with BN: {primary.reason[0].lower()}{primary.reason[1:]}"
+        return open_whether("any rate converges with BN", primary)
     with_bn, plain = (f"{100 * share:.4g} %" for share in evidence.data["share"])
     steps = evidence.data["steps"]["condition 100"]["1"]
     middle = np.median(steps, axis=0)
@@ -159,62 +154,44 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     problems, band from the fastest to the slowest. Where a line ends it never gets there.
     """
     figure.set_size_inches(8.6, 3.7)
-    panels = figure.subplots(1, len(CONDITIONS), sharey=True)
-    for axes, (title, steps) in zip(panels, evidence.data["steps"].items(), strict=True):
-        shown = {
-            "with BN": steps["1"],
-            "without BN": np.where(np.isfinite(steps["plain"]), steps["plain"], np.nan),
-        }
-        draw_series(
-            RATES,
-            {label: np.where(np.isfinite(v), v, np.nan) for label, v in shown.items()},
-            axes,
-            xlabel="",
-            ylabel="",
-        )
+    arms = {"with BN": "1", "without BN": "plain"}
+    panels = {
+        title: (RATES, {label: np.where(np.isfinite(steps[arm]), steps[arm], np.nan) for label, arm in arms.items()})
+        for title, steps in evidence.data["steps"].items()
+    }
+    xlabel = "learning rate / (2 / largest eigenvalue)"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel="steps to a millionth of the loss"):
         axes.axvline(1, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel="learning rate / (2 / largest eigenvalue)")
-        axes.get_legend().remove()
-        axes.set_title(title)
-    panels[0].set_ylabel("steps to a millionth of the loss")
-    panels[0].annotate(
-        "limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555", va="top"
-    )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        axes.set(xscale="log", yscale="log")
+    figure.axes[0].annotate("limit without BN", (1.3, 0.95), xycoords=("data", "axes fraction"), fontsize=8, color="#555555",
+                            va="top")  # fmt: skip
 
 
-CLAIM = register(
-    Claim(
-        id="any_rate",
-        section="O2.5",
-        statement="On least squares gradient descent with batch normalisation converges at every learning rate of the weights.",
-        source="Cai, Li & Shen 2019; Kohler et al. 2019",
-        disputed_by="",
-        formula="loss at the end over the loss of answering 0, at most 1e-6, for 24 rates over twelve decades around 2 / "
-        "(largest eigenvalue), condition 10, 100 and 1,000, rates 0.1 and 1 of the scale; population loss, float64",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
-        endpoints={
-            "with BN": Endpoint("loss that is left with BN, every case", Exact(tolerance=ARRIVED)),
-            "without, above the limit": Endpoint(
-                "1 where plain gradient descent converges at a rate above the limit", Exact(0.0, 50)
-            ),
-            "without, below the limit": Endpoint("1 where it does not at a rate below the limit", Exact(0.0, 50)),
-        },
-        gates=(CHECKED,),
-        caveats=(
-            "Convergence is not speed: far from the best rate it takes about as many times more steps as the rate is off (the "
-            "figure).",
-            "One linear neuron whose statistics are those of the population; with mini-batches, or with nonlinearities, nothing "
-            "of this is proved.",
-        ),
-        overturn="a rate of the weights, with a rate of the scale in (0, 1], at which the loss stays above 1e-6",
-        deviations=(
-            "Where a step moves the weights by less than a fifth of the largest stable one, many are taken at once (as one long "
-            "step with the length that the many have); at a rate of 1e-5 the loss would otherwise need a hundred million steps.",
-            "Plain gradient descent is computed in closed form, after 1e12 steps.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="any_rate", section="O2.5",
+    statement="On least squares gradient descent with batch normalisation converges at every learning rate of the weights.",
+    source="Cai, Li & Shen 2019; Kohler et al. 2019",
+    formula="loss at the end over the loss of answering 0, at most 1e-6, for 24 rates over twelve decades around 2 / (largest "
+    "eigenvalue), condition 10, 100 and 1,000, rates 0.1 and 1 of the scale; population loss, float64",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 1}),
+    endpoints={
+        "with BN": Endpoint("loss that is left with BN, every case", Exact(tolerance=ARRIVED)),
+        "without, above the limit": Endpoint("1 where plain gradient descent converges at a rate above the limit",
+                                             Exact(0.0, 50)),
+        "without, below the limit": Endpoint("1 where it does not at a rate below the limit", Exact(0.0, 50)),
+    },
+    gates=(CHECKED,),
+    caveats=(
+        "Convergence is not speed: far from the best rate it takes about as many times more steps as the rate is off (the "
+        "figure).",
+        "One linear neuron whose statistics are those of the population; with mini-batches, or with nonlinearities, nothing of "
+        "this is proved.",
+    ),
+    overturn="a rate of the weights, with a rate of the scale in (0, 1], at which the loss stays above 1e-6",
+    deviations=(
+        "Where a step moves the weights by less than a fifth of the largest stable one, many are taken at once (as one long step "
+        "with the length that the many have); at a rate of 1e-5 the loss would otherwise need a hundred million steps.",
+        "Plain gradient descent is computed in closed form, after 1e12 steps.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

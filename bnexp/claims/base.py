@@ -1,7 +1,8 @@
 """What a claim is: one object that holds everything needed to disagree with it. No torch at import, anywhere in this package.
 
 A claim declares its runs (grids of ``bnexp train`` commands, or a measurement of its own), what is computed from them, and the rule
-that turns it into a verdict, before anything is run. ``analyse`` and ``draw`` are pure functions of records.
+that turns it into a verdict, before anything is run. ``analyse`` and ``draw`` are pure functions of records. All that most claims
+are written with can be imported from here.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnexp.claims.quantities import Quantity
+from bnexp.claims.runs import Runs
 from bnexp.registry import Registry
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Gates, Rule, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+else:  # named in annotations alone, so that nothing loads matplotlib before it draws
+    Figure = Any
 
-    from bnexp.claims.runs import Runs
+#: Endpoint to the verdict on it, the primary one first.
+Verdicts = Mapping[str, Verdict]
 
 FIRST_TUNING_SEED = 1000
 
@@ -154,8 +159,8 @@ class Endpoint:
     unit: str = ""
 
 
-#: One sentence from the numbers: what an analysis found and the verdicts on it, the primary one first.
-Say = Callable[[Evidence, Mapping[str, Verdict]], str]
+#: One sentence from the numbers: what an analysis found and the verdicts on it.
+Say = Callable[[Evidence, Verdicts], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +172,12 @@ class Claim:
         section: its number in ``docs/claims.md``, e.g. ``"B1"``.
         statement: one sentence, as its author would say it.
         source: who says it, where.
-        disputed_by: who disputes it, where; empty when nobody does.
         formula: what is measured, as a formula in words.
         grids, measurement: the runs.
         endpoints: name to endpoint; the first is primary, the others are secondary and Holm-corrected.
         analyse, draw: pure functions of records.
         say: the result in one sentence that its numbers carry.
+        disputed_by: who disputes it, where; empty when nobody does.
         control, subject: overrides of the layer that the claim compares with and of the one it is about; empty where the claim is
             about something else, or where another layer would make no sense.
         gates: what must hold for the runs to speak about the claim at all.
@@ -186,12 +191,12 @@ class Claim:
     section: str
     statement: str
     source: str
-    disputed_by: str
     formula: str
     endpoints: Mapping[str, Endpoint]
     analyse: Callable[[Runs, np.random.Generator], Evidence]
     draw: Callable[[Evidence, Figure], None]
     say: Say
+    disputed_by: str = ""
     control: str = ""
     subject: str = ""
     grids: tuple[Grid, ...] = ()

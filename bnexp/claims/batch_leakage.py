@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET, read_by
-from bnexp.claims.contrast import by_seed, contrast, ending, interaction, means_words
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm
-from bnexp.figures.style import SERIES
+from bnexp.claims.contrast import Arm, by_seed, contrast, interaction
+from bnexp.claims.words import ending, means_words
+from bnexp.figures.style import SERIES, legend_above
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MIXED, ONE, TWO = "shuffled", "one class", "two classes"
 ORDERS = {MIXED: "shuffled", ONE: "one_class", TWO: "two_classes"}
@@ -43,16 +37,14 @@ def _arm(norm: str, order: str) -> Arm:
     return Arm(f"{norm}, {order}", grid=int(norm == RENORM))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The gap between the modes, sorted minus shuffled; and what sorting costs in eval mode with BN beside the controls and a
     cure.
     """
     bn = {order: _arm(BN, order) for order in ORDERS}
     accuracy = read_by("eval")
     costs = {
-        f"cost beside {other}": interaction(
-            runs, (bn[MIXED], bn[ONE]), (_arm(other, MIXED), _arm(other, ONE)), accuracy
-        )
+        f"cost beside {other}": interaction(runs, (bn[MIXED], bn[ONE]), (_arm(other, MIXED), _arm(other, ONE)), accuracy)
         for other in (GROUP, PLAIN)
     }
     seen = {
@@ -80,13 +72,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both modes with batches of one class, what follows, and what the controls read."""
     seen, primary = evidence.data["seen"], verdicts[ONE]
-    found = ending(
-        primary, "so it does read labels off the companions", too_small="so it reads no labels off the companions",
-        reversed_="so the companions take away rather than tell", open_="which leaves open whether it reads labels off companions",
-    )  # fmt: skip
+    found = ending(primary, "so it does read labels off the companions", too_small="so it reads no labels off the companions",
+                   reversed_="so the companions take away rather than tell",
+                   open_="which leaves open whether it reads labels off companions")  # fmt: skip
 
     def read(norm: str, order: str, way: str = "eval") -> str:
         return f"{seen[f'{norm}, {order}'][way].mean():.0f} %"
@@ -123,7 +114,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.set_xlim(-0.6, len(norms) - 0.4)
         axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out digits read right, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, 4)
 
 
 def _grid(norms: Mapping[str, str], further: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Grid:
@@ -148,56 +139,43 @@ _RENORM = {
 }
 _POINTS = Difference(null=0, smallest=20)
 
-CLAIM = register(
-    Claim(
-        id="batch_leakage",
-        section="J3",
-        statement="On batches of one class a net with batch normalisation learns to read the label off the companions: it is "
-        "right in such batches and wrong without them.",
-        source="Wu & Johnson 2021, of correlated batches in general; Ioffe 2017 of batches that are not independent (67.0 "
-        "instead of 78.5 %)",
-        disputed_by="",
-        formula="gap = held-out accuracy in train mode, in batches arranged as in training, minus that in eval mode, of the "
-        "trained net; gap after batches of one class minus gap after shuffled batches, in points, paired by seed",
-        grids=(
-            _grid({
-                BN: "norm=batch optimizer.lr=0.3",
-                GROUP: "norm=group optimizer.lr=0.1",
-                PLAIN: "norm=none optimizer.lr=0.1",
-            }),
-            _grid({RENORM: "norm=renorm norm.momentum=0.05 optimizer.lr=0.3"}, _RENORM),
-        ),
-        endpoints={
-            ONE: Endpoint("difference of gaps, batches of one class", _POINTS, unit="points"),
-            TWO: Endpoint("difference of gaps, batches of two classes that are drawn anew each epoch", _POINTS, unit="points"),
-            **{
-                f"cost beside {other}": Endpoint(
-                    f"what batches of one class cost in eval mode, with BN minus with {other}", _POINTS, unit="points"
-                )
-                for other in (GROUP, PLAIN)
-            },
-            RENORM: Endpoint("accuracy in eval mode, batch renorm minus BN, batches of one class", _POINTS, unit="points"),
+CLAIM = register(Claim(
+    id="batch_leakage", section="J3",
+    statement="On batches of one class a net with batch normalisation learns to read the label off the companions: it is right "
+    "in such batches and wrong without them.",
+    source="Wu & Johnson 2021, of correlated batches in general; Ioffe 2017 of batches that are not independent (67.0 instead of "
+    "78.5 %)",
+    formula="gap = held-out accuracy in train mode, in batches arranged as in training, minus that in eval mode, of the trained "
+    "net; gap after batches of one class minus gap after shuffled batches, in points, paired by seed",
+    grids=(
+        _grid({BN: "norm=batch optimizer.lr=0.3", GROUP: "norm=group optimizer.lr=0.1", PLAIN: "norm=none optimizer.lr=0.1"}),
+        _grid({RENORM: "norm=renorm norm.momentum=0.05 optimizer.lr=0.3"}, _RENORM),
+    ),
+    endpoints={
+        ONE: Endpoint("difference of gaps, batches of one class", _POINTS, unit="points"),
+        TWO: Endpoint("difference of gaps, batches of two classes that are drawn anew each epoch", _POINTS, unit="points"),
+        **{
+            f"cost beside {other}": Endpoint(f"what batches of one class cost in eval mode, with BN minus with {other}",
+                                             _POINTS, unit="points")
+            for other in (GROUP, PLAIN)
         },
-        caveats=(
-            "Of a batch of one class BN takes away mean and size, which tell the class, in every layer; what is left to read "
-            "is the form of its distribution, and to learn that takes time: at a tuning seed both modes are near chance after "
-            "300 steps.",
-            "BN and batch renorm train at rate 0.3, group norm and no norm, for which that is too much, at 0.1. The latter "
-            "two show that the batches alone do not keep a net from learning.",
-            "Batches of one class come in random order; in blocks of a class any net forgets.",
-        ),
-        overturn="Shorter or longer training: bnexp reproduce batch_leakage train.steps=300",
-        deviations=(
-            "docs/claims.md, J3 compares accuracy in training with eval mode; here both modes read the same held-out digits "
-            "with the same frozen net, so that only the companions differ and nothing is forgotten in between.",
-            "Ghost norm across classes cannot be had where a batch is of one class; mixed batches at evaluation stand in its "
-            "place.",
-            "Batch renorm's averages weigh the newest batch by 0.05, its ramps end after a fifth of the run; pairs of classes "
-            "are for BN only.",
-            "6 seeds at quick, 8 in its first records.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        RENORM: Endpoint("accuracy in eval mode, batch renorm minus BN, batches of one class", _POINTS, unit="points"),
+    },
+    caveats=(
+        "Of a batch of one class BN takes away mean and size, which tell the class, in every layer; what is left to read is the "
+        "form of its distribution, and to learn that takes time: at a tuning seed both modes are near chance after 300 steps.",
+        "BN and batch renorm train at rate 0.3, group norm and no norm, for which that is too much, at 0.1. The latter two show "
+        "that the batches alone do not keep a net from learning.",
+        "Batches of one class come in random order; in blocks of a class any net forgets.",
+    ),
+    overturn="Shorter or longer training: bnexp reproduce batch_leakage train.steps=300",
+    deviations=(
+        "docs/claims.md, J3 compares accuracy in training with eval mode; here both modes read the same held-out digits with the "
+        "same frozen net, so that only the companions differ and nothing is forgotten in between.",
+        "Ghost norm across classes cannot be had where a batch is of one class; mixed batches at evaluation stand in its place.",
+        "Batch renorm's averages weigh the newest batch by 0.05, its ramps end after a fifth of the run; pairs of classes are "
+        "for BN only.",
+        "6 seeds at quick, 8 in its first records.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -27,8 +27,3 @@ def read_by(way: str) -> Callable[[RunRecord], float]:
         return float(100 * accuracy.get(way, accuracy["eval"]))
 
     return read
-
-
-def recomputed_points(record: RunRecord) -> float:
-    """Test accuracy in points with statistics recomputed on the trained net; 0 for a diverged run."""
-    return 100 * record.end["test"]["recomputed_accuracy"] if record.status == "finished" else 0.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bnexp.claims.base import Grid
+from bnexp.claims.contrast import Arm
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES
 from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm
 from bnexp.records.reader import RunRecord
 
 OWN, SAME = "own rate", "same rate"
@@ -43,10 +43,9 @@ def arm(name: str, place: str, regime: str = OWN) -> Arm:
     return Arm(name, "same" if regime == SAME else "own", list(PLACES).index(place))
 
 
-def absent_places(runs: Runs) -> dict[str, str]:
-    """Places without runs, because their data are not on the machine, and why."""
-    why = {name: runs.absent(grid) for grid, name in enumerate(PLACES)}
-    return {name: reason for name, reason in why.items() if reason}
+def absent(runs: Runs, place: str) -> str:
+    """Why a place has no runs, where its data were not on the machine; empty where it has."""
+    return runs.absent(list(PLACES).index(place))
 
 
 def over_looks(record: RunRecord, probe: str, track: Track) -> float:

@@ -10,20 +10,16 @@ Legend: N batch, C channels, H W space, K random inputs, B batches (each a featu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_INPUTS = {"smoke": 10, "quick": 120, "full": 400}
 NUM_BATCHES = {"smoke": 60, "quick": 600, "full": 2000}
@@ -53,9 +49,7 @@ def _shift_errors(rng: np.random.Generator, name: str) -> tuple[list[float], lis
     """In each situation the largest ``|BN(moved x) - moved BN(x)|``: per map, and per activation."""
     import torch
 
-    num_images, channels, height, width = (
-        int(rng.integers(low, high)) for low, high in ((3, 12), (1, 6), (3, 9), (3, 9))
-    )
+    num_images, channels, height, width = (int(rng.integers(low, high)) for low, high in ((3, 12), (1, 6), (3, 9), (3, 9)))
     x_NCHW = torch.from_numpy(rng.normal(size=(num_images, channels, height, width)))
     shift = int(rng.integers(1, height)), int(rng.integers(1, width))
 
@@ -116,7 +110,7 @@ def _digits(rng: np.random.Generator, num_batches: int) -> np.ndarray:
     return images_NHW[rng.integers(len(images_NHW), size=(BATCH_SIZE, num_batches))] / 255
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest error of every input over the situations, and how many independent values an image is worth."""
     every = all_measured(runs)
     per_map_KS, per_activation_KS = every["per_map"], every["per_activation"]
@@ -158,41 +152,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     for row, value, color in zip(rows, effective, colors, strict=True):
         axes.annotate(f"{value:.3g}", (value, row), xytext=(7, 0), textcoords="offset points", va="center", color=color)
     axes.axvline(pixels, color="#555555", linestyle=":", linewidth=1)
-    axes.annotate(
-        f"{pixels} pixels", (pixels, 0.5), xytext=(-4, 0), textcoords="offset points", ha="right", color="#555555"
-    )
+    axes.annotate(f"{pixels} pixels", (pixels, 0.5), xytext=(-4, 0), textcoords="offset points", ha="right", color="#555555")
     axes.set(xscale="log", xlim=(1, 4 * pixels), title="Fewer independent values than pixels")
     axes.set_xlabel("independent values in an image")
     axes.set_yticks(rows, labels)
     axes.grid(visible=False, axis="y")
 
 
-CLAIM = register(
-    Claim(
-        id="conv_property",
-        section="B10",
-        statement="Normalising a feature map as a whole keeps the convolutional property: a moved input moves the output.",
-        source="Ioffe & Szegedy 2015, section 3.2 (by construction; no experiment)",
-        disputed_by="",
-        formula="for each random input the largest |BN(shift x) - shift BN(x)| over four situations; statistics per map",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "per map": Endpoint(
-                estimand="shift error with statistics, gamma and beta per map, norm=reference and norm=batch",
-                rule=Exact(tolerance=1e-9),
-            ),
-        },
-        gates=("statistics per activation break it",),
-        caveats=(
-            "Where a bare norm in train mode sees the whole batch moved alike, statistics per activation move along and pass as "
-            "well; what breaks them is gamma and beta, eval mode, or one image moved alone.",
-            "Exact for circular shifts; padding at the border and stride break it for the convolution itself.",
-            "m' = m p q is no number of independent values: neighbouring pixels are alike (the figure).",
-            "Which kind trains better is not measured here.",
-        ),
-        overturn="an input whose shift changes the output of a norm with statistics per map",
-        analyse=analyse,
-        draw=draw,
-        say=says("with one mean and sd for a whole feature map a moved input moves the output", "random inputs"),
-    )
-)
+CLAIM = register(Claim(
+    id="conv_property", section="B10",
+    statement="Normalising a feature map as a whole keeps the convolutional property: a moved input moves the output.",
+    source="Ioffe & Szegedy 2015, section 3.2 (by construction; no experiment)",
+    formula="for each random input the largest |BN(shift x) - shift BN(x)| over four situations; statistics per map",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "per map": Endpoint(estimand="shift error with statistics, gamma and beta per map, norm=reference and norm=batch",
+                            rule=Exact(tolerance=1e-9)),
+    },
+    gates=("statistics per activation break it",),
+    caveats=(
+        "Where a bare norm in train mode sees the whole batch moved alike, statistics per activation move along and pass as "
+        "well; what breaks them is gamma and beta, eval mode, or one image moved alone.",
+        "Exact for circular shifts; padding at the border and stride break it for the convolution itself.",
+        "m' = m p q is no number of independent values: neighbouring pixels are alike (the figure).",
+        "Which kind trains better is not measured here.",
+    ),
+    overturn="an input whose shift changes the output of a norm with statistics per map",
+    analyse=analyse, draw=draw,
+    say=says("with one mean and sd for a whole feature map a moved input moves the output", "random inputs"),
+))  # fmt: skip

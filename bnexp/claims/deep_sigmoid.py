@@ -5,22 +5,16 @@ Legend: S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import at, best_mean, cross_fitted, validation_points
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DEPTH = 8
 DEPTHS = (4, 6, 10)
@@ -75,7 +69,7 @@ def _best(runs: Runs, arms: Iterable[str], grid: int = 0) -> np.ndarray:
     return at(test_QS, cross_fitted(best_mean, validation_QS))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with BN minus that of the plain net, of whichever first weights suit it best and of Glorot's; depths."""
     usual = f"no norm, {USUAL}"
     points = {arm: _best(runs, [arm]) for arm in ARMS}
@@ -83,16 +77,14 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         "best first weights": Sample.of(points[BN], _best(runs, PLAIN)),
         "usual first weights": Sample.of(points[BN], points[usual]),
     }
-    numbers = means_words({f"test accuracy, {DEPTH} layers, {arm}": values for arm, values in points.items()})
+    numbers = means_words(points, of=f"test accuracy, {DEPTH} layers")
     out_of_reach, curve = {}, {}
     if runs.arms(1):
         grids = {depth: index for index, depth in enumerate(DEPTHS, 1)} | {DEPTH: 0}
-        curve = {
-            arm: np.stack([_best(runs, [arm], grids[depth]) for depth in DEPTHS_ALL], axis=1) for arm in _AT_EVERY_DEPTH
-        }
+        curve = {arm: np.stack([_best(runs, [arm], grids[depth]) for depth in DEPTHS_ALL], axis=1) for arm in _AT_EVERY_DEPTH}
         deepest = {arm: np.max(np.where(found >= TRAINED, DEPTHS_ALL, 0), axis=1) for arm, found in curve.items()}
         samples["trainable depth"] = Sample.of(deepest[BN], deepest[usual])
-        numbers |= means_words({f"deepest net that learns, {arm}": values for arm, values in deepest.items()}, " layers", 0)
+        numbers |= means_words(deepest, " layers", 0, of="deepest net that learns")
     else:
         out_of_reach["trainable depth"] = f"At budget={runs.budget} other depths are not trained, which takes too long."
     steps = max(record.end["step"] for record in runs.reported(_at(BN, RATES[0])))
@@ -101,22 +93,17 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both accuracies against the best and against the usual first weights."""
     best, usual = verdicts["best first weights"], verdicts["usual first weights"]
-    assert best.effect is not None
-    assert usual.effect is not None
-    end = ending(
-        best,
-        "so within these steps BN does what no first weights tried here do",
-        too_small="so first weights can do what BN does there",
-        reversed_="so careful first weights do better than BN there",
-        open_="which leaves open whether first weights can do what BN does",
-    )
+    end = ending(best, "so within these steps BN does what no first weights tried here do",
+                 too_small="so first weights can do what BN does there",
+                 reversed_="so careful first weights do better than BN there",
+                 open_="which leaves open whether first weights can do what BN does")  # fmt: skip
     return (
         f"A net of {DEPTH} sigmoid layers, each at its own best learning rate, ends {evidence.data['steps']:,} steps with BN "
-        f"{usual.effect.in_words()} points of test accuracy above the plain net with Glorot's first weights, and "
-        f"{best.effect.in_words()} points above the plain net with the best of {len(INITS)} kinds of first weights, {end}."
+        f"{usual.interval.in_words()} points of test accuracy above the plain net with Glorot's first weights, and "
+        f"{best.interval.in_words()} points above the plain net with the best of {len(INITS)} kinds of first weights, {end}."
     )
 
 
@@ -132,52 +119,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         panels[1].set(ylim=(0, 100), xticks=DEPTHS_ALL)
 
 
-CLAIM = register(
-    Claim(
-        id="deep_sigmoid",
-        section="B17",
-        statement="Batch normalisation makes deep sigmoid nets trainable.",
-        source="Ioffe & Szegedy 2015, 4.2.2: Inception with sigmoids 69.8 % with BN, and no better than guessing without",
-        disputed_by="Glorot & Bengio 2010, Saxe et al. 2014: it is a matter of the first weights",
-        formula=f"test accuracy of {DEPTH} sigmoid layers with BN and Glorot's first weights minus that of the plain net with the "
-        f"best of {len(INITS)} kinds of first weights, each at its own best rate",
-        control="norm=none",
-        subject="norm=batch",
-        grids=(
-            _grid(DEPTH, ARMS),
-            *(_grid(depth, _AT_EVERY_DEPTH, ("full",)) for depth in DEPTHS),
-        ),
-        endpoints={
-            "best first weights": Endpoint(
-                f"mean difference of test accuracy after the last step; first weights of the plain net: {', '.join(INITS)}",
-                Difference(null=0, smallest=10),
-                unit="points",
-            ),
-            "usual first weights": Endpoint(
-                "the same with Glorot's first weights in both nets", Difference(null=0, smallest=10), unit="points"
-            ),
-            "trainable depth": Endpoint(
-                f"deepest of 4, 6, 8 and 10 layers whose net ends above {TRAINED:g} % of the test digits, Glorot's first weights "
-                "in both nets, with BN minus without (full)",
-                Difference(null=0, smallest=2),
-                unit="layers",
-            ),
-        },
-        caveats=(
-            "A plateau can end suddenly: what a net does not learn within these steps it may learn later.",
-            "The plain net with four times Glorot's weights does learn; a lead within these steps may shrink with more of them "
-            "(one tuning seed, 1,000 steps: 86 % against 91 %).",
-            "Fully connected nets on digits; the source's is an Inception on photographs.",
-            "The net with BN has one kind of first weights, the plain net the best of four, which favours the plain net.",
-        ),
-        overturn="More steps: bnexp reproduce deep_sigmoid train.steps=3000",
-        deviations=(
-            "Rates, and the plain net's first weights, are chosen for each seed on the other seeds, since nets that learn at no "
-            "rate have none to be tuned to.",
-            "Saturation and gradient norms of the layers are not measured here.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="deep_sigmoid", section="B17",
+    statement="Batch normalisation makes deep sigmoid nets trainable.",
+    source="Ioffe & Szegedy 2015, 4.2.2: Inception with sigmoids 69.8 % with BN, and no better than guessing without",
+    disputed_by="Glorot & Bengio 2010, Saxe et al. 2014: it is a matter of the first weights",
+    formula=f"test accuracy of {DEPTH} sigmoid layers with BN and Glorot's first weights minus that of the plain net with the "
+    f"best of {len(INITS)} kinds of first weights, each at its own best rate",
+    control="norm=none", subject="norm=batch",
+    grids=(_grid(DEPTH, ARMS), *(_grid(depth, _AT_EVERY_DEPTH, ("full",)) for depth in DEPTHS)),
+    endpoints={
+        "best first weights": Endpoint("mean difference of test accuracy after the last step; first weights of the plain net: "
+                                       f"{', '.join(INITS)}", Difference(null=0, smallest=10), unit="points"),
+        "usual first weights": Endpoint("the same with Glorot's first weights in both nets", Difference(null=0, smallest=10),
+                                        unit="points"),
+        "trainable depth": Endpoint(f"deepest of 4, 6, 8 and 10 layers whose net ends above {TRAINED:g} % of the test digits, "
+                                    "Glorot's first weights in both nets, with BN minus without (full)",
+                                    Difference(null=0, smallest=2), unit="layers"),
+    },
+    caveats=(
+        "A plateau can end suddenly: what a net does not learn within these steps it may learn later.",
+        "The plain net with four times Glorot's weights does learn; a lead within these steps may shrink with more of them (one "
+        "tuning seed, 1,000 steps: 86 % against 91 %).",
+        "Fully connected nets on digits; the source's is an Inception on photographs.",
+        "The net with BN has one kind of first weights, the plain net the best of four, which favours the plain net.",
+    ),
+    overturn="More steps: bnexp reproduce deep_sigmoid train.steps=3000",
+    deviations=(
+        "Rates, and the plain net's first weights, are chosen for each seed on the other seeds, since nets that learn at no rate "
+        "have none to be tuned to.",
+        "Saturation and gradient norms of the layers are not measured here.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -7,23 +7,20 @@ Legend: A arms, R rates, G = A * R nets side by side, N batch, D inputs, C units
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
-from bnexp.figures.style import SERIES
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
+from bnexp.figures.style import SERIES, legend_above
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 SIGMOID, RELU = "sigmoid net", "ReLU net"
@@ -151,15 +148,15 @@ def _batches(seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield images[chosen], labels[chosen]
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """log2 of the largest rates up to which nothing blows up, and up to which all learn, BN less each other arm; and lengths."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     common = int(np.flatnonzero(RATES == COMMON)[0])
     pairs = [(net, arm) for net in NETS for arm in ARMS]
-    stable = {key: np.array([_largest(np.isinf(one["/".join((*key, "blown"))])) for one in measured]) for key in pairs}
-    learnt = {key: np.array([_largest(one["/".join((*key, "learnt"))]) for one in measured]) for key in pairs}
+    alive = {(net, arm): np.isinf(stacked(runs, f"{net}/{arm}/blown")) for net, arm in pairs}
+    stable = {key: np.array([_largest(fine_R) for fine_R in fine]) for key, fine in alive.items()}
+    learnt = {(net, arm): np.array([_largest(one_R) for one_R in stacked(runs, f"{net}/{arm}/learnt")]) for net, arm in pairs}
     at_common = {
-        what: {key: np.array([one["/".join((*key, what))][common] for one in measured]) for key in pairs}
+        what: {(net, arm): stacked(runs, f"{net}/{arm}/{what}")[:, common] for net, arm in pairs}
         for what in ("length", "loss", "bias")
     }
     samples = {}
@@ -178,15 +175,14 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             numbers[f"{net}: {words}, rate {COMMON:g} (median)"] = ", ".join(
                 f"{np.median(at_common[what][net, arm]):.3g} {arm}" for arm in ARMS
             )
-    alive = {"/".join(key): np.array([np.isinf(one["/".join((*key, "blown"))]) for one in measured]) for key in pairs}
     return Evidence(
         samples=samples,
         gates={INSIDE: all(values.max() < np.log2(RATES[-1]) for values in stable.values())},
         numbers=numbers,
         data={
-            "blown": {name: 1 - fine.mean(0) for name, fine in alive.items()},
+            "blown": {"/".join(key): 1 - fine.mean(0) for key, fine in alive.items()},
             "losses": {
-                name: np.where(fine, np.array([one[f"{name}/loss"] for one in measured]), np.nan) for name, fine in alive.items()
+                f"{net}/{arm}": np.where(fine, stacked(runs, f"{net}/{arm}/loss"), np.nan) for (net, arm), fine in alive.items()
             },
             "stable": {"/".join(key): float(2.0 ** values.mean()) for key, values in stable.items()},
             "learnt": {"/".join(key): float(2.0 ** values.mean()) for key, values in learnt.items()},
@@ -201,7 +197,7 @@ def _largest(good: np.ndarray) -> float:
     return float(np.log2(RATES[0]) + count - 1)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The largest rates that do not blow up, and those that learn, of both nets."""
     primary = verdicts[f"{SIGMOID}: largest rate"]
     if primary.effect is None:
@@ -211,13 +207,10 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     def rates(what: str, net: str) -> str:
         return f"{data[what][f'{net}/{FULL}']:.3g} with BN and {data[what][f'{net}/{BOTH}']:.3g} with mean and variance hidden"
 
-    found = ending(
-        primary,
-        "so hiding them does make training blow up sooner",
-        too_small="so hiding them does not make it blow up at lower rates",
-        reversed_="so hiding them lets it blow up at higher rates only",
-        open_="which leaves open whether hiding them makes it blow up at lower rates",
-    )
+    found = ending(primary, "so hiding them does make training blow up sooner",
+                   too_small="so hiding them does not make it blow up at lower rates",
+                   reversed_="so hiding them lets it blow up at higher rates only",
+                   open_="which leaves open whether hiding them makes it blow up at lower rates")  # fmt: skip
     return (
         f"In {data['steps']:,} steps the largest rate at which a sigmoid net does not blow up is {rates('stable', SIGMOID)} from "
         f"the gradient, {found} (ReLU net: {rates('stable', RELU)}); the largest rate at which it learns in "
@@ -245,55 +238,45 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     panels[1, 0].minorticks_off()
     panels[0, 0].set_ylabel("seeds that blow up, %")
     panels[1, 0].set_ylabel("last training loss, nats")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    legend_above(figure, 5)
 
 
 _OCTAVE = Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="detached_statistics",
-        section="B5",
-        statement="With the normalisation computed outside the gradient step the model blows up: at lower rates than with BN.",
-        source="Ioffe & Szegedy 2015, section 2 (initial experiments, not shown)",
-        disputed_by="",
-        formula="log2 of the largest rate (octaves from 1/8 to 64) up to which no rate blows up, BN less both statistics hidden "
-        "from the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as "
-        "long. Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length "
-        "at rate 1",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
-        endpoints={
-            f"{net}: {name}": endpoint
-            for net in NETS
-            for name, endpoint in {
-                "largest rate": Endpoint(
-                    f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE, unit="octaves"
-                ),
-                "rate that learns": Endpoint(f"{net}: largest rate that learns, BN less both hidden", _OCTAVE, unit="octaves"),
-                "length": Endpoint(
-                    f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
-                    Difference(null=1, smallest=2, scale="ratio"),
-                ),
-            }.items()
-        },
-        gates=(INSIDE,),
-        caveats=(
-            "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from "
-            "what overflows: quick has 200 steps, full 3,000.",
-            "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
-            "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, "
-            "as with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as "
-            "much).",
-            "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
-        ),
-        overturn="more steps (budget=full), or another definition of blowing up",
-        deviations=(
-            "After a look at seed 1000 the largest rate that learns was added to the sheet's endpoints, and rate 1 chosen for the "
-            "lengths.",
-            "Every rate is trained from the same first weights on the same batches.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="detached_statistics", section="B5",
+    statement="With the normalisation computed outside the gradient step the model blows up: at lower rates than with BN.",
+    source="Ioffe & Szegedy 2015, section 2 (initial experiments, not shown)",
+    formula="log2 of the largest rate (octaves from 1/8 to 64) up to which no rate blows up, BN less both statistics hidden from "
+    "the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as long. "
+    "Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length at rate "
+    "1",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+    endpoints={
+        f"{net}: {name}": endpoint
+        for net in NETS
+        for name, endpoint in {
+            "largest rate": Endpoint(f"{net}: largest rate that does not blow up, BN less both hidden", _OCTAVE,
+                                     unit="octaves"),
+            "rate that learns": Endpoint(f"{net}: largest rate that learns, BN less both hidden", _OCTAVE, unit="octaves"),
+            "length": Endpoint(f"{net}: length of the weights at the end, of the first, at rate 1, both hidden over BN",
+                               Difference(null=1, smallest=2, scale="ratio")),
+        }.items()
+    },
+    gates=(INSIDE,),
+    caveats=(
+        "The paper does not say what blew up, at which rate and after how many steps. In a short run growth may be far from what "
+        "overflows: quick has 200 steps, full 3,000.",
+        "A net that does not blow up may still learn nothing: that is why the largest rate that learns stands beside it. It is "
+        "about these steps: on seed 1000 the sigmoid net with both hidden had learnt at all rates up to 16 after 2,000 steps, as "
+        "with BN, and still no more rates blew up than with BN in either net (lengths at rate 1: 1.9 and 1.4 times as much).",
+        "Batches of 60 digits at 14 x 14 pixels, width 32, plain SGD.",
+    ),
+    overturn="more steps (budget=full), or another definition of blowing up",
+    deviations=(
+        "After a look at seed 1000 the largest rate that learns was added to the sheet's endpoints, and rate 1 chosen for the "
+        "lengths.",
+        "Every rate is trained from the same first weights on the same batches.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

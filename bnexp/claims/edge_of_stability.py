@@ -9,23 +9,19 @@ Legend: S seeds, R rates at the edge, P looks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
-from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending
+from bnexp.figures.style import COLORS, LINE_STYLES, legend_above, plain_log_axis
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor, nn
 
 ARMS = {"without BN": "none", "with BN": "batch"}
@@ -96,14 +92,11 @@ def _descend(net: nn.Module, batch: tuple[Tensor, Tensor], rate: float, steps: i
     return rows
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Sharpness times rate less 2, mean over rates and the looks of the last third, at each seed; and how it goes with the rate."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     low, *edge = RATES[runs.budget]
-    tracks = {
-        f"{arm}/{rate:g}": np.array([one[f"{arm}/{rate:g}/sharpness"] for one in measured]) for arm in ARMS for rate in (low, *edge)
-    }
-    steps = measured[0][f"{next(iter(ARMS))}/{low:g}/steps"]
+    tracks = {f"{arm}/{rate:g}": stacked(runs, f"{arm}/{rate:g}/sharpness") for arm in ARMS for rate in (low, *edge)}
+    steps = first_measured(runs)[f"{next(iter(ARMS))}/{low:g}/steps"]
     late = steps >= 2 / 3 * steps[-1]
     levels = {name: track[:, late].mean(1) for name, track in tracks.items()}
     samples: dict[str, Sample] = {}
@@ -117,7 +110,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     lost = "At one of the rates a run diverged or had no sharpness that could be found."
 
     def by_rate(arm: str, what: str, factor: bool) -> str:
-        values = [np.mean([one[f"{arm}/{rate:g}/{what}"][late].mean() for one in measured]) for rate in (low, *edge)]
+        values = [stacked(runs, f"{arm}/{rate:g}/{what}")[:, late].mean(1).mean() for rate in (low, *edge)]
         return ", ".join(
             f"{value * (rate if factor else 1):.2g} at {rate:g}" for value, rate in zip(values, (low, *edge), strict=True)
         )
@@ -138,7 +131,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both levels, whether they are 2 and the same, and what is so where the rate is too small for the edge."""
     primary, plain, same = (verdicts[name] for name in ("with BN", "without BN", "difference"))
     if primary.effect is None:
@@ -178,63 +171,52 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     plain_log_axis(panels[0], [1.0, 100.0])
     panels[0].set_yticks([2, 4, 6, 10, 20, 40], ["2", "4", "6", "10", "20", "40"])
     panels[0].set_ylabel("sharpness (largest curvature of the loss)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    legend_above(figure, 3)
 
 
 _AT_EDGE = Equivalence(margin=MARGIN)
 
-CLAIM = register(
-    Claim(
-        id="edge_of_stability",
-        section="O2.1",
-        statement="What looks like the smoothness of batch normalisation is the learning rate: along whole-batch "
-        "gradient descent the sharpness hovers at 2 / rate, with BN and without.",
-        source="Cohen, Kaur, Li, Kolter & Talwalkar 2021 (Gradient Descent on Neural Networks Typically Occurs at the "
-        "Edge of Stability)",
-        disputed_by="Santurkar et al. 2018, in substance: BN makes the landscape smoother along the way",
-        formula="lambda_1(Hessian of the training loss) x rate, mean over the last third of the steps and three rates (quick: "
-        "two), less 2; the loss is half the squared distance of the outputs to one-hot labels on 1,000 digits, all in every "
-        "step, in train mode",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
-        endpoints={
-            "with BN": Endpoint(
-                "mean sharpness times rate less 2, net with BN, all rates at the edge, last third of the steps", _AT_EDGE
-            ),
-            "without BN": Endpoint("the same without BN", _AT_EDGE),
-            "difference": Endpoint("sharpness times rate with BN less that without", _AT_EDGE),
-            "exponent with BN": Endpoint(
-                "exponent of the sharpness in the rate over these rates, with BN: -1 is 2 / rate, 0 a sharpness of "
-                "the net's own",
-                Scaling(predicted=-1, rival=0, within=0.15),
-            ),
-            "exponent without BN": Endpoint("the same without BN", Scaling(predicted=-1, rival=0, within=0.15)),
-        },
-        caveats=(
-            "It speaks of where gradient descent ends up, not of the landscape elsewhere: at one point BN may well be "
-            "smoother, and at rates too small for the edge it is (the rate on the left of the figure). What it takes "
-            "away is the inference from smoothness seen along a run to smoothness as the cause of the speed.",
-            "Whole batches and squared error. With cross-entropy the sharpness falls below the edge again as soon as "
-            "all digits are read right (seen on seed 1000: with BN below 1 / rate within 300 steps), and with "
-            "mini-batches it stays below 2 / rate.",
-            "A rate has to be chosen at which training gets to the edge within the steps and does not start far beyond "
-            "it: at 0.8 the net with BN, whose sharpness starts at 14 here, is thrown about and stays above the edge.",
-            "The sharpness with BN can be changed at will by the length of the scale-invariant weights; here it is "
-            "where training leaves it.",
-        ),
-        overturn="rates at which the sharpness of one arm settles elsewhere: bnexp reproduce edge_of_stability model.depth=6",
-        deviations=(
-            "Quick: 14 x 14 pixels and width 32 instead of MLP-R(3)'s 28 x 28 and 128, which full has; initial weights "
-            "are half of He's, so that neither arm starts far beyond the edge.",
-            "Squared error, as in most of the source, not the cross-entropy of all other claims.",
-            "Rates, steps and net were chosen on seeds 1000 to 1002.",
-            "Quick has two rates at the edge and six seeds, to save time; with a third rate (.4) and eight seeds every endpoint "
-            "was supported as well (with BN -0.019 [-0.052, 0.012]). 500 digits were tried in the place of 1,000 and given up: at "
-            "rate .5 one seed of six with BN was thrown about (0.19 [0.06, 0.50]; after 450 steps 0.05 [0.00, 0.11]).",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="edge_of_stability", section="O2.1",
+    statement="What looks like the smoothness of batch normalisation is the learning rate: along whole-batch gradient descent "
+    "the sharpness hovers at 2 / rate, with BN and without.",
+    source="Cohen, Kaur, Li, Kolter & Talwalkar 2021 (Gradient Descent on Neural Networks Typically Occurs at the Edge of "
+    "Stability)",
+    disputed_by="Santurkar et al. 2018, in substance: BN makes the landscape smoother along the way",
+    formula="lambda_1(Hessian of the training loss) x rate, mean over the last third of the steps and three rates (quick: two), "
+    "less 2; the loss is half the squared distance of the outputs to one-hot labels on 1,000 digits, all in every step, in train "
+    "mode",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
+    endpoints={
+        "with BN": Endpoint("mean sharpness times rate less 2, net with BN, all rates at the edge, last third of the steps",
+                            _AT_EDGE),
+        "without BN": Endpoint("the same without BN", _AT_EDGE),
+        "difference": Endpoint("sharpness times rate with BN less that without", _AT_EDGE),
+        "exponent with BN": Endpoint("exponent of the sharpness in the rate over these rates, with BN: -1 is 2 / rate, 0 a "
+                                     "sharpness of the net's own", Scaling(predicted=-1, rival=0, within=0.15)),
+        "exponent without BN": Endpoint("the same without BN", Scaling(predicted=-1, rival=0, within=0.15)),
+    },
+    caveats=(
+        "It speaks of where gradient descent ends up, not of the landscape elsewhere: at one point BN may well be smoother, and "
+        "at rates too small for the edge it is (the rate on the left of the figure). What it takes away is the inference from "
+        "smoothness seen along a run to smoothness as the cause of the speed.",
+        "Whole batches and squared error. With cross-entropy the sharpness falls below the edge again as soon as all digits are "
+        "read right (seen on seed 1000: with BN below 1 / rate within 300 steps), and with mini-batches it stays below 2 / rate.",
+        "A rate has to be chosen at which training gets to the edge within the steps and does not start far beyond it: at 0.8 "
+        "the net with BN, whose sharpness starts at 14 here, is thrown about and stays above the edge.",
+        "The sharpness with BN can be changed at will by the length of the scale-invariant weights; here it is where training "
+        "leaves it.",
+    ),
+    overturn="rates at which the sharpness of one arm settles elsewhere: bnexp reproduce edge_of_stability model.depth=6",
+    deviations=(
+        "Quick: 14 x 14 pixels and width 32 instead of MLP-R(3)'s 28 x 28 and 128, which full has; initial weights are half of "
+        "He's, so that neither arm starts far beyond the edge.",
+        "Squared error, as in most of the source, not the cross-entropy of all other claims.",
+        "Rates, steps and net were chosen on seeds 1000 to 1002.",
+        "Quick has two rates at the edge and six seeds, to save time; with a third rate (.4) and eight seeds every endpoint was "
+        "supported as well (with BN -0.019 [-0.052, 0.012]). 500 digits were tried in the place of 1,000 and given up: at rate "
+        ".5 one seed of six with BN was thrown about (0.19 [0.06, 0.50]; after 450 steps 0.05 [0.00, 0.11]).",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

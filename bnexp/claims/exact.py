@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.claims.base import Evidence, Say
+from bnexp.claims.words import open_whether
 from bnexp.stats.intervals import number_words
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
@@ -59,7 +60,7 @@ def says(what: str, cases: str) -> Say:
         (name, primary), *others = verdicts.items()
         sample = evidence.samples[name]
         if primary.outcome == "INCONCLUSIVE":
-            return f"It is open whether {what}: {primary.reason[0].lower()}{primary.reason[1:]}"
+            return open_whether(what, primary)
         found = f"the largest error in {sample.num_seeds:,} {cases} is {number_words(largest(sample))}"
         failed = [f'"{other}"' for other, verdict in others if verdict.outcome == "CONTRADICTED"]
         but = f"; contradicted: {', '.join(failed)}" if failed else ""

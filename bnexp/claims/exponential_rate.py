@@ -13,22 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import largest
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Nets, Training, digits, trained
+from bnexp.claims.words import open_whether
 from bnexp.figures.style import SERIES
 from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_STEPS = {"smoke": 60, "quick": 200, "full": 200}
 WIDTH = {"smoke": 8, "quick": 32, "full": 128}
@@ -83,13 +78,13 @@ def measure(seed: int, budget: str) -> Mapping[str, np.ndarray]:
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The largest difference of outputs in every step, pair by pair."""
-    every, measured = all_measured(runs), [runs.measured(seed) for seed in runs.seeds()]
-    by_pair = dict(zip(PAIRS, every["differences"].T, strict=True))
-    steps = np.arange(1, len(measured[0]["differences"]) + 1)
+    differences_STN = stacked(runs, "differences")
+    by_pair = dict(zip(PAIRS, np.concatenate(differences_STN).T, strict=True))
+    steps = np.arange(1, differences_STN.shape[1] + 1)
     grown = PAIRS[RELU][1].growth ** (len(steps) - 1) / (PAIRS[RELU][1].lr ** -1 * _DECAYED.lr)
-    accuracy = np.mean([one["accuracy"] for one in measured], axis=0).reshape(-1, 2)
+    accuracy = stacked(runs, "accuracy").mean(axis=0).reshape(-1, 2)
     return Evidence(
         samples={
             "the same function": Sample.of(np.concatenate([by_pair[RELU], by_pair[SIGMOID]])),
@@ -100,13 +95,10 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         numbers={
             "growth of the rate": f"{number_words(grown)} times over {len(steps)} steps, {PAIRS[RELU][1].growth - 1:.1%} a step",
             "length of the first layer's weights at the end": " and ".join(
-                number_words(float(np.mean([one["lengths"][-1, side] for one in measured]))) + words
+                number_words(float(stacked(runs, "lengths")[:, -1, side].mean())) + words
                 for side, words in ((0, " with weight decay"), (1, " with the growing rate"))
             ),
-            **{
-                f"largest relative difference of outputs, {name}": f"{values.max():.1e}"
-                for name, values in by_pair.items()
-            },
+            **{f"largest relative difference of outputs, {name}": f"{values.max():.1e}" for name, values in by_pair.items()},
             **{
                 f"test accuracy, {name}": f"{with_decay:.1f} % with weight decay, {without:.1f} % in its place"
                 for name, (with_decay, without) in zip(PAIRS, accuracy, strict=True)
@@ -115,22 +107,17 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         data={
             "steps": steps,
             "growth": grown,
-            "largest": {
-                name: np.max([one["differences"][:, place] for one in measured], axis=0)
-                for place, name in enumerate(PAIRS)
-            },
+            "largest": {name: differences_STN[..., place].max(axis=0) for place, name in enumerate(PAIRS)},
             "accuracy": dict(zip(PAIRS, accuracy.tolist(), strict=True)),
         },
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether it is one function, and where it is not."""
     primary, momentum, eps = (verdicts[name] for name in ("the same function", MOMENTUM, EPS))
     if primary.outcome == "INCONCLUSIVE":
-        return (
-            f"It is open whether a growing rate replaces weight decay: {primary.reason[0].lower()}{primary.reason[1:]}"
-        )
+        return open_whether("a growing rate replaces weight decay", primary)
     found = number_words(largest(evidence.samples["the same function"]))
     steps, growth = len(evidence.data["steps"]), number_words(evidence.data["growth"])
     start = (
@@ -138,9 +125,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         f"{'computes' if primary.outcome == 'SUPPORTED' else 'does not compute'} the same function as the net trained with "
         f"weight decay at a rate that stays: their outputs differ by at most {found} of the largest"
     )
-    also = (
-        " (with momentum it holds as well)" if momentum.outcome == "SUPPORTED" else " (with momentum it does not hold)"
-    )
+    also = f" (with momentum it {'holds as well' if momentum.outcome == 'SUPPORTED' else 'does not hold'})"
     but = (
         ""
         if eps.outcome == "SUPPORTED"
@@ -174,43 +159,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     lower.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
 
 
-CLAIM = register(
-    Claim(
-        id="exponential_rate",
-        section="I4",
-        statement="With batch normalisation, SGD with weight decay is the same function as SGD without it at an exponentially "
-        "growing learning rate.",
-        source="Li & Arora 2019 (An exponential learning rate schedule for deep learning)",
-        disputed_by="",
-        formula="after each of 200 steps: largest |difference of the logits of 100 test digits| over the largest |logit|; "
-        "weight decay 0.05 at rate 0.5 against rate 0.5 (1 - 0.025)^-(2t+1), both of the hidden weights alone",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
-        endpoints={
-            "the same function": Endpoint(
-                "relative difference of outputs, every step, ReLU and sigmoid nets", Exact(TOLERANCE)
-            ),
-            MOMENTUM: Endpoint(
-                "the same with momentum 0.9, where a larger root takes the place of 1 - lr lambda",
-                Exact(TOLERANCE),
-            ),
-            EPS: Endpoint("the same with BN's usual eps of 1e-5, which breaks scale invariance", Exact(TOLERANCE)),
-        },
-        gates=(NOTICED,),
-        caveats=(
-            "The identity is algebra and holds as long as numbers do: eps next to nothing, float64, hidden weights alone (betas "
-            "and the output layer are trained alike in both nets), a few hundred steps, since training doubles rounding errors "
-            "again and again and the weights themselves grow exponentially.",
-            "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any "
-            "two do; what they learn need not differ (test accuracies are among the numbers).",
-            "It says that weight decay can be replaced by a rate, not that growing rates are better.",
-        ),
-        overturn="a step after which the outputs differ by 1e-6 of the largest",
-        deviations=(
-            "docs/claims.md, I4 has no momentum; here it is an endpoint of its own, with the velocity that the theorem asks for.",
-            "eps = 1e-30 in the place of the usual 1e-5, whose differences are an endpoint that is expected to fail.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="exponential_rate", section="I4",
+    statement="With batch normalisation, SGD with weight decay is the same function as SGD without it at an exponentially "
+    "growing learning rate.",
+    source="Li & Arora 2019 (An exponential learning rate schedule for deep learning)",
+    formula="after each of 200 steps: largest |difference of the logits of 100 test digits| over the largest |logit|; weight "
+    "decay 0.05 at rate 0.5 against rate 0.5 (1 - 0.025)^-(2t+1), both of the hidden weights alone",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
+    endpoints={
+        "the same function": Endpoint("relative difference of outputs, every step, ReLU and sigmoid nets", Exact(TOLERANCE)),
+        MOMENTUM: Endpoint("the same with momentum 0.9, where a larger root takes the place of 1 - lr lambda", Exact(TOLERANCE)),
+        EPS: Endpoint("the same with BN's usual eps of 1e-5, which breaks scale invariance", Exact(TOLERANCE)),
+    },
+    gates=(NOTICED,),
+    caveats=(
+        "The identity is algebra and holds as long as numbers do: eps next to nothing, float64, hidden weights alone (betas and "
+        "the output layer are trained alike in both nets), a few hundred steps, since training doubles rounding errors again and "
+        "again and the weights themselves grow exponentially.",
+        "Two nets that differ by as little as the usual eps makes part ways within some fifty steps at such a rate, as any two "
+        "do; what they learn need not differ (test accuracies are among the numbers).",
+        "It says that weight decay can be replaced by a rate, not that growing rates are better.",
+    ),
+    overturn="a step after which the outputs differ by 1e-6 of the largest",
+    deviations=(
+        "docs/claims.md, I4 has no momentum; here it is an endpoint of its own, with the velocity that the theorem asks for.",
+        "eps = 1e-30 in the place of the usual 1e-5, whose differences are an endpoint that is expected to fail.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

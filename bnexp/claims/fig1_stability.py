@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
-from bnexp.claims.runs import Runs
-from bnexp.claims.words import rates_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
+from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT, at_one_rate
+from bnexp.claims.words import ending, rates_words
 from bnexp.figures.curves import draw_tracks, median_unit
 from bnexp.figures.style import COLORS
 from bnexp.records.drift import Window, median_variation, spread_variation, unit_looks
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.figure import FigureBase
 
 TRACK = "hidden3/post_norm/unit_quantiles"
 
@@ -40,7 +36,7 @@ ENDPOINTS: dict[str, tuple[Window, bool]] = {
 WORDS = {CONTROL: "without BN", SUBJECT: "with BN"}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the median over all hidden units of each total variation, both arms at the plain net's best rates."""
 
     @cache
@@ -54,10 +50,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         if ((steps >= window[0]) & (steps <= window[1])).sum() < 2
     }
     samples = {
-        name: Sample(
-            (runs.side(lambda record, name=name: numbers(record)[name], SUBJECT, "same"),),  # type: ignore[misc]
-            (runs.side(lambda record, name=name: numbers(record)[name], CONTROL, "same"),),  # type: ignore[misc]
-        )
+        name: at_one_rate(runs, lambda record, name=name: numbers(record)[name])  # type: ignore[misc]
         for name in ENDPOINTS
         if name not in out_of_reach
     }
@@ -106,18 +99,14 @@ def _tracks(record: RunRecord) -> dict[str, np.ndarray]:
     return {"steps": arrays["steps"], "quantiles": arrays[name]}
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The ratio in the first 600 steps, what it means, and the ratio afterwards."""
     early, late = verdicts["early"], verdicts["late"]
     if early.effect is None or early.word == "gate failed":
         return early.reason
-    found = {
-        "SUPPORTED": "so with BN it is much steadier",
-        "CONTRADICTED": "so it is with BN that it wanders more"
-        if early.word == "reversed"
-        else "less than the factor of 2 that was asked for",
-        "INCONCLUSIVE": "which does not settle whether it is twice as steady with BN",
-    }[early.outcome]
+    found = ending(early, "so with BN it is much steadier", too_small="less than the factor of 2 that was asked for",
+                   reversed_="so it is with BN that it wanders more",
+                   open_="which does not settle whether it is twice as steady with BN")  # fmt: skip
     after = f"; from step 600 to 3,000 the ratio is {late.effect.in_words()}" if late.effect else ""
     return (
         f"In the first {EARLY[1]} steps the median input of the paper's typical sigmoid wanders "
@@ -148,43 +137,37 @@ def draw_units(evidence: Evidence, panel: FigureBase) -> None:
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="fig1_stability",
-        section="B3",
-        statement="In the first 600 steps the distributions of sigmoid inputs wander without batch normalisation and are much "
-        "steadier with it.",
-        source="Ioffe & Szegedy 2015, 4.1, Fig. 1b,c: one typical unit of the last hidden layer",
-        disputed_by="Santurkar et al. 2018: not the reason why BN helps (they do not dispute the picture)",
-        formula="TV50 = sum over looks of |change of the median| over the unit's mean 15-85 spread, of what enters the sigmoid "
-        "(after BN); median over all hidden units; ratio none/batch per seed. Early: steps 0 to 600, late: 600 to 3,000, looked at "
-        "after the same steps at every budget",
-        control="norm=none",
-        subject="norm=batch",
-        grids=(PAPER_GRID,),
-        endpoints={
-            "early": Endpoint("geometric-mean ratio of TV50 in steps 0 to 600, at the plain net's best rates", _RULE),
-            "late": Endpoint("the same in steps 600 to 3,000", _RULE),
-            "early spread": Endpoint("ratio of the total variation of the log spread in steps 0 to 600", _RULE),
-            "late spread": Endpoint("the same in steps 600 to 3,000", _RULE),
-        },
-        caveats=(
-            "Compares what enters the sigmoid: Wu+b without BN, gamma x^ + beta with it, as the paper does.",
-            "Train-mode statistics of held-out batches, where the batch mean of gamma x^ + beta is beta by construction (claim "
-            "pinned_moments takes this apart).",
-            "At one learning rate, so a net that learns faster also moves faster.",
-        ),
-        deviations=(
-            "The paper shows one unit; here every hidden unit counts.",
-            "The windows were fixed after runs of version 0.1 had been seen, in which early was a fifth of training: 600 steps at "
-            "quick.",
-            "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is "
-            "reached, instead of .07, on 4 tuning seeds instead of 6.",
-        ),
-        overturn="Another learning rate (the tuning curve is beside it) or another initial scale: bnexp reproduce fig1_stability "
-        "model.init_scale=0.05",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="fig1_stability", section="B3",
+    statement="In the first 600 steps the distributions of sigmoid inputs wander without batch normalisation and are much "
+    "steadier with it.",
+    source="Ioffe & Szegedy 2015, 4.1, Fig. 1b,c: one typical unit of the last hidden layer",
+    disputed_by="Santurkar et al. 2018: not the reason why BN helps (they do not dispute the picture)",
+    formula="TV50 = sum over looks of |change of the median| over the unit's mean 15-85 spread, of what enters the sigmoid "
+    "(after BN); median over all hidden units; ratio none/batch per seed. Early: steps 0 to 600, late: 600 to 3,000, looked at "
+    "after the same steps at every budget",
+    control="norm=none", subject="norm=batch",
+    grids=(PAPER_GRID,),
+    endpoints={
+        "early": Endpoint("geometric-mean ratio of TV50 in steps 0 to 600, at the plain net's best rates", _RULE),
+        "late": Endpoint("the same in steps 600 to 3,000", _RULE),
+        "early spread": Endpoint("ratio of the total variation of the log spread in steps 0 to 600", _RULE),
+        "late spread": Endpoint("the same in steps 600 to 3,000", _RULE),
+    },
+    caveats=(
+        "Compares what enters the sigmoid: Wu+b without BN, gamma x^ + beta with it, as the paper does.",
+        "Train-mode statistics of held-out batches, where the batch mean of gamma x^ + beta is beta by construction (claim "
+        "pinned_moments takes this apart).",
+        "At one learning rate, so a net that learns faster also moves faster.",
+    ),
+    deviations=(
+        "The paper shows one unit; here every hidden unit counts.",
+        "The windows were fixed after runs of version 0.1 had been seen, in which early was a fifth of training: 600 steps at "
+        "quick.",
+        "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is reached, "
+        "instead of .07, on 4 tuning seeds instead of 6.",
+    ),
+    overturn="Another learning rate (the tuning curve is beside it) or another initial scale: bnexp reproduce fig1_stability "
+    "model.init_scale=0.05",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs, all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.claims.runs import all_measured
+from bnexp.claims.words import ending
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor, nn
 
 ARMS = (CONTROL, SUBJECT)
@@ -108,7 +105,7 @@ def _worst(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], rate: flo
     return worst
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """By net the decades between the rate at which BN's first step, or one of its first ten, diverges and that without BN."""
     every = all_measured(runs)
     limits = {f"{net}/{arm}/{what}": every[f"{net}/{arm}/{what}"] for net in NETS for arm in ARMS for what in (FIRST, TEN)}
@@ -131,17 +128,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Both rates of the residual net, the decades between them, and those of the plain net."""
     primary = verdicts[f"{RESIDUAL}, {FIRST}"]
     without, with_bn = (evidence.data["middle"][f"{RESIDUAL}/{arm}/{FIRST}"] for arm in ARMS)
     other = verdicts[f"{PLAIN}, {FIRST}"].effect
-    last = ending(
-        primary,
-        "so BN lets the first step be far larger",
-        too_small="less than the factor of ten that would matter",
-        reversed_="so BN lets the first step be less large",
-    )
+    last = ending(primary, "so BN lets the first step be far larger", too_small="less than the factor of ten that would matter",
+                  reversed_="so BN lets the first step be less large")  # fmt: skip
     between = f", {primary.effect.estimate:.1f} powers of ten apart" if primary.effect else ""
     return (
         f"With their first weights {WORDS[RESIDUAL]} multiply their loss by more than {LIMIT:g} in one step at learning rates "
@@ -153,56 +146,46 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Loss after the first step over that before, by learning rate; dotted: unchanged, and the limit of divergence."""
     figure.set_size_inches(7.6, 3.6)
-    for axes, net in zip(figure.subplots(1, len(NETS), sharey=True), NETS, strict=True):
-        series = {
-            label: np.clip(evidence.data["ratios"][f"{net}/{arm}"].astype(float), 1e-3, 1e6)
-            for label, arm in (("with BN", SUBJECT), ("without BN", CONTROL))
-        }
-        draw_series(RATES, series, axes, xlabel="learning rate of the first step", ylabel="")
-        axes.get_legend().remove()
-        axes.set(xscale="log", yscale="log", title=WORDS[net], ylim=(0.03, 1e6))
+    ratios, arms = evidence.data["ratios"], {"with BN": SUBJECT, "without BN": CONTROL}
+    panels = {
+        WORDS[net]: (RATES, {label: np.clip(ratios[f"{net}/{arm}"].astype(float), 1e-3, 1e6) for label, arm in arms.items()})
+        for net in NETS
+    }
+    xlabel = "learning rate of the first step"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel="loss after the step / loss before"):
+        axes.set(xscale="log", yscale="log", ylim=(0.03, 1e6))
         for height in (1, LIMIT):
             axes.axhline(height, color="#555555", linestyle=":", linewidth=1)
-    figure.axes[0].set_ylabel("loss after the step / loss before")
     figure.axes[0].annotate(f"{LIMIT:g} times", (RATES[0], LIMIT), xytext=(0, 3), textcoords="offset points", fontsize=8)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
 
 _RULE = Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="first_steps",
-        section="D2",
-        statement="In its first steps a net without batch normalisation diverges at learning rates far below those at which one "
-        "with it does.",
-        source="Bjorck et al. 2018, on ResNet-110: relative loss above 10^6 by about 3e-3 to 1e-2 without BN, at most about 3 at "
-        ".2 with it",
-        disputed_by="",
-        formula="log10 of the smallest learning rate at which L(w - lr g) > 10 L(w), g and L of one batch of 128 digits, at "
-        "initial weights; with BN minus without, paired by seed; beside it the first ten steps in a row",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
-        endpoints={
-            f"{net}, {what}": Endpoint(f"powers of ten between both rates, {WORDS[net]}, {what}", _RULE, unit="powers of ten")
-            for net in NETS
-            for what in (FIRST, TEN)
-        },
-        gates=("every limit lies inside the rates that were tried",),
-        caveats=(
-            "He's initial weights in both arms: without BN the residual sum grows with every block, which a smaller scale of the "
-            "branches cures as well (docs/claims.md, G1 and G2).",
-            "A loss that grows in the first step may fall again; whether a net trains is another question (docs/claims.md, D1).",
-        ),
-        overturn="Another initialisation: bnexp reproduce first_steps model.init_scale=0.3",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; residual blocks of two layers, 128 units.",
-            "Divergence is a loss 10 times as large, as docs/claims.md, D2 has it for the verdict, not 1,000 times.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="first_steps", section="D2",
+    statement="In its first steps a net without batch normalisation diverges at learning rates far below those at which one with "
+    "it does.",
+    source="Bjorck et al. 2018, on ResNet-110: relative loss above 10^6 by about 3e-3 to 1e-2 without BN, at most about 3 at .2 "
+    "with it",
+    formula="log10 of the smallest learning rate at which L(w - lr g) > 10 L(w), g and L of one batch of 128 digits, at initial "
+    "weights; with BN minus without, paired by seed; beside it the first ten steps in a row",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
+    endpoints={
+        f"{net}, {what}": Endpoint(f"powers of ten between both rates, {WORDS[net]}, {what}", _RULE, unit="powers of ten")
+        for net in NETS for what in (FIRST, TEN)
+    },
+    gates=("every limit lies inside the rates that were tried",),
+    caveats=(
+        "He's initial weights in both arms: without BN the residual sum grows with every block, which a smaller scale of the "
+        "branches cures as well (docs/claims.md, G1 and G2).",
+        "A loss that grows in the first step may fall again; whether a net trains is another question (docs/claims.md, D1).",
+    ),
+    overturn="Another initialisation: bnexp reproduce first_steps model.init_scale=0.3",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; residual blocks of two layers, 128 units.",
+        "Divergence is a loss 10 times as large, as docs/claims.md, D2 has it for the verdict, not 1,000 times.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -6,23 +6,16 @@ Legend: L layers, S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, growth, squared_gradients
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, growth, squared_gradients
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence, Rule
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WIDTH = {"smoke": 64, "quick": 512, "full": 1024}
 DEPTH = 30
@@ -73,18 +66,17 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth a layer of each arm at each seed, beside what theory gives it."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    squares = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    squares = {name: stacked(runs, name) for name in ARMS}
     found = {name: np.array([growth(one_L, FIRST, LAST) for one_L in rows]) for name, rows in squares.items()}
     return Evidence(
         samples={
-            name: Sample.of(found[name], None if arm.theory is None else np.full(len(measured), arm.theory))
+            name: Sample.of(found[name], None if arm.theory is None else np.full(len(found[name]), arm.theory))
             for name, arm in ARMS.items()
         },
         numbers={
-            f"growth a layer, {name}": f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+            f"growth a layer, {name}": mean_words(values, "", 3)
             + ("" if ARMS[name].theory is None else f", theory {ARMS[name].theory:.3f}")
             for name, values in found.items()
         },
@@ -92,7 +84,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Growth with BN by nonlinearity and without BN, each beside its theory."""
 
     def value(name: str) -> str:
@@ -102,12 +94,8 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     linear = ", ".join(
         f"{value(name)} at {arm.batch} ({arm.theory:.3f})" for name, arm in ARMS.items() if arm.activation == "linear"
     )
-    end = ending(
-        verdicts[primary],
-        f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
-        too_small=f"which is not theory's {RELU:.3f}",
-        open_=f"which does not settle theory's {RELU:.3f}",
-    )
+    end = ending(verdicts[primary], f"as theory says for wide nets and large batches ({RELU:.3f}, within {WITHIN:g})",
+                 too_small=f"which is not theory's {RELU:.3f}", open_=f"which does not settle theory's {RELU:.3f}")  # fmt: skip
     return (
         f"In random ReLU nets {evidence.data['width']} units wide with BN the squared gradient grows by a factor of "
         f"{value(primary)} a layer on its way back, at 64 examples a batch, {end}; without BN, and with He's weights, by "
@@ -132,10 +120,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         factors = [factor for name in names if (factor := ARMS[name].theory) and factor != 1]
         words = f"theory: {', '.join(f'{factor:.3f}' for factor in factors)}"
         theory = {words if factor == factors[0] else f"_{factor}": factor**back for factor in factors}  # one line of the legend
-        draw_series(
-            back, series, axes, theory=theory, xlabel="layers that the gradient went back through",
-            ylabel="squared gradient norm / that at the last layer",
-        )  # fmt: skip
+        draw_series(back, series, axes, theory=theory, xlabel="layers that the gradient went back through",
+                    ylabel="squared gradient norm / that at the last layer")  # fmt: skip
         axes.set_yscale("log")
 
 
@@ -148,25 +134,20 @@ def _estimand(name: str, arm: Arm) -> str:
     return words if arm.theory is None else f"{words}, minus theory's {arm.theory:.4g}"
 
 
-CLAIM = register(
-    Claim(
-        id="gradient_explosion",
-        section="F1",
-        statement="In random nets with batch normalisation gradients explode with depth whatever the nonlinearity, with ReLU by "
-        "pi / (pi - 1) a layer.",
-        source="Yang et al. 2019, for infinite width: ReLU as the batch size B grows, linear (B - 2) / (B - 3)",
-        disputed_by="Meterez et al. 2024, for linear nets with orthogonal weights (orthogonal_linear)",
-        formula="exp(-slope) of log |dl/dh|^2 over the layer h, l = <random readout, last layer>, in random nets of one width",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={name: Endpoint(_estimand(name, arm), _rule(arm)) for name, arm in ARMS.items()},
-        caveats=(
-            "Nets are only initialised: one step of training changes the picture (F3), and nothing is said of nets with skips.",
-            "Theory's factors are for infinite width. Where the batch is not much smaller than the width, they are other ones "
-            "(orthogonal_linear).",
-        ),
-        overturn="Another width, depth or batch: WIDTH, DEPTH and ARMS in bnexp/claims/gradient_explosion.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="gradient_explosion", section="F1",
+    statement="In random nets with batch normalisation gradients explode with depth whatever the nonlinearity, with ReLU by pi / "
+    "(pi - 1) a layer.",
+    source="Yang et al. 2019, for infinite width: ReLU as the batch size B grows, linear (B - 2) / (B - 3)",
+    disputed_by="Meterez et al. 2024, for linear nets with orthogonal weights (orthogonal_linear)",
+    formula="exp(-slope) of log |dl/dh|^2 over the layer h, l = <random readout, last layer>, in random nets of one width",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={name: Endpoint(_estimand(name, arm), _rule(arm)) for name, arm in ARMS.items()},
+    caveats=(
+        "Nets are only initialised: one step of training changes the picture (F3), and nothing is said of nets with skips.",
+        "Theory's factors are for infinite width. Where the batch is not much smaller than the width, they are other ones "
+        "(orthogonal_linear).",
+    ),
+    overturn="Another width, depth or batch: WIDTH, DEPTH and ARMS in bnexp/claims/gradient_explosion.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,24 +5,20 @@ Legend: R rates, S nets, N examples, C units, L layers, V layers whose gradient 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdict, Verdicts, register
 from bnexp.claims.exact import ONCE
-from bnexp.claims.runs import Runs
-from bnexp.claims.words import times_words
+from bnexp.claims.runs import first_measured
+from bnexp.claims.words import ending, times_words
 from bnexp.figures.arms import draw_series
+from bnexp.figures.style import legend_above
 from bnexp.rng import torch_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 NUM_LAYERS, WIDTH, NUM_EXAMPLES, EPS = 25, 10, 100, 1e-5
@@ -108,9 +104,9 @@ def cosines_of(w_SLCC: Tensor, g_SLCC: Tensor, x_SNC: Tensor, y_SNC: Tensor, wit
     return torch.nn.functional.cosine_similarity(before_VSD, after_VSD, dim=-1, eps=1e-300).T
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """By net: mean cosine over looks and layers, and the loss at the end."""
-    measured = runs.measured(runs.seeds()[0])
+    measured = first_measured(runs)
     samples, numbers, means = {}, {}, {}
     for rate in RATES:
         cosine_S = {kind: measured[f"{kind}/{rate}/cosine"].astype(float).mean(axis=(1, 2)) for kind in (PLAIN, BN)}
@@ -128,15 +124,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(samples=samples, numbers=numbers, data={"means": means, "measured": measured})
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Cosines and losses at the short steps, and what the best rate says."""
     cosine, loss, *_ = verdicts.values()
-    last = ending(
-        cosine,
-        "so by the definition of Santurkar et al. BN raises internal covariate shift there",
-        too_small=f"so the gradients do not turn more with BN by {SMALLEST_COSINE:g}, which would matter",
-        reversed_="so by the definition of Santurkar et al. BN lowers internal covariate shift there",
-    )
+    last = ending(cosine, "so by the definition of Santurkar et al. BN raises internal covariate shift there",
+                  too_small=f"so the gradients do not turn more with BN by {SMALLEST_COSINE:g}, which would matter",
+                  reversed_="so by the definition of Santurkar et al. BN lowers internal covariate shift there")  # fmt: skip
 
     def cosines(rate: str) -> str:
         with_bn, without = (evidence.data["means"][f"{kind}/{rate}"] for kind in (BN, PLAIN))
@@ -162,61 +155,52 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         cosines = {kind: measured[f"{kind}/{rate}/cosine"].mean(axis=2) for kind in (BN, PLAIN)}
         losses = {kind: measured[f"{kind}/{rate}/loss"] for kind in (BN, PLAIN)}
         for axes, series in zip(column, (cosines, losses), strict=True):
-            draw_series(measured["steps"], series, axes, xlabel="", ylabel="")
-            axes.get_legend().remove()
+            draw_series(measured["steps"], series, axes)
         for height in (0, 1):
             column[0].axhline(height, color="#555555", linestyle=":", linewidth=1)
         column[0].set_title(f"{rate}: learning rate {value:g}")
         column[1].set(yscale="log", xlabel="step of whole-batch gradient descent")
     panels[0, 0].set_ylabel("cosine of a layer's gradient before\nand after the layers before it step")
     panels[1, 0].set_ylabel("loss |W x - A x|²")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure)
 
 
 SMALLEST_COSINE = 0.25
 _COSINE = Difference(null=0, smallest=SMALLEST_COSINE, drawn="net")
 _LOSS = Difference(null=1, smallest=1.25, scale="ratio", drawn="net")
 
-CLAIM = register(
-    Claim(
-        id="gradient_shift_linear",
-        section="C2",
-        statement="In a deep linear net batch normalisation makes layers' gradients turn far more when the layers before them "
-        "step, and the net still learns better.",
-        source="Santurkar et al. 2018, section 2.2 and Fig. 3, right: cosine about 1 without BN, near 0 with it, and a lower "
-        "loss",
-        disputed_by="",
-        formula=f"|W_25 ... W_1 x - A x|^2, mean over {NUM_EXAMPLES} Gaussian x, A and all W 10 by 10 and Gaussian, whole-batch "
-        "gradient descent in float64; cos(G, G') without BN minus with it, mean over all layers but the first and twelve looks, "
-        "evenly spaced; "
-        "loss at the end without over with",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            f"{rate}: {what}": Endpoint(f"{words}, both at the rate {value:g}", rule)
-            for rate, value in RATES.items()
-            for what, words, rule in (
-                (COSINE, "mean cosine without BN minus with it", _COSINE),
-                (LOSS, "loss at the end without over with BN", _LOSS),
-            )
-        },
-        caveats=(
-            "A linear net of ten units, in which BN is the only nonlinearity: what it shows is that gradients which turn do not "
-            "have to hinder learning, not how nets of practice behave (gradient_shift).",
-            "How far gradients turn depends on the rate in either kind of net: that those of the plain one do not turn is a "
-            "matter of short steps, which are not the ones that it learns best by.",
-        ),
-        overturn="Other rates: RATES in bnexp/claims/gradient_shift_linear.py",
-        deviations=(
-            "The source's scale of the initial weights, number of examples and reduction of the loss are not known here, so that "
-            "its rate of 1e-6 has no meaning; the short steps here are of 1e-5 of a mean loss, the others of the best rate on "
-            "other nets.",
-            "BN without gamma and beta, which the next linear layer would absorb.",
-            "At quick 1,000 steps instead of 10,000.",
-            "Looks were log-spaced at first, and the verdict at quick was open (a difference of .16 at short steps); they are "
-            "evenly spaced now, as docs/claims.md, C2 has them, since most of the others came before any net had moved.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="gradient_shift_linear", section="C2",
+    statement="In a deep linear net batch normalisation makes layers' gradients turn far more when the layers before them step, "
+    "and the net still learns better.",
+    source="Santurkar et al. 2018, section 2.2 and Fig. 3, right: cosine about 1 without BN, near 0 with it, and a lower loss",
+    formula=f"|W_25 ... W_1 x - A x|^2, mean over {NUM_EXAMPLES} Gaussian x, A and all W 10 by 10 and Gaussian, whole-batch "
+    "gradient descent in float64; cos(G, G') without BN minus with it, mean over all layers but the first and twelve looks, "
+    "evenly spaced; loss at the end without over with",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        f"{rate}: {what}": Endpoint(f"{words}, both at the rate {value:g}", rule)
+        for rate, value in RATES.items()
+        for what, words, rule in (
+            (COSINE, "mean cosine without BN minus with it", _COSINE),
+            (LOSS, "loss at the end without over with BN", _LOSS),
+        )
+    },
+    caveats=(
+        "A linear net of ten units, in which BN is the only nonlinearity: what it shows is that gradients which turn do not have "
+        "to hinder learning, not how nets of practice behave (gradient_shift).",
+        "How far gradients turn depends on the rate in either kind of net: that those of the plain one do not turn is a matter "
+        "of short steps, which are not the ones that it learns best by.",
+    ),
+    overturn="Other rates: RATES in bnexp/claims/gradient_shift_linear.py",
+    deviations=(
+        "The source's scale of the initial weights, number of examples and reduction of the loss are not known here, so that its "
+        "rate of 1e-6 has no meaning; the short steps here are of 1e-5 of a mean loss, the others of the best rate on other "
+        "nets.",
+        "BN without gamma and beta, which the next linear layer would absorb.",
+        "At quick 1,000 steps instead of 10,000.",
+        "Looks were log-spaced at first, and the verdict at quick was open (a difference of .16 at short steps); they are evenly "
+        "spaced now, as docs/claims.md, C2 has them, since most of the others came before any net had moved.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

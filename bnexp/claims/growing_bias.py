@@ -9,22 +9,18 @@ Legend: N batch, K cases (features, each with its own data, loss and rate), T st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import ONCE, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Cases a batch size, and steps.
 NUM_CASES = {"smoke": 30, "quick": 50, "full": 250}
@@ -113,7 +109,7 @@ def _net(seed: int, detach: str, looks: np.ndarray) -> list[list[float]]:
     return seen
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The errors of every case, and how the biases of the nets grow."""
     found = all_measured(runs)
     net, steps_P = found["net bias"], found["net steps"]
@@ -175,39 +171,30 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     left.set_title("Exact: the bias runs away, the loss stays")
 
 
-CLAIM = register(
-    Claim(
-        id="growing_bias",
-        section="B4",
-        statement="If the mean is kept out of the gradient, a bias before it grows without bound while the loss stays where it "
-        "is.",
-        source="Ioffe & Szegedy 2015, section 2 (an argument; no experiment shown)",
-        disputed_by="",
-        formula="gradient descent on b alone, x = u + b, y = x - E[x], half of the cases with a squared and half with a logistic "
-        "loss of y: 1 - R^2 of b(t) on t, |b(T) / (-lr T mean(dL/dy)) - 1|, max |L(t) - L(0)|, and max |b(t) - b(0)| where the "
-        "gradient goes through E[x]",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "linear": Endpoint("1 - R^2 of a straight line through the bias over the steps, every case", Exact(tolerance=1e-3)),
-            "slope": Endpoint("relative error of the bias after the last step against -lr T mean(dL/dy)", Exact(tolerance=1e-9)),
-            "loss": Endpoint("largest change of the loss at any step, every case", Exact(tolerance=1e-10)),
-            "correct gradient": Endpoint(
-                "largest change of the bias where the gradient goes through the mean", Exact(tolerance=1e-12)
-            ),
-        },
-        gates=("the loss pulls at the mean of the batch",),
-        caveats=(
-            "b alone is trained, and the loss is of one layer that pulls at the mean of its outputs. In a whole net other layers "
-            "can still that pull (an output layer with a bias of its own does), and b then walks at random and slowly; how much "
-            "it grows in a sigmoid net of digits is a number here and is not judged.",
-            "It says what a wrong gradient does. Frameworks' BN has the right one.",
-        ),
-        overturn="a case in float64 in which the bias does not follow -lr t mean(dL/dy), or in which the loss moves by 1e-10",
-        deviations=(
-            "The sheet's toy has one case; here there are 200 with random data, losses, rates and batch sizes.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=says("a bias before a mean that the gradient does not see grows along a straight line while the loss stays", "cases"),
-    )
-)
+CLAIM = register(Claim(
+    id="growing_bias", section="B4",
+    statement="If the mean is kept out of the gradient, a bias before it grows without bound while the loss stays where it is.",
+    source="Ioffe & Szegedy 2015, section 2 (an argument; no experiment shown)",
+    formula="gradient descent on b alone, x = u + b, y = x - E[x], half of the cases with a squared and half with a logistic "
+    "loss of y: 1 - R^2 of b(t) on t, |b(T) / (-lr T mean(dL/dy)) - 1|, max |L(t) - L(0)|, and max |b(t) - b(0)| where the "
+    "gradient goes through E[x]",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "linear": Endpoint("1 - R^2 of a straight line through the bias over the steps, every case", Exact(tolerance=1e-3)),
+        "slope": Endpoint("relative error of the bias after the last step against -lr T mean(dL/dy)", Exact(tolerance=1e-9)),
+        "loss": Endpoint("largest change of the loss at any step, every case", Exact(tolerance=1e-10)),
+        "correct gradient": Endpoint("largest change of the bias where the gradient goes through the mean",
+                                     Exact(tolerance=1e-12)),
+    },
+    gates=("the loss pulls at the mean of the batch",),
+    caveats=(
+        "b alone is trained, and the loss is of one layer that pulls at the mean of its outputs. In a whole net other layers can "
+        "still that pull (an output layer with a bias of its own does), and b then walks at random and slowly; how much it grows "
+        "in a sigmoid net of digits is a number here and is not judged.",
+        "It says what a wrong gradient does. Frameworks' BN has the right one.",
+    ),
+    overturn="a case in float64 in which the bias does not follow -lr t mean(dL/dy), or in which the loss moves by 1e-10",
+    deviations=("The sheet's toy has one case; here there are 200 with random data, losses, rates and batch sizes.",),
+    analyse=analyse, draw=draw,
+    say=says("a bias before a mean that the gradient does not see grows along a straight line while the loss stays", "cases"),
+))  # fmt: skip

@@ -10,35 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdict, Verdicts, register
+from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import LEARNS, SIDES, SWEEPS, Swept, all_grids, all_swept, largest, learns, num_near_best
+from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import SERIES
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: A rate does well within so many points of the arm's best test accuracy.
 WITHIN = 1.0
 LABELS = {"subject": "with BN", "control": "without BN"}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Octaves between the largest rates at which each seed learns with and without BN, and between the widths of good rates."""
-    samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
+    samples, data = {}, {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= dict.fromkeys((f"{net}: largest", f"{net}: width"), swept.absent())
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         octaves = np.log2(swept.rates)
         apart = float(octaves[1] - octaves[0])
         learns_QS = {side: swept.read(side, learns) for side in SIDES}
@@ -84,24 +77,18 @@ def _at_top(points_QS: np.ndarray, top_S: np.ndarray) -> float:
     return float(points_QS[np.maximum(top_S, 0), np.arange(len(top_S))].mean())
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How many times larger a rate may be, in each net, and how much wider the range of good rates is."""
     primary = verdicts["ReLU: largest"]
-    assert primary.effect is not None
     others = ", ".join(
         f"{one['words']} {_times(verdicts[f'{net}: largest'])}" for net, one in evidence.data.items() if net != "ReLU"
     )
-    wider = verdicts["ReLU: width"].effect
-    assert wider is not None
+    wider = verdicts["ReLU: width"].interval
     width = f"{abs(wider.estimate):.1f} doublings {'wider' if wider.estimate > 0 else 'narrower'}"
     width = "neither clearly wider nor narrower" if wider.covers(0) else width
-    end = ending(
-        primary,
-        "so it can be trained at much larger rates",
-        too_small="less than the 4 times that would matter",
-        reversed_="so it is plain nets that can be trained at larger rates",
-        open_="which leaves open whether that is 4 times or more",
-    )
+    end = ending(primary, "so it can be trained at much larger rates", too_small="less than the 4 times that would matter",
+                 reversed_="so it is plain nets that can be trained at larger rates",
+                 open_="which leaves open whether that is 4 times or more")  # fmt: skip
     return (
         f"The largest learning rate at which {evidence.data['ReLU']['words']} still learns is {_times(primary)} as large with BN "
         f"as without ({others}), {end}; the range of rates that end within {WITHIN:g} point of the net's best test accuracy is "
@@ -111,8 +98,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
 def _times(verdict: Verdict) -> str:
     """Octaves as a factor."""
-    assert verdict.effect is not None
-    return verdict.effect.mapped(np.exp2).in_words(suffix=" times")
+    return verdict.interval.mapped(np.exp2).in_words(suffix=" times")
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -139,43 +125,36 @@ def _draw_net(one: Mapping[str, Any], axes: Axes) -> None:
 
 _LARGEST, _WIDTH = Difference(null=0, smallest=2), Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="higher_rates",
-        section="B15",
-        statement="With batch normalisation a net can be trained at much larger learning rates.",
-        source="Ioffe & Szegedy 2015, 4.2.2: Inception at .0015; five times that diverged without BN, thirty times was best with "
-        "it",
-        disputed_by="agreed by all; De & Smith 2020: such rates help with large batches only",
-        formula="log2 of the largest rate at which a seed's run learns with BN over that without, eight ReLU layers, rates a "
-        f"factor of two apart; a run learns if it ends with a training loss below {LEARNS:g} nats (guessing has 2.30)",
-        control="norm=none",
-        subject="norm=batch",
-        grids=all_grids(),
-        endpoints={
-            f"{net}: {name}": Endpoint(f"{sweep.words}: {estimand}", rule, unit="doublings")
-            for name, estimand, rule in (
-                ("largest", "mean over seeds of log2 of the largest rate at which it learns, with BN minus without", _LARGEST),
-                ("width", f"doublings of the rate, around each seed's best, that end within {WITHIN:g} point of the best test "
-                 "accuracy, with BN minus without", _WIDTH),
-            )
-            for net, sweep in SWEEPS.items()
-        },
-        caveats=(
-            "A rate at which a net learns need not be a good one; the figure has the accuracy at every rate.",
-            "What fails at the largest rates may be the output layer, which no arm normalises. There is no momentum.",
-            "Where seeds with BN still learn at the largest rate tried (among the numbers), the factor is a lower bound.",
-            "Within the steps of these runs: a rate too small for them is not called unstable, but counts as not doing well.",
-        ),
-        overturn="Another net or more steps: bnexp reproduce higher_rates train.steps=2000",
-        deviations=(
-            "Judged by seed, where docs/claims.md, B15 asks for 7 of 8 seeds, which is among the numbers.",
-            "Learning is asked for, not only a finite loss below the initial one: a net whose units are all dead has that.",
-            "Eight ReLU layers, not three as well.",
-            "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+CLAIM = register(Claim(
+    id="higher_rates", section="B15",
+    statement="With batch normalisation a net can be trained at much larger learning rates.",
+    source="Ioffe & Szegedy 2015, 4.2.2: Inception at .0015; five times that diverged without BN, thirty times was best with it",
+    disputed_by="agreed by all; De & Smith 2020: such rates help with large batches only",
+    formula="log2 of the largest rate at which a seed's run learns with BN over that without, eight ReLU layers, rates a factor "
+    f"of two apart; a run learns if it ends with a training loss below {LEARNS:g} nats (guessing has 2.30)",
+    control="norm=none", subject="norm=batch",
+    grids=all_grids(),
+    endpoints={
+        f"{net}: {name}": Endpoint(f"{sweep.words}: {estimand}", rule, unit="doublings")
+        for name, estimand, rule in (
+            ("largest", "mean over seeds of log2 of the largest rate at which it learns, with BN minus without", _LARGEST),
+            ("width", "doublings of the rate, around each seed's best, that end within "
+             f"{WITHIN:g} point of the best test accuracy, with BN minus without", _WIDTH),
+        )
+        for net, sweep in SWEEPS.items()
+    },
+    caveats=(
+        "A rate at which a net learns need not be a good one; the figure has the accuracy at every rate.",
+        "What fails at the largest rates may be the output layer, which no arm normalises. There is no momentum.",
+        "Where seeds with BN still learn at the largest rate tried (among the numbers), the factor is a lower bound.",
+        "Within the steps of these runs: a rate too small for them is not called unstable, but counts as not doing well.",
+    ),
+    overturn="Another net or more steps: bnexp reproduce higher_rates train.steps=2000",
+    deviations=(
+        "Judged by seed, where docs/claims.md, B15 asks for 7 of 8 seeds, which is among the numbers.",
+        "Learning is asked for, not only a finite loss below the initial one: a net whose units are all dead has that.",
+        "Eight ReLU layers, not three as well.",
+        "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -9,21 +9,17 @@ Legend: m values of a feature in the batch, C features, K random shapes, M batch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_SHAPES = {"smoke": 20, "quick": 200, "full": 1000}
 NUM_BATCHES = {"smoke": 200, "quick": 2000, "full": 10_000}
@@ -96,7 +92,7 @@ def _refuses_one(name: str) -> bool:
     return False
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The larger error of the two modes for every shape, and the exponent of the residual."""
     every = all_measured(runs)
     residual_SM = every["residual"].reshape(-1, len(BATCH_SIZES))
@@ -104,10 +100,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     slope = log_log_slopes(np.array(BATCH_SIZES)[fitted], residual_SM[:, fitted]).mean()
     residual_M = residual_SM.mean(0)
     return Evidence(
-        samples={
-            "recovered": Sample.of(np.maximum(every["train"], every["eval"])),
-            "parameters": Sample.of(every["extra"]),
-        },
+        samples={"recovered": Sample.of(np.maximum(every["train"], every["eval"])), "parameters": Sample.of(every["extra"])},
         numbers={
             "shapes": f"{len(every['train'])}, 2-D and 4-D",
             "largest error, batch fixed": f"{every['train'].max():.1e} in train mode, {every['eval'].max():.1e} in eval mode",
@@ -130,20 +123,11 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.plot(size_M, np.sqrt(1.5 / size_M), color="#555555", linestyle="--", linewidth=1)
     axes.plot(size_M, evidence.data["residual"], "o", color=COLORS["batch"], markersize=5)
     axes.plot([1], [1], "s", color=COLORS["none"], markersize=6)
-    axes.annotate(
-        "m = 1: the output is beta, whatever x",
-        (1, 1),
-        xytext=(2, 10),
-        textcoords="offset points",
-        color=COLORS["none"],
-    )
+    axes.annotate("m = 1: the output is beta, whatever x", (1, 1), xytext=(2, 10), textcoords="offset points",
+                  color=COLORS["none"])  # fmt: skip
     axes.annotate("sqrt(1.5 / m)", (64, np.sqrt(1.5 / 64)), xytext=(8, 8), textcoords="offset points", color="#555555")
-    axes.annotate(
-        f"measured; exponent {evidence.data['slope']:.2f}",
-        (0.03, 0.06),
-        xycoords="axes fraction",
-        color=COLORS["batch"],
-    )
+    axes.annotate(f"measured; exponent {evidence.data['slope']:.2f}", (0.03, 0.06), xycoords="axes fraction",
+                  color=COLORS["batch"])  # fmt: skip
     axes.set(
         xscale="log", yscale="log", ylim=(0.025, 2.2), title="Identity: exact for a fixed batch only",
         xlabel="values per feature in the batch, m", ylabel="what is left over, in sd of x",
@@ -153,31 +137,24 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.minorticks_off()
 
 
-CLAIM = register(
-    Claim(
-        id="identity_restored",
-        section="B7",
-        statement="With gamma = sd and beta = mean the original activations come back, for two more parameters per activation.",
-        source="Ioffe & Szegedy 2015, section 3 (an argument; no experiment)",
-        disputed_by="",
-        formula="for each random shape the largest |BN(x) - x| / max |x| over norms, for one batch in train mode with its own "
-        "moments as gamma and beta and in eval mode with the stored ones",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "recovered": Endpoint(
-                estimand="error of the recovered activations, for one fixed batch and in eval mode",
-                rule=Exact(tolerance=1e-6),
-            ),
-            "parameters": Endpoint(estimand="parameters of a norm minus two per feature", rule=Exact(tolerance=0)),
-        },
-        caveats=(
-            "It is about one fixed batch. Over varying batches in train mode the output depends on the companions: see the figure.",
-            "That gamma and beta could restore the identity does not say that training finds these values, or wants them.",
-        ),
-        overturn="a batch in float64 that the two parameters do not bring back to 1e-6",
-        deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("setting gamma = sd and beta = mean brings the activations of one fixed batch back", "random shapes"),
-    )
-)
+CLAIM = register(Claim(
+    id="identity_restored", section="B7",
+    statement="With gamma = sd and beta = mean the original activations come back, for two more parameters per activation.",
+    source="Ioffe & Szegedy 2015, section 3 (an argument; no experiment)",
+    formula="for each random shape the largest |BN(x) - x| / max |x| over norms, for one batch in train mode with its own "
+    "moments as gamma and beta and in eval mode with the stored ones",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "recovered": Endpoint(estimand="error of the recovered activations, for one fixed batch and in eval mode",
+                              rule=Exact(tolerance=1e-6)),
+        "parameters": Endpoint(estimand="parameters of a norm minus two per feature", rule=Exact(tolerance=0)),
+    },
+    caveats=(
+        "It is about one fixed batch. Over varying batches in train mode the output depends on the companions: see the figure.",
+        "That gamma and beta could restore the identity does not say that training finds these values, or wants them.",
+    ),
+    overturn="a batch in float64 that the two parameters do not bring back to 1e-6",
+    deviations=("gamma = sqrt(var + eps) in the place of sqrt(var): the paper leaves eps out here.",),
+    analyse=analyse, draw=draw,
+    say=says("setting gamma = sd and beta = mean brings the activations of one fixed batch back", "random shapes"),
+))  # fmt: skip

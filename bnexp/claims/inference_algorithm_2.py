@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured, stacked
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_LAYERS = {"smoke": 10, "quick": 120, "full": 400}
 NUM_POPULATIONS = {"smoke": 10, "quick": 120, "full": 400}
@@ -44,9 +40,7 @@ EPS = 1e-5
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Errors of enumerated biases, variances of random batches ``[M, B]``, errors of folding and of companions ``[K]``."""
     rng = numpy_stream(seed, "inference_algorithm_2")
-    populations = [
-        _enumerated_bias(rng, ENUMERATED[index % len(ENUMERATED)]) for index in range(NUM_POPULATIONS[budget])
-    ]
+    populations = [_enumerated_bias(rng, ENUMERATED[index % len(ENUMERATED)]) for index in range(NUM_POPULATIONS[budget])]
     layers = by_key([_one_layer(rng, index) for index in range(NUM_LAYERS[budget])])
     batches = [_variances(rng.normal(size=(m, NUM_BATCHES[budget]))) for m in BATCH_SIZES]
     return {
@@ -126,15 +120,12 @@ def expected_sd(m: int) -> float:
     return math.sqrt(2 / m) * math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Each identity's errors, and how far each interval over random batches is from its prediction."""
     from scipy import stats  # here, so that listing claims loads no scipy
 
     cases = all_measured(runs)
-    biased_MB, bessel_MB = (
-        np.concatenate([runs.measured(seed)[key] for seed in runs.seeds()], axis=1)
-        for key in ("biased_MB", "bessel_MB")
-    )
+    biased_MB, bessel_MB = (np.concatenate(stacked(runs, key), axis=1) for key in ("biased_MB", "bessel_MB"))
     reach = stats.norm.isf((1 - CONFIDENCE) / 2 / len(BATCH_SIZES)) / math.sqrt(bessel_MB.shape[1])
     bias_M, reach_M = bessel_MB.mean(1) - 1, reach * bessel_MB.std(1, ddof=1)
     uncovered_M = np.maximum(np.abs(bias_M) - reach_M, 0)
@@ -195,57 +186,42 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.plot([0.4], [height], marker=marker, color=color, transform=axes.transAxes, markersize=5)
         axes.annotate(label, (0.44, height), xycoords="axes fraction", color=color, va="center")
     axes.set(
-        xscale="log",
-        xlabel="values per feature in the batch, m",
-        ylabel="relative bias",
+        xscale="log", xlabel="values per feature in the batch, m", ylabel="relative bias",
         title="The factor m / (m - 1) removes the bias",
-    )
+    )  # fmt: skip
     axes.set_xticks(x, [str(m) for m in x])
     axes.minorticks_off()
 
 
-CLAIM = register(
-    Claim(
-        id="inference_algorithm_2",
-        section="B9",
-        statement="m/(m-1) times the mean batch variance is the population's; with it the norm is a fixed linear map at inference.",
-        source="Ioffe & Szegedy 2015, section 3.1 and Algorithm 2 (derivation; no experiment)",
-        disputed_by="",
-        formula="relative bias of the mean of m/(m-1) var_B over all 3^m batches of three-valued populations, m = 2, 4, 8; the "
-        "same over random Gaussian batches, m = 2 ... 60; |folded - unfolded| / max |output|",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "with factor": Endpoint(
-                estimand="relative bias with the factor, over all batches", rule=Exact(tolerance=1e-9)
-            ),
-            "without factor": Endpoint(
-                estimand="relative bias without it, plus 1/m, over all batches", rule=Exact(tolerance=1e-9)
-            ),
-            "random batches": Endpoint(
-                estimand="distance of the 99 % interval of the bias with the factor from 0, at each m (0: covered)",
-                rule=Exact(tolerance=0, min_cases=len(BATCH_SIZES)),
-            ),
-            "folding, float64": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-12)),
-            "folding, float32": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-5)),
-            "companions": Endpoint(
-                estimand="change of an output with its companions, eval mode", rule=Exact(tolerance=0)
-            ),
-        },
-        gates=("train mode does depend on companions",),
-        caveats=(
-            "What a batch is divided by is its sd, and E[s_B] is too small whatever the factor: 0.56 sd at m = 2, 0.99 at m = 60. "
-            "So train and eval mode scale differently at small m.",
-            "torch's running statistics are exponential averages; bnexp.norms.population takes Algorithm 2's plain ones.",
-        ),
-        overturn="a population whose batches average to another variance, or a layer that cannot be folded",
-        deviations=(
-            "Batches are drawn with replacement: for draws without replacement from N examples the factor is m (N-1) / ((m-1) N).",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=says(
-            "the factor m / (m - 1) makes the mean batch variance the population's",
-            "small populations, taking all batches of each,",
-        ),
-    )
-)
+CLAIM = register(Claim(
+    id="inference_algorithm_2", section="B9",
+    statement="m/(m-1) times the mean batch variance is the population's; with it the norm is a fixed linear map at inference.",
+    source="Ioffe & Szegedy 2015, section 3.1 and Algorithm 2 (derivation; no experiment)",
+    formula="relative bias of the mean of m/(m-1) var_B over all 3^m batches of three-valued populations, m = 2, 4, 8; the same "
+    "over random Gaussian batches, m = 2 ... 60; |folded - unfolded| / max |output|",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "with factor": Endpoint(estimand="relative bias with the factor, over all batches", rule=Exact(tolerance=1e-9)),
+        "without factor": Endpoint(estimand="relative bias without it, plus 1/m, over all batches", rule=Exact(tolerance=1e-9)),
+        "random batches": Endpoint(estimand="distance of the 99 % interval of the bias with the factor from 0, at each m (0: "
+                                   "covered)", rule=Exact(tolerance=0, min_cases=len(BATCH_SIZES))),
+        "folding, float64": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-12)),
+        "folding, float32": Endpoint(estimand="relative error of the folded layer", rule=Exact(tolerance=1e-5)),
+        "companions": Endpoint(estimand="change of an output with its companions, eval mode", rule=Exact(tolerance=0)),
+    },
+    gates=("train mode does depend on companions",),
+    caveats=(
+        "What a batch is divided by is its sd, and E[s_B] is too small whatever the factor: 0.56 sd at m = 2, 0.99 at m = 60. So "
+        "train and eval mode scale differently at small m.",
+        "torch's running statistics are exponential averages; bnexp.norms.population takes Algorithm 2's plain ones.",
+    ),
+    overturn="a population whose batches average to another variance, or a layer that cannot be folded",
+    deviations=(
+        "Batches are drawn with replacement: for draws without replacement from N examples the factor is m (N-1) / ((m-1) N).",
+    ),
+    analyse=analyse, draw=draw,
+    say=says(
+        "the factor m / (m - 1) makes the mean batch variance the population's",
+        "small populations, taking all batches of each,",
+    ),
+))  # fmt: skip

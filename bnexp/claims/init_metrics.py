@@ -5,21 +5,16 @@ Legend: K normalisers, R learning rates, S seeds, N examples, C units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
 from bnexp.figures.style import SERIES
 from bnexp.stats.ranks import RankCorrelation, spearman
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NORMS = {
     "no norm": "norm=none",
@@ -132,14 +127,14 @@ def mean_log_steps(losses: np.ndarray, horizon: int) -> float:
     return float(np.mean([np.log(found[0] + 1 if len(found) else horizon) for found in reached]))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Each normaliser is a case: its metrics, and its steps at the rate that is best for it, both means over seeds."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    metrics = dict(zip(METRICS, np.mean([one["metrics"] for one in measured], axis=0).T, strict=True))
-    log_steps_KR = np.mean([one["log_steps"] for one in measured], axis=0)
+    metrics = dict(zip(METRICS, stacked(runs, "metrics").mean(axis=0).T, strict=True))
+    log_steps_KR = stacked(runs, "log_steps").mean(axis=0)
     steps_K, best_K = np.exp(log_steps_KR.min(1)), log_steps_KR.argmin(1)
     rates = RATES[runs.budget]
-    by_seed = [spearman(one["metrics"][:, 0], one["log_steps"][np.arange(len(best_K)), best_K]) for one in measured]
+    own_rate_SK = stacked(runs, "log_steps")[:, np.arange(len(best_K)), best_K]
+    by_seed = [spearman(alike_K, steps_K) for alike_K, steps_K in zip(stacked(runs, "metrics")[..., 0], own_rate_SK, strict=True)]
     return Evidence(
         samples={metric: Sample.of(values_K, steps_K) for metric, values_K in metrics.items()},
         numbers={
@@ -154,16 +149,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The similarity of examples, then both growths."""
     primary = verdicts[SIMILARITY]
-    end = ending(
-        primary,
-        "enough to say that it goes with how soon they learn",
-        too_small="too little to go with how soon they learn",
-        reversed_="so those that keep examples apart learn later, not sooner",
-        open_="which leaves open whether it goes with how soon they learn",
-    )
+    end = ending(primary, "enough to say that it goes with how soon they learn",
+                 too_small="too little to go with how soon they learn",
+                 reversed_="so those that keep examples apart learn later, not sooner",
+                 open_="which leaves open whether it goes with how soon they learn")  # fmt: skip
 
     def rho(metric: str) -> str:
         effect = verdicts[metric].effect
@@ -195,34 +187,27 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = RankCorrelation(smallest=0.6, direction=1, drawn="normaliser")
 
-CLAIM = register(
-    Claim(
-        id="init_metrics",
-        section="L3, O2.10",
-        statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
-        source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding "
-        "gradients, over ten normalisers; no rank correlation is given",
-        disputed_by="",
-        formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = "
-        "geometric mean "
-        "over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best "
-        "of three rates (quick: .1 and .3)",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
-        endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
-        caveats=(
-            "A case is a normaliser: twelve of them, and several are relatives (four kinds of batch statistics, two of groups).",
-            "A correlation over normalisers does not say that the metric is the cause.",
-            "One kind of net, of eight narrow layers, for 200 steps at quick.",
-        ),
-        overturn="Other normalisers, another depth, or final accuracy in the place of speed",
-        deviations=(
-            "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
-            "Instance normalisation needs images and is not among the normalisers.",
-            "At quick the rate .03 was left out, to save time, after it had been seen that no normaliser that learned was best at "
-            "it, so that no T changed.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="init_metrics", section="L3, O2.10",
+    statement="How a normaliser treats activations and gradients at initialisation tells how soon a net with it learns.",
+    source="Lubana, Dick & Tanaka 2021 (Beyond BatchNorm): exploding activations, similar examples and exploding gradients, over "
+    "ten normalisers; no rank correlation is given",
+    formula="over normalisers, Spearman's rho of a metric of the net at its start with T, both means over seeds; T = geometric "
+    "mean over ten levels of training loss (2 to 0.4 nats, mean of ten steps) of the first step below the level, at the best of "
+    "three rates (quick: .1 and .3)",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 3, "full": 8}),
+    endpoints={metric: Endpoint(f"rank correlation of T with the {words}", _RULE) for metric, words in METRICS.items()},
+    caveats=(
+        "A case is a normaliser: twelve of them, and several are relatives (four kinds of batch statistics, two of groups).",
+        "A correlation over normalisers does not say that the metric is the cause.",
+        "One kind of net, of eight narrow layers, for 200 steps at quick.",
+    ),
+    overturn="Other normalisers, another depth, or final accuracy in the place of speed",
+    deviations=(
+        "Training loss instead of validation error or final accuracy, so that running statistics have no say.",
+        "Instance normalisation needs images and is not among the normalisers.",
+        "At quick the rate .03 was left out, to save time, after it had been seen that no normaliser that learned was best at "
+        "it, so that no T changed.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import BATCH_SIZE, NUM_CLASSES, Digits, batches, digits
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, means_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 #: Factors on He's initial weights of every hidden layer, and learning rates of all parameters by kind of net.
@@ -112,17 +109,14 @@ def _log_steps(looks_E: np.ndarray, error_ER: np.ndarray, budget: str) -> np.nda
     return np.mean(logs, axis=0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Octaves of the initial scale over which each arm learns within twice its best steps, with BN minus without."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     octaves = OCTAVES[runs.budget]
     he = octaves.index(0)
-    samples: dict[str, Sample] = {}
+    samples, tracks, gates = {}, {}, {}
     numbers: dict[str, str] = {}
-    tracks: dict[str, dict[str, np.ndarray]] = {}
-    gates: dict[str, bool] = {}
     for kind in DEPTHS:
-        log_SAPQ = np.array([one[kind] for one in measured], float)
+        log_SAPQ = stacked(runs, kind).astype(float)
         best = log_SAPQ.mean(0)[:, he].argmin(-1)  # each arm's own rate, the best at He's scale
         one_rate = np.stack([log_SAPQ[:, arm, :, best[arm]] for arm in range(len(ARMS))], axis=1)
         retuned = np.stack(
@@ -136,7 +130,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             widths = _widths(log_SAP, octaves, NUM_STEPS[runs.budget])
             samples[name] = Sample.of(widths[:, 1], widths[:, 0])
             by_arm = dict(zip(ARMS, widths.T, strict=True))
-            numbers |= {f"octaves, {name}, {arm}": words for arm, words in means_words(by_arm, unit="").items()}
+            numbers |= means_words(by_arm, "", of=f"octaves, {name}")
         numbers[f"rates at He's scale, {kind}"] = ", ".join(
             f"{RATES[kind][best[arm]]:g} {name}" for arm, name in enumerate(ARMS)
         )
@@ -167,11 +161,9 @@ def _widths(log_SAP: np.ndarray, octaves: tuple[int, ...], horizon: int) -> np.n
     return counts.mean(-1) * float(octaves[-1] - octaves[0])
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The widths on both nets at one rate, and re-tuned."""
-    primary, again = verdicts["ReLU"], verdicts["ReLU, re-tuned"]
-    assert primary.effect is not None
-    assert again.effect is not None
+    primary = verdicts["ReLU"]
     widths = evidence.data["widths"]
 
     def pair(name: str) -> str:
@@ -179,16 +171,15 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 
     return (
         f"At one learning rate, each its own, a ReLU net of six layers learns within twice its fewest steps over {pair('ReLU')}, "
-        + ending(
-            primary,
-            "so BN widens it by two octaves or more",
-            too_small="a difference of less than the two octaves that would matter",
-            reversed_="so BN narrows it",
-            open_="which leaves open whether BN widens it by two octaves",
-        )
+        + ending(primary, "so BN widens it by two octaves or more",
+                 too_small="a difference of less than the two octaves that would matter", reversed_="so BN narrows it",
+                 open_="which leaves open whether BN widens it by two octaves")
         + f" (three sigmoid layers: {pair('sigmoid')}; six ReLU layers with the rate chosen anew at each scale: "
         f"{pair('ReLU, re-tuned')})."
-    )
+    )  # fmt: skip
+
+
+TITLES = {"ReLU": "six ReLU layers", "sigmoid": "three sigmoid layers"}
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -196,60 +187,47 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     seeds, band from the fastest to the slowest. What lies at the top was not reached within the steps that there were.
     """
     figure.set_size_inches(8.6, 3.9)
-    panels = figure.subplots(1, len(DEPTHS), sharey=True)
-    titles = {"ReLU": "six ReLU layers", "sigmoid": "three sigmoid layers"}
-    for axes, (kind, tracks) in zip(panels, evidence.data["tracks"].items(), strict=True):
-        order = ("with BN", "without BN", "with BN, re-tuned", "without BN, re-tuned")
-        draw_series(2.0 ** evidence.data["octaves"], {name: tracks[name] for name in order}, axes, xlabel="", ylabel="")
-        axes.get_legend().remove()
+    order = ("with BN", "without BN", "with BN, re-tuned", "without BN, re-tuned")
+    tracks = {title: evidence.data["tracks"][kind] for kind, title in TITLES.items()}
+    panels = {title: (2.0 ** evidence.data["octaves"], {name: one[name] for name in order}) for title, one in tracks.items()}
+    xlabel = "initial scale, in units of He et al. 2015"
+    drawn = draw_panels(figure, panels, xlabel=xlabel, ylabel="training steps to the levels", columns=4)
+    for axes, one in zip(drawn, tracks.values(), strict=True):
         axes.set_xscale("log", base=2)
-        plain_log_axis(axes, [float(end) for values in tracks.values() for end in (values.min(), values.max())])
-        axes.set(xlabel="initial scale, in units of He et al. 2015", title=titles[kind])
-    panels[0].set_ylabel("training steps to the levels")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        plain_log_axis(axes, [float(end) for values in one.values() for end in (values.min(), values.max())])
 
 
 _RULE = Difference(null=0, smallest=2)
 
-CLAIM = register(
-    Claim(
-        id="initial_scale",
-        section="B16",
-        statement="Batch normalisation lets one be less careful about the scale of the initial weights.",
-        source="Ioffe & Szegedy 2015, abstract and section 3.3",
-        disputed_by="",
-        formula="octaves of a factor on He's initial weights, 2^-8 to 2^6 (quick: every second octave, straight lines between), "
-        "at which T is at most twice the arm's least, and less than 95 % of the horizon, with BN minus without; T = geometric "
-        "mean of the steps to four levels of error on 500 held-out digits (quick .6 to .25 within 300 steps, full .4 to .1 "
-        "within 1,500), the horizon where one is not reached; at the rate of three that is best at He's scale, each arm its own",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 6}),
-        endpoints={
-            "ReLU": Endpoint("difference of the widths, six ReLU layers, one rate", _RULE, unit="octaves"),
-            "sigmoid": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
-            "ReLU, re-tuned": Endpoint(
-                "the same with the best of three rates at each scale, six ReLU layers", _RULE, unit="octaves"
-            ),
-            "sigmoid, re-tuned": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
-        },
-        gates=tuple(f"the {kind} nets learn at He's scale" for kind in DEPTHS),
-        caveats=(
-            "Each arm's least steps are its own: a wide arm may be slow everywhere, which the figure shows.",
-            "With BN the scale acts through the effective rate lr / ||w||^2, so that BN is not free of initialisation; one "
-            "factor for all hidden layers is the mildest test, scales that differ by layer and means other than 0 are harder "
-            "ones.",
-        ),
-        overturn="Another net or longer training, or initial weights whose scale differs by layer",
-        deviations=(
-            "docs/claims.md, B16's final accuracy is not judged; small nets (32 units, at full 64) on digits of 14x14 pixels, "
-            "plain SGD in batches of 32; the output layer keeps its scale. Digits are judged as one batch of 500.",
-            "Changed after a first look at seeds 0 to 5 (200 steps, levels .5 to .25): a net without BN that learned at no "
-            "scale had counted as wide as the whole list, so that T now has to be less than 95 % of the horizon, and there are "
-            "300 steps. The ReLU net's verdict was INCONCLUSIVE then (-0.1 octaves [-5.7, 2.7]), the sigmoid net's SUPPORTED "
-            "(3.5 [2.4, 4.4]).",
-            "In float32, to save time; before, in float64, the ReLU net's verdict was SUPPORTED (2.9 octaves [2.0, 4.0]).",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="initial_scale", section="B16",
+    statement="Batch normalisation lets one be less careful about the scale of the initial weights.",
+    source="Ioffe & Szegedy 2015, abstract and section 3.3",
+    formula="octaves of a factor on He's initial weights, 2^-8 to 2^6 (quick: every second octave, straight lines between), at "
+    "which T is at most twice the arm's least, and less than 95 % of the horizon, with BN minus without; T = geometric mean of "
+    "the steps to four levels of error on 500 held-out digits (quick .6 to .25 within 300 steps, full .4 to .1 within 1,500), "
+    "the horizon where one is not reached; at the rate of three that is best at He's scale, each arm its own",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 6}),
+    endpoints={
+        "ReLU": Endpoint("difference of the widths, six ReLU layers, one rate", _RULE, unit="octaves"),
+        "sigmoid": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
+        "ReLU, re-tuned": Endpoint("the same with the best of three rates at each scale, six ReLU layers", _RULE, unit="octaves"),
+        "sigmoid, re-tuned": Endpoint("the same of three sigmoid layers", _RULE, unit="octaves"),
+    },
+    gates=tuple(f"the {kind} nets learn at He's scale" for kind in DEPTHS),
+    caveats=(
+        "Each arm's least steps are its own: a wide arm may be slow everywhere, which the figure shows.",
+        "With BN the scale acts through the effective rate lr / ||w||^2, so that BN is not free of initialisation; one factor "
+        "for all hidden layers is the mildest test, scales that differ by layer and means other than 0 are harder ones.",
+    ),
+    overturn="Another net or longer training, or initial weights whose scale differs by layer",
+    deviations=(
+        "docs/claims.md, B16's final accuracy is not judged; small nets (32 units, at full 64) on digits of 14x14 pixels, plain "
+        "SGD in batches of 32; the output layer keeps its scale. Digits are judged as one batch of 500.",
+        "Changed after a first look at seeds 0 to 5 (200 steps, levels .5 to .25): a net without BN that learned at no scale had "
+        "counted as wide as the whole list, so that T now has to be less than 95 % of the horizon, and there are 300 steps. The "
+        "ReLU net's verdict was INCONCLUSIVE then (-0.1 octaves [-5.7, 2.7]), the sigmoid net's SUPPORTED (3.5 [2.4, 4.4]).",
+        "In float32, to save time; before, in float64, the ReLU net's verdict was SUPPORTED (2.9 octaves [2.0, 4.0]).",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

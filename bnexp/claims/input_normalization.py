@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Tuning, register
-from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs, outcome_words, range_words
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
+from bnexp.claims.contrast import Arm
+from bnexp.claims.inputs import LOSS_SPEED, SPEED, TUNING_ONLY, budgets, inputs
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, range_words, rates_words
 from bnexp.figures.levels import draw_times
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Bytes are 255 times as large and their weights start 255 times as small, so that a step moves the first layer 255^2, about 2^16,
 #: times as far.
@@ -35,13 +30,7 @@ _SHARED = (
     "model.init_scale=1",
     "probes=none",
 )
-UNIT, CENTER, GLOBAL, PER_PIXEL, BYTES = (
-    Arm("unit"),
-    Arm("center"),
-    Arm("global"),
-    Arm("per_pixel"),
-    Arm("bytes", grid=1),
-)
+UNIT, CENTER, GLOBAL, PER_PIXEL, BYTES = (Arm("unit"), Arm("center"), Arm("global"), Arm("per_pixel"), Arm("bytes", grid=1))
 LABELS = {
     BYTES: "bytes 0 to 255",
     UNIT: "0 to 1",
@@ -58,18 +47,14 @@ _LOOKS: dict[Arm, dict[str, Any]] = {
 }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps to a family of levels, as 0..1 over centred and so on, paired by seed, the choice of rates re-drawn."""
     centring = Comparison(runs, SPEED, (UNIT,), (CENTER,))
+    compared = {"scale": (CENTER, GLOBAL), "per pixel": (UNIT, PER_PIXEL), "bytes": (BYTES, UNIT)}
     samples, out_of_reach = judged(
-        {
-            "centring": (centring, "", False),
-            "scale": (Comparison(runs, SPEED, (CENTER,), (GLOBAL,)), "", False),
-            "per pixel": (Comparison(runs, SPEED, (UNIT,), (PER_PIXEL,)), "", False),
-            "bytes": (Comparison(runs, SPEED, (BYTES,), (UNIT,)), "", False),
-            "training loss": (Comparison(runs, LOSS_SPEED, (UNIT,), (CENTER,)), "", False),
-            "seconds": (centring, "", True),
-        }
+        {name: Comparison(runs, SPEED, (base,), (arm,)) for name, (base, arm) in compared.items()}
+        | {"centring": centring, "seconds": centring, "training loss": Comparison(runs, LOSS_SPEED, (UNIT,), (CENTER,))},
+        seconds=("seconds",),
     )
     return Evidence(
         samples=samples,
@@ -85,17 +70,18 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Centring, and what scaling the centred pixels adds."""
     centring, scale = verdicts["centring"], verdicts["scale"]
     if centring.effect is None:
         return "With pixels 0 to 1 the network reaches too few of the levels for any sentence about centring."
-    ending = outcome_words(centring, "so centring speeds it up", "so centring slows it down")
+    end = ending(centring, "so centring speeds it up", too_small="too little to matter", reversed_="so centring slows it down",
+                 open_="which does not settle it")  # fmt: skip
     more = f"; scaling the centred pixels as well divides them by {scale.effect.in_words()}" if scale.effect else ""
     return (
         "On handwritten digits, with one hidden layer and each arm at its own best learning rate, centring the pixels divides the "
         f"steps that plain stochastic gradient descent needs, on average over levels {range_words(evidence.data['counted'])}, by "
-        f"{centring.effect.in_words()}, {ending}{more}."
+        f"{centring.effect.in_words()}, {end}{more}."
     )
 
 
@@ -113,64 +99,49 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=1, smallest=1.2, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="input_normalization",
-        section="A1",
-        statement="Centring the inputs makes gradient descent converge in fewer steps.",
-        source="the blog post; Ioffe & Szegedy 2015, 2, after LeCun et al. 1998, 4.3",
-        disputed_by="Little dispute about centring; a pure scale can be absorbed by the learning rate",
-        formula="R = T_0..1 / T_centred, geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full "
-        ".10 to .03), each arm at its own best learning rates; T = first of two consecutive evaluations beyond the level, at most "
-        "the horizon (quick 1,500, full 10,000 steps); in all arms the first layer's outputs start equally large",
-        grids=(
-            Grid(
-                overrides=_SHARED,
-                arms={name: inputs(name) for name in ("unit", "center", "global", "per_pixel")},
-                budgets=budgets(loss=True),
-                tuning=Tuning(key="optimizer.lr", values=RATES, by=SPEED, overrides=TUNING_ONLY),
-                num_seeds=SEEDS,
-            ),
-            Grid(
-                overrides=_SHARED,
-                arms={"bytes": inputs("none")},
-                budgets=budgets(loss=False),
-                tuning=Tuning(key="optimizer.lr", values=BYTE_RATES, by=SPEED),
-                num_seeds=SEEDS,
-            ),
+CLAIM = register(Claim(
+    id="input_normalization", section="A1",
+    statement="Centring the inputs makes gradient descent converge in fewer steps.",
+    source="the blog post; Ioffe & Szegedy 2015, 2, after LeCun et al. 1998, 4.3",
+    disputed_by="Little dispute about centring; a pure scale can be absorbed by the learning rate",
+    formula="R = T_0..1 / T_centred, geometric mean over ten levels of validation error, log-spaced (quick .15 to .08, full .10 "
+    "to .03), each arm at its own best learning rates; T = first of two consecutive evaluations beyond the level, at most the "
+    "horizon (quick 1,500, full 10,000 steps); in all arms the first layer's outputs start equally large",
+    grids=(
+        Grid(
+            overrides=_SHARED, arms={name: inputs(name) for name in ("unit", "center", "global", "per_pixel")},
+            budgets=budgets(loss=True), tuning=Tuning(key="optimizer.lr", values=RATES, by=SPEED, overrides=TUNING_ONLY),
+            num_seeds=SEEDS,
         ),
-        endpoints={
-            "centring": Endpoint("pixels 0..1 over centred ones", _RULE),
-            "scale": Endpoint("centred pixels over ones that are also divided by their standard deviation", _RULE),
-            "per pixel": Endpoint("pixels 0..1 over ones that are standardised each by its own mean and deviation", _RULE),
-            "bytes": Endpoint("bytes 0..255 over pixels 0..1", _RULE),
-            "training loss": Endpoint(
-                "pixels 0..1 over centred ones, ten levels of training loss (quick .5 to .1, full .3 to .05) instead of error",
-                _RULE,
-            ),
-            "seconds": Endpoint(
-                "pixels 0..1 over centred ones, in seconds of training: steps times the price of a step in the arm's least "
-                "disturbed run",
-                _RULE,
-            ),
-        },
-        caveats=(
-            "With one learning rate for all layers, larger inputs train the first layer faster than the others, however small its "
-            "weights start: what scale and bytes show is the balance between layers.",
-            "Momentum or Adam would shrink the effect; this is plain SGD with batches of 60.",
-            "Only levels that the arm compared with reaches in 7 of 8 runs count.",
+        Grid(
+            overrides=_SHARED, arms={"bytes": inputs("none")}, budgets=budgets(loss=False),
+            tuning=Tuning(key="optimizer.lr", values=BYTE_RATES, by=SPEED), num_seeds=SEEDS,
         ),
-        overturn="Another optimiser or net: bnexp reproduce input_normalization optimizer.momentum=0.9",
-        deviations=(
-            "The sheet's first primary endpoint, all of standardising against 0..1, mixed centring with scale; it was split after "
-            "the records of version 0.1 had been seen.",
-            "The condition number of the inputs is not measured, and there is no softmax regression.",
-            "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations "
-            "are at most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6, 12 "
-            "reported ones instead of 16.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    ),
+    endpoints={
+        "centring": Endpoint("pixels 0..1 over centred ones", _RULE),
+        "scale": Endpoint("centred pixels over ones that are also divided by their standard deviation", _RULE),
+        "per pixel": Endpoint("pixels 0..1 over ones that are standardised each by its own mean and deviation", _RULE),
+        "bytes": Endpoint("bytes 0..255 over pixels 0..1", _RULE),
+        "training loss": Endpoint("pixels 0..1 over centred ones, ten levels of training loss (quick .5 to .1, full .3 to .05) "
+                                  "instead of error", _RULE),
+        "seconds": Endpoint("pixels 0..1 over centred ones, in seconds of training: steps times the price of a step in the "
+                            "arm's least disturbed run", _RULE),
+    },
+    caveats=(
+        "With one learning rate for all layers, larger inputs train the first layer faster than the others, however small its "
+        "weights start: what scale and bytes show is the balance between layers.",
+        "Momentum or Adam would shrink the effect; this is plain SGD with batches of 60.",
+        "Only levels that the arm compared with reaches in 7 of 8 runs count.",
+    ),
+    overturn="Another optimiser or net: bnexp reproduce input_normalization optimizer.momentum=0.9",
+    deviations=(
+        "The sheet's first primary endpoint, all of standardising against 0..1, mixed centring with scale; it was split after "
+        "the records of version 0.1 had been seen.",
+        "The condition number of the inputs is not measured, and there is no softmax regression.",
+        "Made cheaper at quick after its first records: the levels of error end at .08 instead of .07, and evaluations are at "
+        "most 15 % of a step number apart instead of 5, in all arms alike; 4 tuning seeds instead of 6, 12 reported ones instead "
+        "of 16.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

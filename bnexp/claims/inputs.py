@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from bnexp.claims.quantities import Levels, Speed
-from bnexp.claims.words import level_words
-from bnexp.stats.verdict import Verdict
 
 #: Of the pixels 0..1 of MNIST's 60,000 training digits: mean and standard deviation (the constants of PyTorch's MNIST example;
 #: computed from the files they are .13066 and .30811), and the root mean square of pixels that are standardised each by its own
@@ -54,22 +50,3 @@ def inputs(standardize: str) -> str:
         'dataset.standardize=global model.first_scale=0.3347'
     """
     return f"dataset.standardize={standardize} model.first_scale={RMS['unit'] / RMS[standardize]:.4g}"
-
-
-def range_words(levels: np.ndarray) -> str:
-    """Validation errors, easiest first, as the accuracies they leave.
-
-    Example:
-        >>> range_words(np.array([0.15, 0.1, 0.07]))
-        'from 85 % to 93 % accuracy'
-    """
-    return f"from {100 * (1 - levels[0]):.3g} % to {level_words(levels[-1])}"
-
-
-def outcome_words(verdict: Verdict, supported: str, reversed_: str) -> str:
-    """How a sentence about a speed-up ends, for whatever its verdict is."""
-    if verdict.outcome == "SUPPORTED":
-        return supported
-    if verdict.word == "reversed":
-        return reversed_
-    return "too little to matter" if verdict.outcome == "CONTRADICTED" else "which does not settle it"

@@ -8,23 +8,21 @@ Legend: L layers, B examples, N units, E examples whose Jacobians are taken, S s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending
 from bnexp.figures.style import SERIES
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 32, "quick": 128, "full": 256}
@@ -110,12 +108,9 @@ def batch_mean_square(x_BN: Tensor, weight_NN: Tensor, activation: str, norm: bo
     return float(torch.stack(pulled).square().mean())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How far the mean squared singular value is from 1 in logarithms, with BN against without; the share of values near 1."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-
-    def read(key: str) -> np.ndarray:
-        return np.array([float(one[key]) for one in measured])
+    read = partial(stacked, runs)
 
     def away(key: str) -> np.ndarray:
         return np.abs(np.log(read(key)))
@@ -140,21 +135,16 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         data={
             "square": {key: float(read(f"{key}, example").mean()) for key in keys},
             "near": {key: 100 * float(read(f"{key}, near").mean()) for key in keys},
-            "counts": {key: np.sum([one[f"{key}, counts"] for one in measured], axis=0) for key in keys},
+            "counts": {key: read(f"{key}, counts").sum(axis=0) for key in keys},
         },
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Mean squared singular values with BN and without, for ReLU with its verdict, for sigmoid, and how many values are near 1."""
     square, near = evidence.data["square"], evidence.data["near"]
-    end = ending(
-        verdicts["ReLU"],
-        "so that BN brings it nearer to 1",
-        too_small="so that BN does not bring it nearer to 1",
-        reversed_="so that BN takes it away from 1",
-        open_="which leaves open whether BN brings it nearer to 1",
-    )
+    end = ending(verdicts["ReLU"], "so that BN brings it nearer to 1", too_small="so that BN does not bring it nearer to 1",
+                 reversed_="so that BN takes it away from 1", open_="which leaves open whether BN brings it nearer to 1")
     return (
         f"In random ReLU nets the mean squared singular value of a layer's Jacobian is {square['relu, BN']:.2f} with BN (theory "
         f"{math.pi / (math.pi - 1):.3f}) and {square['relu, usual']:.2f} with He's weights alone, {end}; with sigmoid it is "
@@ -191,41 +181,33 @@ FOUR_TIMES, WHOLE = "sigmoid against four times Glorot", "ReLU, whole batch"
 _RULE = Difference(null=0, smallest=-0.05, direction=-1)
 _WHAT = "|log of the mean squared singular value|"
 
-CLAIM = register(
-    Claim(
-        id="jacobian_near_one",
-        section="B14",
-        statement="Batch normalisation may lead the layer Jacobians to have singular values close to 1.",
-        source="Ioffe & Szegedy 2015, section 3.3, as a conjecture",
-        disputed_by="Yang et al. 2019: with ReLU it forces them away from 1",
-        formula="J = d x^_{l+1} / d x^_l for one example, the batch's mean and variance held fixed; m2 = mean square of its "
-        "singular values; "
-        "|log m2| with BN minus |log m2| of the usual initialisation without (d z_{l+1} / d z_l)",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            **{
-                words: Endpoint(f"{_WHAT}, {words}, with BN minus {'He' if a == 'relu' else 'Glorot'} without", _RULE)
-                for a, words in ACTIVATIONS.items()
-            },
-            FOUR_TIMES: Endpoint(f"{_WHAT}, sigmoid, with BN minus four times Glorot without", _RULE),
-            WHOLE: Endpoint(f"{_WHAT} of the Jacobian of the whole batch in train mode, ReLU, with BN minus He without", _RULE),
-            **{
-                f"{words}: near 1": Endpoint(
-                    f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
-                    Difference(null=0, smallest=10), unit="points",
-                )
-                for words in ACTIVATIONS.values()
-            },
+CLAIM = register(Claim(
+    id="jacobian_near_one", section="B14",
+    statement="Batch normalisation may lead the layer Jacobians to have singular values close to 1.",
+    source="Ioffe & Szegedy 2015, section 3.3, as a conjecture",
+    disputed_by="Yang et al. 2019: with ReLU it forces them away from 1",
+    formula="J = d x^_{l+1} / d x^_l for one example, the batch's mean and variance held fixed; m2 = mean square of its singular "
+    "values; |log m2| with BN minus |log m2| of the usual initialisation without (d z_{l+1} / d z_l)",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        **{
+            words: Endpoint(f"{_WHAT}, {words}, with BN minus {'He' if a == 'relu' else 'Glorot'} without", _RULE)
+            for a, words in ACTIVATIONS.items()
         },
-        caveats=(
-            "Nets are only initialised; what training makes of the Jacobians shows the probe: probes=jacobian.",
-            "A matrix of random numbers has spread singular values whatever is done to its scale (Marchenko-Pastur), and "
-            "half of those of a ReLU layer are 0: no scaling of units brings all of them near 1.",
-            "The answer depends on the nonlinearity and on what BN is compared with; the primary endpoint is about ReLU.",
-        ),
-        overturn="Another initialisation to compare with: arms_of in bnexp/claims/jacobian_near_one.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+        FOUR_TIMES: Endpoint(f"{_WHAT}, sigmoid, with BN minus four times Glorot without", _RULE),
+        WHOLE: Endpoint(f"{_WHAT} of the Jacobian of the whole batch in train mode, ReLU, with BN minus He without", _RULE),
+        **{
+            f"{words}: near 1": Endpoint(f"share of the singular values between 2/3 and 3/2, {words}, with BN minus without",
+                                         Difference(null=0, smallest=10), unit="points")
+            for words in ACTIVATIONS.values()
+        },
+    },
+    caveats=(
+        "Nets are only initialised; what training makes of the Jacobians shows the probe: probes=jacobian.",
+        "A matrix of random numbers has spread singular values whatever is done to its scale (Marchenko-Pastur), and half of "
+        "those of a ReLU layer are 0: no scaling of units brings all of them near 1.",
+        "The answer depends on the nonlinearity and on what BN is compared with; the primary endpoint is about ReLU.",
+    ),
+    overturn="Another initialisation to compare with: arms_of in bnexp/claims/jacobian_near_one.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

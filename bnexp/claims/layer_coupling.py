@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import stacked
 from bnexp.claims.words import times_words
-from bnexp.figures.style import COLORS, LINE_STYLES, plain_log_axis
+from bnexp.figures.style import COLORS, LINE_STYLES, legend_above, plain_log_axis
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
     from bnexp.engine.build import Experiment
@@ -26,13 +23,7 @@ ARMS = (CONTROL, SUBJECT)
 SIGMOID, RELU = "sigmoid net", "ReLU net"
 NETS = {
     SIGMOID: ("optimizer.lr=0.5",),
-    RELU: (
-        "model.activation=relu",
-        "model.depth=6",
-        "model.init=he",
-        "model.init_scale=1",
-        "optimizer.lr=0.05",
-    ),
+    RELU: ("model.activation=relu", "model.depth=6", "model.init=he", "model.init_scale=1", "optimizer.lr=0.05"),
 }
 DATA = {"smoke": "mnist_5k", "quick": "mnist_5k", "full": "mnist"}
 CHECKPOINTS = {
@@ -59,17 +50,13 @@ QUANTITIES = {
 Step = dict[str, "Tensor"]
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """The quantities at each checkpoint of short trainings, for both nets and both arms. Shape of each: [checkpoints]."""
     from bnexp.config.compose import compose
     from bnexp.engine.build import build
     from bnexp.engine.step import train_step
 
-    shared = (
-        f"dataset={DATA[budget]}", "optimizer.momentum=0", "probes=none", "device=cpu", "threads=1", f"seed={seed}",
-    )  # fmt: skip
+    shared = (f"dataset={DATA[budget]}", "optimizer.momentum=0", "probes=none", "device=cpu", "threads=1", f"seed={seed}")
     found: dict[str, np.ndarray] = {}
     for net, words in NETS.items():
         for arm, norm in zip(ARMS, (control, subject), strict=True):
@@ -137,23 +124,20 @@ def _look(experiment: Experiment, seed: int) -> dict[str, float]:
     }
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the median over checkpoints of each quantity, without over with BN."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     keys = [f"{net}/{arm}/{quantity}" for net in NETS for arm in ARMS for quantity in QUANTITIES]
-    medians = {key: [float(np.median(one[key])) for one in measured] for key in keys}
+    medians = {key: np.median(stacked(runs, key), axis=1) for key in keys}
     samples = {
         f"{net}: {quantity}": Sample.of(medians[f"{net}/{SUBJECT}/{quantity}"], medians[f"{net}/{CONTROL}/{quantity}"])
         for net in NETS
         for quantity in QUANTITIES
     }
-    tracks: dict[str, Any] = {key: np.median([one[key] for one in measured], axis=0) for key in keys}
-    return Evidence(
-        samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]}
-    )
+    tracks: dict[str, Any] = {key: np.median(stacked(runs, key), axis=0) for key in keys}
+    return Evidence(samples=samples, data={"tracks": tracks, "steps": CHECKPOINTS[runs.budget][: len(tracks[keys[0]])]})
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The interaction of layers at the matched step and at that of training, in both nets, and what the other measures say."""
 
     def times(net: str, size: str) -> str:
@@ -201,46 +185,39 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         row[0].set_ylabel(net)
     for axes in panels[-1]:
         axes.set_xlabel("training step")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, 4)
 
 
 _RULE = Difference(null=1, smallest=1.25, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="layer_coupling",
-        section="A6",
-        statement="Batch normalisation weakens the coupling of layers: at steps that promise the same gain, their updates disturb "
-        "each other less.",
-        source="the blog post, after A. Ng's lecture; nobody gives it a formula",
-        disputed_by="Santurkar et al. 2018, in substance: gradients of later layers change more with BN",
-        formula="(a) |[L(w) - L(w + all D)] - sum_i [L(w) - L(w + D_i)]| / sum_i |L(w) - L(w + D_i)| for the SGD steps D_i of the "
-        "layers, on another batch; (b) |G_i - G_i'| / |G_i| when the layers before i have stepped, same batch; (c) relative change "
-        "of the loss when W1 moves by 5 % in a random direction; medians over ten checkpoints, ratio none/batch per seed. Steps of "
-        "two sizes: matched, with a predicted decrease of 10 % of the loss in both arms, and that of training",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
-        endpoints={
-            f"{net}: {quantity}": Endpoint(f"{words}; geometric-mean ratio, {net}", _RULE)
-            for net in NETS
-            for quantity, words in QUANTITIES.items()
-        },
-        caveats=(
-            "Three definitions, all ours: a claim without a formula can be read in other ways.",
-            "A step of training moves a net with BN and one without by different amounts, so that the ratio at it mixes coupling "
-            "with how far the step goes; the matched step is the fair one and not the one that is taken.",
-            "Steps are those of plain SGD, whatever optimizer a variant trains with.",
-        ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "docs/claims.md, A6 wants the same and own rates; both arms train at one rate, 0.5 (sigmoid) or 0.05 (ReLU).",
-            "The endpoints at the step of training were added after the records of version 0.1 were seen, in which the sigmoid "
-            "net's ratio at that step was 1.6.",
-        ),
-        overturn="Another size of the judged step (its sign can depend on it), another net or another definition",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="layer_coupling", section="A6",
+    statement="Batch normalisation weakens the coupling of layers: at steps that promise the same gain, their updates disturb "
+    "each other less.",
+    source="the blog post, after A. Ng's lecture; nobody gives it a formula",
+    disputed_by="Santurkar et al. 2018, in substance: gradients of later layers change more with BN",
+    formula="(a) |[L(w) - L(w + all D)] - sum_i [L(w) - L(w + D_i)]| / sum_i |L(w) - L(w + D_i)| for the SGD steps D_i of the "
+    "layers, on another batch; (b) |G_i - G_i'| / |G_i| when the layers before i have stepped, same batch; (c) relative change "
+    "of the loss when W1 moves by 5 % in a random direction; medians over ten checkpoints, ratio none/batch per seed. Steps of "
+    "two sizes: matched, with a predicted decrease of 10 % of the loss in both arms, and that of training",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, takes_subject=True),
+    endpoints={
+        f"{net}: {quantity}": Endpoint(f"{words}; geometric-mean ratio, {net}", _RULE)
+        for net in NETS for quantity, words in QUANTITIES.items()
+    },
+    caveats=(
+        "Three definitions, all ours: a claim without a formula can be read in other ways.",
+        "A step of training moves a net with BN and one without by different amounts, so that the ratio at it mixes coupling "
+        "with how far the step goes; the matched step is the fair one and not the one that is taken.",
+        "Steps are those of plain SGD, whatever optimizer a variant trains with.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "docs/claims.md, A6 wants the same and own rates; both arms train at one rate, 0.5 (sigmoid) or 0.05 (ReLU).",
+        "The endpoints at the step of training were added after the records of version 0.1 were seen, in which the sigmoid net's "
+        "ratio at that step was 1.6.",
+    ),
+    overturn="Another size of the judged step (its sign can depend on it), another net or another definition",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
+from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import rates_words
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
-from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NONE, BN = "none", "BN"
 #: The source's order: the average norm of x as it comes, then the mean is removed.
@@ -37,24 +27,17 @@ BN_GAINS = f"BN learns {GAINS:g} times sooner than no norm in both nets, so that
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps with BN over those with each norm, the norms' mean first; test accuracies; times sooner than no norm for the figure."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
-    samples: dict[str, Sample] = {}
+    comparisons, samples, ratios = {}, {}, {}
     numbers: dict[str, str] = {}
-    ratios: dict[str, dict[str, Interval | None]] = {}
     for grid, net in enumerate(NETS):
         one = PLACES[net]
         arms = {arm: Arm(arm, grid=grid) for arm in ARMS}
         for name in NORMS:
-            comparisons[f"{net}: speed, {name}"] = (Comparison(runs, one.speed, (arms[BN],), (arms[name],)), "", False)
+            comparisons[f"{net}: speed, {name}"] = Comparison(runs, one.speed, (arms[BN],), (arms[name],))
             samples[f"{net}: accuracy, {name}"] = contrast(runs, arms[name], arms[BN])
-        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS}
-        ratios[one.words] = {
-            LABELS[arm]: None if pair.too_few() else intervals_by_t(pair.sample(), "ratio", rng)[0]
-            for arm, pair in against.items()
-        }
-        numbers |= {f"{net}: times sooner, {label}": f"{found:.2f}" for label, found in ratios[one.words].items() if found}
-        numbers |= {f"{net}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in ARMS}
-        numbers |= means_words(side_by_side(runs, {f"{net}: test accuracy, {arm}": arms[arm] for arm in ARMS}))
+        against = {label: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm, label in LABELS.items()}
+        ratios[one.words] = {label: pair.ratio(rng) for label, pair in against.items()}
+        numbers |= sooner_words(net, ratios[one.words]) | arms_words(runs, net, arms)
     timed, unreached = judged(comparisons)
     of_bn = [found[LABELS[BN]] for found in ratios.values()]
     return Evidence(
@@ -66,7 +49,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Each norm's steps beside BN's in the sigmoid net, and how many of all comparisons are within the margin."""
     primary = verdicts["sigmoid: speed, l1"]
     if primary.effect is None:
@@ -76,12 +59,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         for name in NORMS
         if name != "l1" and (verdict := verdicts[f"sigmoid: speed, {name}"]).effect
     )
-    end = ending(
-        primary,
-        "about as soon",
-        too_small="which is not as soon" if primary.effect.estimate < 1 else "which is sooner than BN",
-        open_="which leaves open whether it is as soon",
-    )
+    end = ending(primary, "about as soon",
+                 too_small="which is not as soon" if primary.effect.estimate < 1 else "which is sooner than BN",
+                 open_="which leaves open whether it is as soon")  # fmt: skip
     on_relu = ", ".join(
         f"{name} {verdict.effect.in_words()}" for name in NORMS if (verdict := verdicts[f"ReLU: speed, {name}"]).effect
     )
@@ -100,45 +80,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _SPEED, _ACCURACY = Equivalence(margin=1.25, scale="ratio"), Equivalence(margin=0.5)
 
-CLAIM = register(
-    Claim(
-        id="lp_norms",
-        section="C4",
-        statement="Dividing by an average l1, l2 or l-infinity norm, which controls no variance, does as well as BN.",
-        source="Santurkar et al. 2018, 3.3 and appendix: VGG on CIFAR-10, all three match or beat BN",
-        disputed_by="Ioffe & Szegedy 2015, 2: BN helps because it fixes mean and variance of layer inputs",
-        formula="T_BN / T_l1 on the paper's sigmoid net, geometric mean over ten levels of validation error that BN reaches",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(PLACES[net].grid(ARMS) for net in NETS),
-        endpoints={
-            f"{net}: speed, {name}": Endpoint(
-                f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its own best rates", _SPEED
-            )
-            for net in NETS
-            for name in NORMS
-        }
-        | {
-            f"{net}: accuracy, {name}": Endpoint(
-                f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at those rates", _ACCURACY, "points"
-            )
-            for net in NETS
-            for name in NORMS
-        },
-        gates=(BN_GAINS,),
-        caveats=(
-            "All three still remove each unit's mean and divide by a number that grows with its inputs: it is variance as such "
-            "that is not needed, not normalising.",
-            "The gains gamma are trained in all arms and can make up for any constant factor between the norms.",
-        ),
-        overturn="Another order: bnexp train norm=lp norm.p=linf norm.order=mean_first",
-        deviations=(
-            "8 seeds, where docs/claims.md, C4 has 12; the source's linear net of 25 layers is not among the nets.",
-            "Accuracy is compared at the rates that were chosen for speed.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="lp_norms", section="C4",
+    statement="Dividing by an average l1, l2 or l-infinity norm, which controls no variance, does as well as BN.",
+    source="Santurkar et al. 2018, 3.3 and appendix: VGG on CIFAR-10, all three match or beat BN",
+    disputed_by="Ioffe & Szegedy 2015, 2: BN helps because it fixes mean and variance of layer inputs",
+    formula="T_BN / T_l1 on the paper's sigmoid net, geometric mean over ten levels of validation error that BN reaches",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(PLACES[net].grid(ARMS) for net in NETS),
+    endpoints={
+        f"{net}: speed, {name}": Endpoint(f"{PLACES[net].words}: geometric-mean T_BN / T_{name} over the levels, each at its "
+                                          "own best rates", _SPEED)
+        for net in NETS
+        for name in NORMS
+    }
+    | {
+        f"{net}: accuracy, {name}": Endpoint(f"{PLACES[net].words}: test accuracy after the last step, {name} minus BN, at "
+                                             "those rates", _ACCURACY, "points")
+        for net in NETS
+        for name in NORMS
+    },
+    gates=(BN_GAINS,),
+    caveats=(
+        "All three still remove each unit's mean and divide by a number that grows with its inputs: it is variance as such that "
+        "is not needed, not normalising.",
+        "The gains gamma are trained in all arms and can make up for any constant factor between the norms.",
+    ),
+    overturn="Another order: bnexp train norm=lp norm.p=linf norm.order=mean_first",
+    deviations=(
+        "8 seeds, where docs/claims.md, C4 has 12; the source's linear net of 25 layers is not among the nets.",
+        "Accuracy is compared at the rates that were chosen for speed.", PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

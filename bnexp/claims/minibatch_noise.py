@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Measurement, Tuning, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Measurement, Runs, Tuning, Verdicts, register
+from bnexp.claims.contrast import Arm, by_seed, side_by_side
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.runs import recomputed_points, stacked
 from bnexp.claims.speed import REACHED
 from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Scaling
-from bnexp.stats.sample import Sample, Side
+from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 #: Arm to what it normalises by; statistics over 256 examples are those of the whole SGD batch.
@@ -52,7 +51,7 @@ _DATA = {
 
 
 def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]  # noqa: ARG001 - about BN alone
+    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]  # about BN alone
 ) -> Mapping[str, np.ndarray]:
     """Variance of an example's normalised value over random companions, for each size m: Gaussian values and a net's hidden units.
 
@@ -110,55 +109,38 @@ def _variance(z_NC: Tensor, size: int, draws: int, generator: Any) -> float:
     return float(torch.stack(normalised).var(dim=0).mean())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy, gap and accuracy at equal loss of the noisy sizes against the calm one, in points; exponents of the noise."""
     level = EQUAL_LOSS[runs.budget]
 
     def sample(read: Any) -> Sample:
         return Sample(tuple(runs.side(read, arm) for arm in NOISY), (runs.side(read, CALM),))
 
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    gaussian, layers = (np.array([one[name] for one in measured]) for name in ("gaussian", "layers"))
+    gaussian, layers = stacked(runs, "gaussian"), stacked(runs, "layers")
     sizes = SIZES[FITTED:]
     samples = {
         "test accuracy": sample(recomputed_points),
         "generalisation gap": sample(gap_points),
         "noise law": Sample.of(log_log_slopes(sizes, layers.mean(1)[:, FITTED:])),
     }
-    arrived = [
-        np.mean([_arrives(record, level) is not None for record in runs.reported(arm)]) for arm in (*NOISY, CALM)
-    ]
+    arrived = [np.mean([_arrives(record, level) is not None for record in runs.reported(arm)]) for arm in (*NOISY, CALM)]
     out_of_reach = {}
     if min(arrived) >= REACHED:
         samples["equal training loss"] = sample(partial(points_at_loss, level=level))
     else:
         out_of_reach["equal training loss"] = f"A training loss of {level:g} is reached in too few runs ({runs.budget})."
     exponent = float(log_log_slopes(sizes, gaussian[:, FITTED:]).mean())
-    accuracy = {arm: _by_seed(runs.side(recomputed_points, arm)) for arm in (*GHOSTS, PLAIN)}
+    accuracy = side_by_side(runs, {arm: Arm(arm) for arm in (*GHOSTS, PLAIN)}, recomputed_points)
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
         gates=runs.tuning_gate() | runs.finished_gate() | {THEOREM: abs(exponent + 1) < 0.1},
         numbers={f"test accuracy, {arm}": f"{points.mean():.2f} %" for arm, points in accuracy.items()}
-        | {f"training accuracy at the end, {arm}": _mean_words(runs, train_points, arm) for arm in accuracy}
+        | {f"training accuracy at the end, {arm}": f"{by_seed(runs, Arm(arm), train_points).mean():.2f} %" for arm in accuracy}
         | {f"learning rate, {arm}": rates_words(runs, arm) for arm in accuracy}
         | {"exponent on Gaussian values (a check)": f"{exponent:.2f}"},
         data={"accuracy": accuracy, "gaussian": gaussian, "layers": layers},
     )
-
-
-def _by_seed(side: Side) -> np.ndarray:
-    return Sample((side,)).seeds_of((side,))
-
-
-def _mean_words(runs: Runs, read: Any, arm: str) -> str:
-    return f"{_by_seed(runs.side(read, arm)).mean():.2f} %"
-
-
-def recomputed_points(record: RunRecord) -> float:
-    """Test accuracy in points with recomputed statistics; with those of training where there are no others to recompute."""
-    recomputed = record.end["test"] and record.end["test"]["recomputed_accuracy"]
-    return test_points(record) if recomputed is None else 100 * recomputed
 
 
 def train_points(record: RunRecord) -> float:
@@ -188,11 +170,9 @@ def _arrives(record: RunRecord, level: float) -> int | None:
     return next((step for step, here, following in pairs if here and following), None)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What noise does to test accuracy, and how it shrinks."""
-    points, law = verdicts["test accuracy"].effect, verdicts["noise law"].effect
-    assert points is not None
-    assert law is not None
+    points, law = verdicts["test accuracy"].interval, verdicts["noise law"].interval
     return (
         "At one SGD batch of 256, statistics over 16 or 32 examples instead of all 256 leave a BN net that is trained on few "
         f"digits with {points_more(points)} test accuracy; in its hidden layers the variance of the noise goes with the number of "
@@ -235,71 +215,56 @@ def _draw_law(evidence: Evidence, axes: Axes) -> None:
 
 _POINTS = Difference(null=0, smallest=0.2)
 
-CLAIM = register(
-    Claim(
-        id="minibatch_noise",
-        section="A7",
-        statement="The noise of mini-batch statistics mildly regularises: with it a BN net reads more test digits.",
-        source="the blog post; Ioffe & Szegedy 2015, 3.4; Luo et al. 2019",
-        disputed_by="Wu & Johnson 2021 and De & Smith 2020, in part: it helps mainly through the learning rate",
-        formula="test accuracy with statistics over 16 or 32 examples (mean of the two) minus over all 256, at one SGD batch of "
-        "256; noise law: slope of the log variance of an example's normalised value over random companions on log m, m >= 16",
-        grids=(
-            Grid(
-                overrides=(*_NET, "probes=none"),
-                arms={arm: f"norm=ghost norm.ghost_size={size}" for arm, size in GHOSTS.items()} | {PLAIN: "norm=none"},
-                tuning=Tuning(
-                    key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
-                    overrides={"quick": ("train.eval_from=220", "train.eval_gap=0.05")},
-                ),
-                budgets={
-                    "smoke": (*_DATA["smoke"], "train.steps=30", "train.eval_every=10"),
-                    "quick": (*_DATA["quick"], "train.steps=260", "train.eval_every=50", "train.eval_gap=0.2"),
-                    "full": (*_DATA["full"], "train.steps=1000", "train.eval_every=100"),
-                },
-                num_seeds={"quick": 12, "full": 16},
-            ),
+CLAIM = register(Claim(
+    id="minibatch_noise", section="A7",
+    statement="The noise of mini-batch statistics mildly regularises: with it a BN net reads more test digits.",
+    source="the blog post; Ioffe & Szegedy 2015, 3.4; Luo et al. 2019",
+    disputed_by="Wu & Johnson 2021 and De & Smith 2020, in part: it helps mainly through the learning rate",
+    formula="test accuracy with statistics over 16 or 32 examples (mean of the two) minus over all 256, at one SGD batch of 256; "
+    "noise law: slope of the log variance of an example's normalised value over random companions on log m, m >= 16",
+    grids=(
+        Grid(
+            overrides=(*_NET, "probes=none"),
+            arms={arm: f"norm=ghost norm.ghost_size={size}" for arm, size in GHOSTS.items()} | {PLAIN: "norm=none"},
+            tuning=Tuning(key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
+                          overrides={"quick": ("train.eval_from=220", "train.eval_gap=0.05")}),
+            budgets={
+                "smoke": (*_DATA["smoke"], "train.steps=30", "train.eval_every=10"),
+                "quick": (*_DATA["quick"], "train.steps=260", "train.eval_every=50", "train.eval_gap=0.2"),
+                "full": (*_DATA["full"], "train.steps=1000", "train.eval_every=100"),
+            },
+            num_seeds={"quick": 12, "full": 16},
         ),
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),
-        endpoints={
-            "test accuracy": Endpoint("mean difference of test accuracy, noisy minus calm", _POINTS, unit="points"),
-            "generalisation gap": Endpoint(
-                "the same of training minus test accuracy at the end; regularised is less",
-                Difference(null=0, smallest=-0.2, direction=-1),
-                unit="points",
-            ),
-            "equal training loss": Endpoint(
-                "the same of validation accuracy when the training loss is first below 0.05 nats, at two points in a row",
-                _POINTS,
-                unit="points",
-            ),
-            "noise law": Endpoint(
-                "slope of log variance on log m, hidden layers of a trained net on digits, companions without replacement",
-                Scaling(predicted=-1, rival=-0.5, within=0.1),
-            ),
-        },
-        gates=(THEOREM,),
-        caveats=(
-            "Few training examples, so that there is something to regularise; the SGD batch, and with it gradient noise and "
-            "number of updates, is the same in all arms.",
-            "Tested with recomputed statistics, or small m would be punished for a mismatch between training and evaluation "
-            "(docs/claims.md, J2); tuned, and compared at equal loss, with running ones.",
-            "Training accuracy and loss are those seen in training, with each arm's own noise, which lowers the one and raises the "
-            "other: in favour of the claim for the gap and for equal loss.",
-            "Another layer has no batch whose size could be changed, so that there is no variant with another subject.",
-        ),
-        deviations=(
-            "The calm arm has statistics over the SGD batch of 256, not over the whole training set; sizes 4, 8 and 64 are in the "
-            "noise law only.",
-            "The exponent of the noise law is that of the layers' mean variance; companions come from a finite training set, which "
-            "alone steepens it by some 0.05 at quick.",
-            "The list of rates ended at 1 in version 0.1, whose records were seen, and most arms chose that; it grows now.",
-            "Made cheaper at quick after its first records: 260 steps instead of 400, 12 seeds instead of 16, 4 tuning seeds "
-            "instead of 6.",
-        ),
-        overturn="More data, another net or another calm arm: bnexp train norm=ghost norm.ghost_size=... train.batch_size=256",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    ),
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}, takes_subject=True),
+    endpoints={
+        "test accuracy": Endpoint("mean difference of test accuracy, noisy minus calm", _POINTS, unit="points"),
+        "generalisation gap": Endpoint("the same of training minus test accuracy at the end; regularised is less",
+                                       Difference(null=0, smallest=-0.2, direction=-1), unit="points"),
+        "equal training loss": Endpoint("the same of validation accuracy when the training loss is first below 0.05 nats, at "
+                                        "two points in a row", _POINTS, unit="points"),
+        "noise law": Endpoint("slope of log variance on log m, hidden layers of a trained net on digits, companions without "
+                              "replacement", Scaling(predicted=-1, rival=-0.5, within=0.1)),
+    },
+    gates=(THEOREM,),
+    caveats=(
+        "Few training examples, so that there is something to regularise; the SGD batch, and with it gradient noise and number "
+        "of updates, is the same in all arms.",
+        "Tested with recomputed statistics, or small m would be punished for a mismatch between training and evaluation "
+        "(docs/claims.md, J2); tuned, and compared at equal loss, with running ones.",
+        "Training accuracy and loss are those seen in training, with each arm's own noise, which lowers the one and raises the "
+        "other: in favour of the claim for the gap and for equal loss.",
+        "Another layer has no batch whose size could be changed, so that there is no variant with another subject.",
+    ),
+    deviations=(
+        "The calm arm has statistics over the SGD batch of 256, not over the whole training set; sizes 4, 8 and 64 are in the "
+        "noise law only.",
+        "The exponent of the noise law is that of the layers' mean variance; companions come from a finite training set, which "
+        "alone steepens it by some 0.05 at quick.",
+        "The list of rates ended at 1 in version 0.1, whose records were seen, and most arms chose that; it grows now.",
+        "Made cheaper at quick after its first records: 260 steps instead of 400, 12 seeds instead of 16, 4 tuning seeds instead "
+        "of 6.",
+    ),
+    overturn="More data, another net or another calm arm: bnexp train norm=ghost norm.ghost_size=... train.batch_size=256",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

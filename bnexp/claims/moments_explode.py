@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.first_steps import ARMS, BATCH_SIZE, DATA, NETS, PLAIN, RATES, RESIDUAL, WORDS, first_ratios, limit_of
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs, all_measured
-from bnexp.figures.arms import draw_series
+from bnexp.claims.runs import all_measured
+from bnexp.claims.words import ending
+from bnexp.figures.arms import draw_panels
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 MOMENTS = ("sd", "mean")
@@ -79,7 +76,7 @@ def slopes(logs_SK: np.ndarray) -> np.ndarray:
     return np.polyfit(np.arange(logs_SK.shape[1]), logs_SK.T, deg=1)[0]
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth of both moments with depth after the step, without against with BN, and with BN by itself."""
     every = all_measured(runs)
     finite = all(np.isfinite(values).all() for values in every.values())
@@ -99,7 +96,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(samples=samples, gates={"every moment is a number": finite}, numbers=numbers, data=data)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Growth of the sd in residual nets without and with BN, and in plain ones."""
     growth, flat = verdicts[f"{RESIDUAL}, sd: {GROWTH}"], verdicts[f"{RESIDUAL}, sd: {FLAT}"]
     last = ending(
@@ -127,63 +124,54 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
 def draw(evidence: Evidence, figure: Figure) -> None:
     """sd of what a unit receives at each place in front of a norm, or where one would be, before and after the step."""
     figure.set_size_inches(7.6, 3.6)
-    for axes, net in zip(figure.subplots(1, len(NETS), sharey=True), NETS, strict=True):
+    panels = {}
+    for net in NETS:
         series = {
             f"{label}, {when} the step": 10 ** evidence.data[f"{net}/{arm}/{when}/sd"]
             for when in ("after", "before")
             for label, arm in (("with BN", SUBJECT), ("without BN", CONTROL))
         }
-        places = 1 + np.arange(next(iter(series.values())).shape[1])
-        draw_series(places, series, axes, xlabel="place in the net, from its input on", ylabel="")
-        axes.get_legend().remove()
-        axes.set(yscale="log", title=WORDS[net])
-    figure.axes[0].set_ylabel("sd of what a unit receives,\nmean over units")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        panels[WORDS[net]] = 1 + np.arange(next(iter(series.values())).shape[1]), series
+    xlabel, ylabel = "place in the net, from its input on", "sd of what a unit receives,\nmean over units"
+    for axes in draw_panels(figure, panels, xlabel=xlabel, ylabel=ylabel):
+        axes.set_yscale("log")
 
 
 _NAMES = [f"{net}, {moment}" for net in NETS for moment in MOMENTS]
 
-CLAIM = register(
-    Claim(
-        id="moments_explode",
-        section="D3",
-        statement="After a first step that diverges, the means and sds of what units receive grow exponentially with depth "
-        "without batch normalisation, and hardly with it.",
-        source="Bjorck et al. 2018, on ResNet-110: sd from 10^-1.2 to 10^3 without BN, within 10^±1 with it",
-        disputed_by="",
-        formula="slope of log10 of the sd (or |mean|) over the batch, mean over units, on the layer, after one step at the "
-        "smallest rate at which L(w - lr g) > 10 L(w), each net at its own; without BN minus with it, paired by seed; beside it "
-        "the slope with BN",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
-        endpoints={
-            **{
-                f"{name}: {GROWTH}": Endpoint(
-                    "slope without BN minus slope with it", Difference(null=0, smallest=SMALLEST), unit="powers of ten a layer"
-                )
-                for name in _NAMES
-            },
-            **{
-                f"{name}: {FLAT}": Endpoint("slope with BN", Equivalence(margin=SMALLEST), unit="powers of ten a layer")
-                for name in _NAMES
-            },
+CLAIM = register(Claim(
+    id="moments_explode", section="D3",
+    statement="After a first step that diverges, the means and sds of what units receive grow exponentially with depth without "
+    "batch normalisation, and hardly with it.",
+    source="Bjorck et al. 2018, on ResNet-110: sd from 10^-1.2 to 10^3 without BN, within 10^±1 with it",
+    formula="slope of log10 of the sd (or |mean|) over the batch, mean over units, on the layer, after one step at the smallest "
+    "rate at which L(w - lr g) > 10 L(w), each net at its own; without BN minus with it, paired by seed; beside it the slope "
+    "with BN",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 12}, takes_subject=True),
+    endpoints={
+        **{
+            f"{name}: {GROWTH}": Endpoint("slope without BN minus slope with it", Difference(null=0, smallest=SMALLEST),
+                                          unit="powers of ten a layer")
+            for name in _NAMES
         },
-        gates=("every moment is a number",),
-        caveats=(
-            "The step is the one that diverges for each net: with BN at a rate ten thousand times as large (first_steps).",
-            "What enters a norm is looked at, also with BN; what leaves it has mean beta and sd gamma by construction.",
-            "In residual nets the sum grows with every block before any step as well; the numbers give that growth.",
-        ),
-        overturn="Another initialisation: bnexp reproduce moments_explode model.init_scale=0.3",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; one step, and moments over a batch of 128.",
-            "docs/claims.md, D3 asks for a slope with BN whose interval includes 0; here it is to lie within .05 a layer of it, "
-            "since no finite number of seeds shows that a slope is 0.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        **{
+            f"{name}: {FLAT}": Endpoint("slope with BN", Equivalence(margin=SMALLEST), unit="powers of ten a layer")
+            for name in _NAMES
+        },
+    },
+    gates=("every moment is a number",),
+    caveats=(
+        "The step is the one that diverges for each net: with BN at a rate ten thousand times as large (first_steps).",
+        "What enters a norm is looked at, also with BN; what leaves it has mean beta and sd gamma by construction.",
+        "In residual nets the sum grows with every block before any step as well; the numbers give that growth.",
+    ),
+    overturn="Another initialisation: bnexp reproduce moments_explode model.init_scale=0.3",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "Fully connected nets on digits instead of ResNet-110 on CIFAR-10; one step, and moments over a batch of 128.",
+        "docs/claims.md, D3 asks for a slope with BN whose interval includes 0; here it is to lie within .05 a layer of it, "
+        "since no finite number of seeds shows that a slope is 0.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,23 +5,15 @@ Legend: M examples, N units, L layers, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WIDTH, DEPTH = 100, 6
 NUM_EXAMPLES = {"smoke": 200, "quick": 2000, "full": 4000}
@@ -67,10 +59,9 @@ def from_gaussian(x_MN: np.ndarray) -> np.ndarray:
     return np.abs(np.sort(standard_MN, axis=0) - stats.norm.ppf(ranks_M)[:, None]).mean(0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed and arm the distance of z and of u, geometric mean over the layers."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    by_layer = {f"{name}, {what}": np.array([one[f"{name}, {what}"] for one in measured]) for name in ARMS for what in "zu"}
+    by_layer = {f"{name}, {what}": stacked(runs, f"{name}, {what}") for name in ARMS for what in "zu"}
     mean = {key: np.exp(np.log(rows_SL).mean(1)) for key, rows_SL in by_layer.items()}
     return Evidence(
         # a ratio is of the second over the first
@@ -83,16 +74,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How many times as far from a Gaussian u is as z, by nonlinearity."""
     times = {name: estimate_words(verdict, digits=2) for name, verdict in verdicts.items()}
-    end = ending(
-        verdicts["ReLU, BN"],
-        "so that Wu is the more Gaussian of the two",
-        too_small="which is too little to call Wu more Gaussian",
-        reversed_="so that u is the more Gaussian of the two",
-        open_="which leaves open which of the two is more Gaussian",
-    )
+    end = ending(verdicts["ReLU, BN"], "so that Wu is the more Gaussian of the two",
+                 too_small="which is too little to call Wu more Gaussian",
+                 reversed_="so that u is the more Gaussian of the two",
+                 open_="which leaves open which of the two is more Gaussian")  # fmt: skip
     return (
         f"Before training, in nets of {DEPTH} ReLU layers with BN that see digits, what a unit puts out is "
         f"{times['ReLU, BN']} times as far from a Gaussian as Wu, {end} (without BN {times['ReLU, without']} times); with "
@@ -115,35 +103,28 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.set_ylabel("W1 to the fitted Gaussian, in sd")
 
 
-CLAIM = register(
-    Claim(
-        id="more_gaussian",
-        section="B11",
-        statement="Wu + b is more Gaussian than u, the output of the nonlinearity before it.",
-        source='Ioffe & Szegedy 2015, section 3.2: "more symmetric, non-sparse distribution, that is more Gaussian"',
-        disputed_by="practice: in some nets BN behind the nonlinearity does better (docs/claims.md, B11), which is not asked "
-        "here",
-        formula="Wasserstein distance of a unit's values over examples from the Gaussian of their mean and sd, in units of "
-        "the sd; median unit, geometric mean over layers; ratio of u = g(norm(z)) over z = W u",
-        measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
-        endpoints={
-            name: Endpoint(
-                f"distance from the fitted Gaussian, ratio of u over Wu, {name}", Difference(null=1, smallest=1.5, scale="ratio")
-            )
-            for name in ARMS
-        },
-        caveats=(
-            "Nets are only initialised: a weighted sum of a hundred outputs with random weights has to be nearly Gaussian. "
-            "What training makes of it is not asked.",
-            "That a distribution is more Gaussian does not say that normalising it does more good.",
-        ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "Of the paper's three words only the last is judged; symmetry and sparsity follow it for ReLU.",
-        ),
-        overturn="Another nonlinearity or other data: ARMS and measure in bnexp/claims/more_gaussian.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="more_gaussian", section="B11",
+    statement="Wu + b is more Gaussian than u, the output of the nonlinearity before it.",
+    source='Ioffe & Szegedy 2015, section 3.2: "more symmetric, non-sparse distribution, that is more Gaussian"',
+    disputed_by="practice: in some nets BN behind the nonlinearity does better (docs/claims.md, B11), which is not asked here",
+    formula="Wasserstein distance of a unit's values over examples from the Gaussian of their mean and sd, in units of the sd; "
+    "median unit, geometric mean over layers; ratio of u = g(norm(z)) over z = W u",
+    measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
+    endpoints={
+        name: Endpoint(f"distance from the fitted Gaussian, ratio of u over Wu, {name}",
+                       Difference(null=1, smallest=1.5, scale="ratio"))
+        for name in ARMS
+    },
+    caveats=(
+        "Nets are only initialised: a weighted sum of a hundred outputs with random weights has to be nearly Gaussian. What "
+        "training makes of it is not asked.",
+        "That a distribution is more Gaussian does not say that normalising it does more good.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "Of the paper's three words only the last is judged; symmetry and sparsity follow it for ReLU.",
+    ),
+    overturn="Another nonlinearity or other data: ARMS and measure in bnexp/claims/more_gaussian.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
+from bnexp.claims.contrast import Arm, arms_words, contrast
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm, Comparison, judged
-from bnexp.claims.words import points_more, rates_words
+from bnexp.claims.speed import Comparison, judged
+from bnexp.claims.words import by_outcome, ending, points_more, sooner_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.ratios import draw_ratios
 from bnexp.records.drift import unit_looks
 from bnexp.records.reader import RunRecord
-from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NONE, BN, NOISY, STRONG = "none", "BN", "noisy", "noise x4"
 ARMS = {NONE: "norm=none", BN: "norm=batch", NOISY: "norm=noisy", STRONG: "norm=noisy norm.amplitude=4"}
@@ -88,30 +79,24 @@ def _by_arm(runs: Runs, grid: int, jumps: bool) -> dict[str, np.ndarray]:
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps of the plain net over those with noisy BN, place by place; noisy BN against BN in steps and in test accuracy."""
-    comparisons: dict[str, tuple[Comparison, str, bool]] = {}
-    samples: dict[str, Sample] = {}
+    comparisons, samples, ratios = {}, {}, {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    ratios: dict[str, dict[str, Interval | None]] = {}
     for grid, (place, one) in enumerate(PLACES.items()):
         if not runs.arms(grid):
             why = runs.absent(grid)
             if (place, runs.budget) in TOO_DEAR:
                 why = f"At budget={runs.budget} {one.words} is not trained with noise, which takes too long; budget=full has it."
-            out_of_reach |= dict.fromkeys((name for name in ENDPOINTS if name.startswith(f"{place}: ")), why)
+            out_of_reach |= runs.out_of_reach(f"{place}: ", why)
             continue
         arms = {arm: Arm(arm, grid=grid) for arm in _arms(place)}
-        against = {arm: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm in LABELS if arm in arms}
-        comparisons[f"{place}: sooner"] = (against[NOISY], "", False)
-        comparisons[f"{place}: as soon as BN"] = (Comparison(runs, one.speed, (arms[BN],), (arms[NOISY],)), "", False)
+        labels = {arm: label for arm, label in LABELS.items() if arm in arms}
+        against = {label: Comparison(runs, one.speed, (arms[NONE],), (arms[arm],)) for arm, label in labels.items()}
+        comparisons[f"{place}: sooner"] = against[LABELS[NOISY]]
+        comparisons[f"{place}: as soon as BN"] = Comparison(runs, one.speed, (arms[BN],), (arms[NOISY],))
         samples[f"{place}: as accurate as BN"] = contrast(runs, arms[NOISY], arms[BN])
-        ratios[one.words] = {
-            LABELS[arm]: None if pair.too_few() else intervals_by_t(pair.sample(), "ratio", rng)[0]
-            for arm, pair in against.items()
-        }
-        numbers |= {f"{place}: times sooner, {label}": f"{ratio:.2f}" for label, ratio in ratios[one.words].items() if ratio}
-        numbers |= {f"{place}: learning rates, {arm}": rates_words(runs, arm, grid=grid) for arm in arms}
-        numbers |= means_words(side_by_side(runs, {f"{place}: test accuracy, {arm}": found for arm, found in arms.items()}))
+        ratios[one.words] = {label: pair.ratio(rng) for label, pair in against.items()}
+        numbers |= sooner_words(place, ratios[one.words]) | arms_words(runs, place, arms)
     timed, unreached = judged(comparisons)
     grids = {place: grid for grid, place in enumerate(MOVES_AT, len(PLACES))}
     moves, wanders = ({place: _by_arm(runs, grid, jumps) for place, grid in grids.items()} for jumps in (True, False))
@@ -130,7 +115,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How much more the inputs move, how much sooner the net learns all the same, and whether as soon as with quiet BN."""
     sooner, relu = verdicts["sigmoid: sooner"], verdicts["ReLU: sooner"]
     if sooner.effect is None:
@@ -138,19 +123,12 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     times, wander = (
         evidence.data[name]["sigmoid"][NOISY].mean() / evidence.data[name]["sigmoid"][NONE].mean() for name in ("moves", "wanders")
     )
-    as_soon = {
-        "SUPPORTED": "about as soon as BN without noise",
-        "CONTRADICTED": "not as soon as BN without noise",
-        "INCONCLUSIVE": "whether as soon as BN without noise is open",
-    }[verdicts["sigmoid: as soon as BN"].outcome]
-    points = verdicts["sigmoid: as accurate as BN"].effect
-    assert points is not None
-    end = ending(
-        sooner,
-        "so what BN gains there does not need inputs that keep still from step to step",
-        too_small="so that under this noise little is left of what BN gains",
-        reversed_="so that this noise costs more than BN gains",
-    )
+    as_soon = by_outcome(verdicts["sigmoid: as soon as BN"], "about as soon as BN without noise",
+                         "not as soon as BN without noise", "whether as soon as BN without noise is open")  # fmt: skip
+    points = verdicts["sigmoid: as accurate as BN"].interval
+    end = ending(sooner, "so what BN gains there does not need inputs that keep still from step to step",
+                 too_small="so that under this noise little is left of what BN gains",
+                 reversed_="so that this noise costs more than BN gains")  # fmt: skip
     on_relu = f" (a ReLU net: by {relu.effect.in_words()})" if relu.effect else ""
     return (
         f"With BN and, after it, noise that makes the means of layer inputs jump {times:.1f} times as far from a step to the next "
@@ -187,44 +165,38 @@ ENDPOINTS = {
     for place, one in PLACES.items()
 }  # fmt: skip
 
-CLAIM = register(
-    Claim(
-        id="noisy_norm",
-        section="C1",
-        statement="Batch normalisation makes nets learn sooner even where severe noise after it makes the layer inputs jump "
-        "further from step to step than they do without it.",
-        source="Santurkar et al. 2018, 2.2, Fig. 2: VGG on CIFAR-10, 83 % with BN or noisy BN, 80 % without (one rate, .1)",
-        disputed_by="Ioffe & Szegedy 2015, 2: BN accelerates because it keeps the distributions of layer inputs steady",
-        formula="T_none / T_noisy on the paper's sigmoid net, geometric mean over ten levels of validation error that the plain "
-        "net reaches; noise per unit and step a <- s a + m, m about U(-.5, .5), s about U(1, 1.25), after gamma and beta, in "
-        "training",
-        grids=(*map(_grid, PLACES), *map(_moves_grid, MOVES_AT)),
-        endpoints=ENDPOINTS,
-        gates=(MOVE,),
-        caveats=(
-            "That inputs may move and BN still helps does not show what does help.",
-            "It is about how distributions move from step to step in training; the next BN removes from what arrives whatever "
-            "shifts or scales a whole batch alike, so that noisy nets with BN in every layer still normalise.",
-            "The noise makes inputs jump and not wander: what BN's steadiness over tens of steps is worth is not asked here.",
-            "That layer inputs move is looked at at one rate for all arms, on the digits only.",
-        ),
-        overturn="Noise after the nonlinearity: bnexp train model=mlp optimizer.momentum=0 norm=noisy norm.where=after",
-        deviations=(
-            "The source's net is VGG at one fixed rate; here small nets, each arm at its own best rates.",
-            "The source also puts the noise into a net without BN, which then does not train; that arm is not built.",
-            "First declared with a gate on the drift of claim A5, from look to look (up to 80 steps apart), with four batches "
-            "averaged: there inputs moved 0.4 times as much with noisy BN as without BN, in both nets, and the gate failed; "
-            "nothing else was changed but it and the sentence. The source's shift is one from each step to the next, in the batch "
-            "of that step; over tens of steps a net without BN wanders further, which is in the sentence.",
-            "Noise is off in evaluation; the doses are 0 (BN), 1 and, in the sigmoid net, 4 times the source's. With 4 times the "
-            "noise the ReLU net reached none of the levels at any of seven rates on tuning seeds: that arm was taken out there.",
-            "Accuracy is compared at the rates that were chosen for speed.",
-            "At quick the convolutional net is left out, because a step with noise takes three times one without: what it says is "
-            "in budget=full alone. It was there in the records before, where the claim held in it too (quick, 300 steps).",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="noisy_norm", section="C1",
+    statement="Batch normalisation makes nets learn sooner even where severe noise after it makes the layer inputs jump further "
+    "from step to step than they do without it.",
+    source="Santurkar et al. 2018, 2.2, Fig. 2: VGG on CIFAR-10, 83 % with BN or noisy BN, 80 % without (one rate, .1)",
+    disputed_by="Ioffe & Szegedy 2015, 2: BN accelerates because it keeps the distributions of layer inputs steady",
+    formula="T_none / T_noisy on the paper's sigmoid net, geometric mean over ten levels of validation error that the plain net "
+    "reaches; noise per unit and step a <- s a + m, m about U(-.5, .5), s about U(1, 1.25), after gamma and beta, in training",
+    grids=(*map(_grid, PLACES), *map(_moves_grid, MOVES_AT)),
+    endpoints=ENDPOINTS,
+    gates=(MOVE,),
+    caveats=(
+        "That inputs may move and BN still helps does not show what does help.",
+        "It is about how distributions move from step to step in training; the next BN removes from what arrives whatever shifts "
+        "or scales a whole batch alike, so that noisy nets with BN in every layer still normalise.",
+        "The noise makes inputs jump and not wander: what BN's steadiness over tens of steps is worth is not asked here.",
+        "That layer inputs move is looked at at one rate for all arms, on the digits only.",
+    ),
+    overturn="Noise after the nonlinearity: bnexp train model=mlp optimizer.momentum=0 norm=noisy norm.where=after",
+    deviations=(
+        "The source's net is VGG at one fixed rate; here small nets, each arm at its own best rates.",
+        "The source also puts the noise into a net without BN, which then does not train; that arm is not built.",
+        "First declared with a gate on the drift of claim A5, from look to look (up to 80 steps apart), with four batches "
+        "averaged: there inputs moved 0.4 times as much with noisy BN as without BN, in both nets, and the gate failed; nothing "
+        "else was changed but it and the sentence. The source's shift is one from each step to the next, in the batch of that "
+        "step; over tens of steps a net without BN wanders further, which is in the sentence.",
+        "Noise is off in evaluation; the doses are 0 (BN), 1 and, in the sigmoid net, 4 times the source's. With 4 times the "
+        "noise the ReLU net reached none of the levels at any of seven rates on tuning seeds: that arm was taken out there.",
+        "Accuracy is compared at the rates that were chosen for speed.",
+        "At quick the convolutional net is left out, because a step with noise takes three times one without: what it says is in "
+        "budget=full alone. It was there in the records before, where the claim held in it too (quick, 300 steps).",
+        PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,36 +5,14 @@ Legend: Q rates, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs, test_points
-from bnexp.claims.sweeps import (
-    SIDES,
-    SWEEPS,
-    Swept,
-    all_grids,
-    all_swept,
-    at,
-    best_mean,
-    cross_fitted,
-    final_loss,
-    largest_for_all,
-    learns,
-    validation_points,
-)
-from bnexp.claims.words import points_more
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import test_points
+from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at, final_loss
+from bnexp.claims.words import by_outcome, ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: The source's nets read their whole training set; one whose training loss is still above this (nats, median seed) does not.
 LEARNT = 0.1
@@ -44,17 +22,13 @@ CONVERGED = f"the plain ReLU net has learnt its training digits at that rate (lo
 QUESTIONS = ("gain at the largest plain rate", "gain of larger rates", "gain at the best plain rate", "sooner at that rate")
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy with BN minus without at the plain net's rates, and with BN at its own best rate minus at the plain net's."""
+    data, gates = {}, {}
     samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    gates: dict[str, bool] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= {f"{net}: {question}": swept.absent() for question in QUESTIONS}
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         points, rates = {side: swept.read(side, test_points) for side in SIDES}, _rates(swept)
         at_rate = {(side, rate): at(points[side], index_S) for side in SIDES for rate, index_S in rates.items()}
         if net == "ReLU":
@@ -73,7 +47,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "with BN, that same rate": at_rate["subject", "largest"],
             "with BN, own best rate": at_rate["subject", "own"],
         }
-        numbers |= means_words({f"{net}: test accuracy, {label}": values for label, values in shown.items()}) | {
+        numbers |= means_words(shown, of=f"{net}: test accuracy") | {
             f"{net}: {words}": " or ".join(f"{rate:g}" for rate in sorted(set(swept.rates[rates[name]])))
             for name, words in (
                 ("largest", "largest rate at which every other seed learns without BN"),
@@ -88,36 +62,27 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
 
 def _rates(swept: Swept) -> dict[str, np.ndarray]:
     """For each seed the index of three rates, each chosen on the other seeds: on training loss and on validation accuracy alone."""
-    validation = {side: swept.read(side, validation_points) for side in SIDES}
     return {
-        "largest": cross_fitted(largest_for_all, swept.read("control", learns)),
-        "plain best": cross_fitted(best_mean, validation["control"]),
-        "own": cross_fitted(best_mean, validation["subject"]),
+        "largest": swept.largest("control"),
+        "plain best": swept.best("control"),
+        "own": swept.best("subject"),
     }
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The gain at the plain net's largest rate, and what larger rates add."""
     gain, larger, best = (verdicts[f"ReLU: {question}"] for question in QUESTIONS[:3])
-    assert gain.effect is not None
-    assert larger.effect is not None
-    assert best.effect is not None
-    end = ending(
-        gain,
-        "which is no gain that matters",
-        too_small="so it gains without any larger rate" if gain.effect.estimate > 0 else "so at that rate it loses",
-        open_="which leaves open whether BN gains anything there",
-    )
-    adds = {
-        "SUPPORTED": f"its own best rate adds {larger.effect.in_words()} points to that",
-        "CONTRADICTED": f"its own best rate adds less than a point to that ({larger.effect.in_words()})",
-        "INCONCLUSIVE": f"what its own best rate adds is {larger.effect.in_words()} points, which is open",
-    }[larger.outcome]
+    end = ending(gain, "which is no gain that matters",
+                 too_small="so it gains without any larger rate" if gain.interval.estimate > 0 else "so at that rate it loses",
+                 open_="which leaves open whether BN gains anything there")  # fmt: skip
+    more = larger.interval.in_words()
+    adds = by_outcome(larger, f"its own best rate adds {more} points to that",
+                      f"its own best rate adds less than a point to that ({more})",
+                      f"what its own best rate adds is {more} points, which is open")  # fmt: skip
     return (
         f"After {evidence.data['ReLU']['steps']:,} steps at the largest learning rate at which {evidence.data['ReLU']['words']} "
-        f"learns without BN, the net with BN reads "
-        f"{gain.effect.in_words()} points more of the test digits, {end} (at the plain net's best rate: "
-        f"{points_more(best.effect)}); {adds}."
+        f"learns without BN, the net with BN reads {gain.interval.in_words()} points more of the test digits, {end} (at the "
+        f"plain net's best rate: {points_more(best.interval)}); {adds}."
     )
 
 
@@ -148,43 +113,35 @@ _RULES = (
     (Difference(null=1, smallest=1.2, scale="ratio"), "", "geometric-mean T_none / T_BN over the levels at the largest plain rate"),
 )
 
-CLAIM = register(
-    Claim(
-        id="only_the_rate",
-        section="D1",
-        statement="At the largest learning rate that a plain net tolerates batch normalisation gains no accuracy: "
-        "larger rates are the cause of its gain.",
-        source="Bjorck et al. 2018, 3: ResNet-110 on CIFAR-10, at 1e-4 81 % with BN and 82 % without; at .003 90.5 %, at .1 93 %",
-        disputed_by="Ioffe & Szegedy 2015, 4.2.2: at an unchanged rate BN needs 2.3 times fewer steps; Santurkar et al. 2018",
-        formula="test accuracy after the last step with BN minus without, eight ReLU layers, both at the largest rate "
-        "at which the runs of all other seeds learn without BN",
-        control="norm=none",
-        subject="norm=batch",
-        grids=all_grids(),
-        endpoints={
-            f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
-            for question, (rule, unit, estimand) in zip(QUESTIONS, _RULES, strict=True)
-            for net, sweep in SWEEPS.items()
-        },
-        gates=(CONVERGED,),
-        caveats=(
-            "The largest rate is an edge: the plain net may do worse there than at its best rate, which has endpoints of its own.",
-            "Equal steps: before the plain net has learnt its training digits what BN gains is speed, so a gate asks "
-            "for that. At one tuning seed, after 2,000 steps instead of quick's 300, the gain at these rates was about "
-            "a point.",
-            "Small nets on small data, without momentum, weight decay and augmentation.",
-        ),
-        overturn="More steps, or another net: bnexp reproduce only_the_rate train.steps=2000",
-        deviations=(
-            "Rates are chosen for each seed on the seven other seeds, instead of on seeds of their own: every rate is "
-            "run at every seed, in runs shared with higher_rates.",
-            "The source's plain net is a residual one of 110 layers.",
-            "The gate was added after the quick runs had been seen, in which the plain net is far from convergence; "
-            "without it the verdict at quick read CONTRADICTED (7.5 points [4.2, 10.7]).",
-            "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="only_the_rate", section="D1",
+    statement="At the largest learning rate that a plain net tolerates batch normalisation gains no accuracy: larger rates are "
+    "the cause of its gain.",
+    source="Bjorck et al. 2018, 3: ResNet-110 on CIFAR-10, at 1e-4 81 % with BN and 82 % without; at .003 90.5 %, at .1 93 %",
+    disputed_by="Ioffe & Szegedy 2015, 4.2.2: at an unchanged rate BN needs 2.3 times fewer steps; Santurkar et al. 2018",
+    formula="test accuracy after the last step with BN minus without, eight ReLU layers, both at the largest rate at which the "
+    "runs of all other seeds learn without BN",
+    control="norm=none", subject="norm=batch",
+    grids=all_grids(),
+    endpoints={
+        f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
+        for question, (rule, unit, estimand) in zip(QUESTIONS, _RULES, strict=True) for net, sweep in SWEEPS.items()
+    },
+    gates=(CONVERGED,),
+    caveats=(
+        "The largest rate is an edge: the plain net may do worse there than at its best rate, which has endpoints of its own.",
+        "Equal steps: before the plain net has learnt its training digits what BN gains is speed, so a gate asks for that. At "
+        "one tuning seed, after 2,000 steps instead of quick's 300, the gain at these rates was about a point.",
+        "Small nets on small data, without momentum, weight decay and augmentation.",
+    ),
+    overturn="More steps, or another net: bnexp reproduce only_the_rate train.steps=2000",
+    deviations=(
+        "Rates are chosen for each seed on the seven other seeds, instead of on seeds of their own: every rate is run at every "
+        "seed, in runs shared with higher_rates.",
+        "The source's plain net is a residual one of 110 layers.",
+        "The gate was added after the quick runs had been seen, in which the plain net is far from convergence; without it the "
+        "verdict at quick read CONTRADICTED (7.5 points [4.2, 10.7]).",
+        "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

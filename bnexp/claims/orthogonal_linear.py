@@ -8,29 +8,19 @@ Legend: L depths, R readouts, K = L * R, B examples, N units, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import (
-    SEEDS,
-    estimate_words,
-    gaussian,
-    gaussian_weights,
-    orthogonal_weights,
-    states,
-)
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import SEEDS, gaussian, gaussian_weights, orthogonal_weights, states
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 #: Name to width, batch and deepest net. The first two are the source's setting: a batch as large as the width.
@@ -94,10 +84,9 @@ def input_gradients(x_BN: Tensor, weights_LNN: Tensor, readouts_RBN: Tensor, dep
     return squares_K.view(len(depths), -1).mean(1).numpy()
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Growth for each layer added to a deep net, of each shape and kind of weights."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    squares = {f"{name}, {kind}": np.array([one[f"{name}, {kind}"] for one in measured]) for name in SHAPES for kind in KINDS}
+    squares = {f"{name}, {kind}": stacked(runs, f"{name}, {kind}") for name in SHAPES for kind in KINDS}
     depths = {name: np.array(depths_of(name, runs.budget)) for name in SHAPES}
     found = {}
     for key, squares_SL in squares.items():
@@ -106,13 +95,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         found[key] = np.exp(np.polyfit(depths_L[late], np.log(squares_SL[:, late]).T, 1)[0])
     return Evidence(
         samples={
-            **{f"{name}, orthogonal": Sample.of(found[f"{name}, orthogonal"], np.ones(len(measured))) for name in SQUARE},
+            **{f"{name}, orthogonal": Sample.of(found[f"{name}, orthogonal"], np.ones(len(runs.seeds()))) for name in SQUARE},
             **{f"{name}, Gaussian": Sample.of(found[f"{name}, Gaussian"]) for name in SQUARE},
             f"{NARROW}, orthogonal": Sample.of(found[f"{NARROW}, orthogonal"]),
             f"{NARROW}, difference": Sample.of(found[f"{NARROW}, orthogonal"], found[f"{NARROW}, Gaussian"]),
         },
         numbers={
-            f"growth a layer, {key}": f"{values.mean():.4f} ({values.min():.4f} to {values.max():.4f}); in all "
+            f"growth a layer, {key}": f"{mean_words(values, '', 4)}; in all "
             f"{np.exp(np.log(squares[key][:, -1] / squares[key][:, 0]).mean()):.3g}-fold by its deepest net"
             for key, values in found.items()
         },
@@ -120,7 +109,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Growth with orthogonal and with Gaussian weights where batch = width, and with orthogonal ones where the batch is smaller."""
     shape, *_ = SQUARE
     primary, gaussian_one, narrow = (
@@ -130,22 +119,15 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         f"In random linear nets with BN, where the batch is as large as the width ({shape}), each layer added beyond "
         f"the {FROM * SHAPES[shape][2]:.0f}th multiplies the squared gradient at the input by {estimate_words(primary, 1)} with "
         "orthogonal weights, "
-        + ending(
-            primary,
-            f"too little to count as growth ({NONE_AT_ALL:g})",
-            too_small=f"which is more than the {NONE_AT_ALL:g} that count as none",
-            open_="which does not settle whether it grows",
-        )
+        + ending(primary, f"too little to count as growth ({NONE_AT_ALL:g})",
+                 too_small=f"which is more than the {NONE_AT_ALL:g} that count as none",
+                 open_="which does not settle whether it grows")
         + f", and by {estimate_words(gaussian_one)} with Gaussian ones; where the batch is much smaller ({NARROW}) by "
         f"{estimate_words(narrow)} with orthogonal weights, "
-        + ending(
-            narrow,
-            "which are no cure there",
-            too_small="which is no growth that matters",
-            open_="which leaves open whether they are a cure there",
-        )
+        + ending(narrow, "which are no cure there", too_small="which is no growth that matters",
+                 open_="which leaves open whether they are a cure there")
         + "."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -156,54 +138,47 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         for kind in KINDS:
             squares_SL = np.asarray(evidence.data["squares"][f"{shape}, {kind}"])
             series[f"{kind} weights"] = squares_SL / squares_SL[:, :1]
-        draw_series(
-            depths, series, axes, theory={"no growth": np.ones(len(depths))}, xlabel="layers of the net",
-            ylabel="squared gradient at the input\n/ that of a net of one layer",
-        )  # fmt: skip
+        draw_series(depths, series, axes, theory={"no growth": np.ones(len(depths))}, xlabel="layers of the net",
+                    ylabel="squared gradient at the input\n/ that of a net of one layer")  # fmt: skip
         axes.set_yscale("log")
         axes.annotate(shape, (0.97, 0.06), xycoords="axes fraction", ha="right", fontweight="bold")
 
 
 _WHAT = "factor by which a further layer multiplies the squared gradient at the input, the deepest two fifths of the nets"
 
-CLAIM = register(
-    Claim(
-        id="orthogonal_linear",
-        section="O2.2",
-        statement="Gradients of deep linear nets with batch normalisation do not explode if their weights are orthogonal and the "
-        "batch is as large as the width.",
-        source="Meterez et al. 2024",
-        disputed_by="Yang et al. 2019, who say that gradients explode with any nonlinearity (Gaussian weights, any batch size)",
-        formula="exp(slope) over L of log |dl/dx|^2 at the input x of a net of L layers, l = <random readout, layer L>",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            **{
-                f"{name}, orthogonal": Endpoint(f"{_WHAT}, minus 1; {name}, orthogonal weights", Equivalence(margin=NONE_AT_ALL))
-                for name in SQUARE
-            },
-            **{
-                f"{name}, Gaussian": Endpoint(f"{_WHAT}; {name}, Gaussian weights", Difference(null=1, smallest=SMALLEST))
-                for name in SQUARE
-            },
-            f"{NARROW}, orthogonal": Endpoint(f"{_WHAT}; {NARROW}, orthogonal weights", Difference(null=1, smallest=SMALLEST)),
-            f"{NARROW}, difference": Endpoint(f"{_WHAT}; {NARROW}, orthogonal minus Gaussian weights", Equivalence(margin=SAME)),
+CLAIM = register(Claim(
+    id="orthogonal_linear", section="O2.2",
+    statement="Gradients of deep linear nets with batch normalisation do not explode if their weights are orthogonal and the "
+    "batch is as large as the width.",
+    source="Meterez et al. 2024",
+    disputed_by="Yang et al. 2019, who say that gradients explode with any nonlinearity (Gaussian weights, any batch size)",
+    formula="exp(slope) over L of log |dl/dx|^2 at the input x of a net of L layers, l = <random readout, layer L>",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        **{
+            f"{name}, orthogonal": Endpoint(f"{_WHAT}, minus 1; {name}, orthogonal weights", Equivalence(margin=NONE_AT_ALL))
+            for name in SQUARE
         },
-        caveats=(
-            "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller "
-            "batch orthogonal weights are no cure (the right half of the figure).",
-        ),
-        deviations=(
-            "The source's BN does not centre; here it does, as everywhere.",
-            "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that "
-            "window held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself "
-            "is varied, and what counts as none is fixed at .005.",
-            "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The "
-            "batch's smallest principal directions were then found to be still growing there, so the nets were made deeper, "
-            "600 to 1,000 layers.",
-        ),
-        overturn="Another depth or width: SHAPES, DEPTHS and FROM in bnexp/claims/orthogonal_linear.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        **{
+            f"{name}, Gaussian": Endpoint(f"{_WHAT}; {name}, Gaussian weights", Difference(null=1, smallest=SMALLEST))
+            for name in SQUARE
+        },
+        f"{NARROW}, orthogonal": Endpoint(f"{_WHAT}; {NARROW}, orthogonal weights", Difference(null=1, smallest=SMALLEST)),
+        f"{NARROW}, difference": Endpoint(f"{_WHAT}; {NARROW}, orthogonal minus Gaussian weights", Equivalence(margin=SAME)),
+    },
+    caveats=(
+        "Linear nets only, and a batch as large as the width, which no net in use has: with nonlinearities or a smaller batch "
+        "orthogonal weights are no cure (the right half of the figure).",
+    ),
+    deviations=(
+        "The source's BN does not centre; here it does, as everywhere.",
+        "docs/claims.md, O2.2 asks for the growth within layers 60 to 100 of one net and for .003. At tuning seeds that window "
+        "held an effect of the end: in nets 100 layers deeper the same layers still grew by .009. So depth itself is varied, and "
+        "what counts as none is fixed at .005.",
+        "First declared for 200 to 400 layers, where it was open at the reported seeds: 1.005 [1.003, 1.008]. The batch's "
+        "smallest principal directions were then found to be still growing there, so the nets were made deeper, 600 to 1,000 "
+        "layers.",
+    ),
+    overturn="Another depth or width: SHAPES, DEPTHS and FROM in bnexp/claims/orthogonal_linear.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,33 +5,19 @@ Legend: L layers, B examples, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import (
-    GAINS,
-    SEEDS,
-    estimate_words,
-    gaussian,
-    gaussian_weights,
-    gram,
-    growth,
-    orthogonality_gap,
-    states,
-)
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, gram, growth, orthogonality_gap, states
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 128, "quick": 1024, "full": 2048}
@@ -71,10 +57,10 @@ def _stretched(seed: int, width: int) -> Tensor:
     return (q_BB * lengths_B) @ gaussian(seed, "orthogonality_gap/directions", BATCH, width)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The factor a layer by which the gap falls in the window, of each arm, and in each half of it."""
-    measured, middle = [runs.measured(seed) for seed in runs.seeds()], (FIRST + LAST) // 2
-    gaps = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    middle = (FIRST + LAST) // 2
+    gaps = {name: stacked(runs, name) for name in ARMS}
 
     def rate(name: str, first: int, last: int) -> np.ndarray:
         return np.array([1 / growth(gap_L, first, last) for gap_L in gaps[name]])
@@ -97,29 +83,21 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The rate a layer with BN by nonlinearity, whether it is one rate, and the rate without BN."""
     linear, same = verdicts["linear, BN"], verdicts["one rate"]
     without = {name: float(np.mean(evidence.data["rates"][f"{name}, without"])) for name in ("linear", "ReLU")}
     return (
         f"In random linear nets with BN a batch of {BATCH} correlated examples is made orthogonal with depth, its distance "
         f"from an orthogonal one falling to {estimate_words(linear)} of itself a layer (layers {FIRST} to {LAST}), "
-        + ending(
-            linear,
-            "so it falls",
-            too_small="which is no fall worth the name",
-            open_="which does not settle whether it falls",
-        )
+        + ending(linear, "so it falls", too_small="which is no fall worth the name",
+                 open_="which does not settle whether it falls")
         + ", "
-        + ending(
-            same,
-            "and by one factor throughout",
-            too_small="and not by one factor throughout",
-            open_="whether by one factor throughout is open",
-        )
+        + ending(same, "and by one factor throughout", too_small="and not by one factor throughout",
+                 open_="whether by one factor throughout is open")
         + f"; with ReLU to {estimate_words(verdicts['ReLU, BN'])}, with tanh to {estimate_words(verdicts['tanh, BN'])}; "
         f"without BN to {without['linear']:.3f} (linear) and {without['ReLU']:.3f} (ReLU)."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -129,11 +107,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.axvspan(FIRST, LAST, color="#eeeeee", zorder=0)
     axes.annotate("fitted", ((FIRST + LAST) / 2, 0.02), xycoords=("data", "axes fraction"), ha="center", color="#555555")
     layers = np.arange(DEPTH + 1)
-    draw_series(
-        layers, {name: np.asarray(gap_SL) for name, gap_SL in evidence.data["gaps"].items()}, axes,
-        xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
-        ylabel="distance of the centred batch\nfrom an orthogonal one",
-    )  # fmt: skip
+    draw_series(layers, {name: np.asarray(gap_SL) for name, gap_SL in evidence.data["gaps"].items()}, axes,
+                xlabel=f"layer (0: the input); nets {evidence.data['width']} units wide",
+                ylabel="distance of the centred batch\nfrom an orthogonal one")  # fmt: skip
     plain_log_axis(axes, (0.04, 0.9))
     axes.set_xticks(range(0, DEPTH + 1, 5))
 
@@ -142,34 +118,28 @@ _WHAT = f"factor a layer by which the distance from an orthogonal batch changes,
 _RATE = Difference(null=1, smallest=SMALLEST, direction=-1)
 _AGAINST = Difference(null=0, smallest=SMALLEST - 1, direction=-1)
 
-CLAIM = register(
-    Claim(
-        id="orthogonality_gap",
-        section="O2.3",
-        statement="With batch normalisation the hidden layers of a random net become orthogonal with depth, geometrically.",
-        source="Daneshmand et al. 2021; Joudaki et al. 2023",
-        disputed_by="",
-        formula="||G / tr(G) - C / (B - 1)||_F of the batch's Gram matrix G, centred, C the centring matrix; exp(slope) of "
-        "its logarithm over the layer",
-        measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
-        endpoints={
-            **{name: Endpoint(f"{_WHAT}, {name}", _RATE) for name, (_, norm) in ARMS.items() if norm},
-            "one rate": Endpoint(f"{_WHAT}, linear with BN, second half minus first half", Equivalence(margin=ONE_RATE)),
-            "linear: BN against none": Endpoint(f"{_WHAT}, linear, BN minus none", _AGAINST),
-            "ReLU: BN against none": Endpoint(f"{_WHAT}, ReLU, BN minus none", _AGAINST),
-        },
-        caveats=(
-            "The distance falls down to what a finite width leaves, of the order of sqrt(1 / N), and stays there.",
-            "The rate depends on the size of the batch: a larger one needs more layers. Nothing is asked about training.",
-        ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The source's BN does not centre; here it does, so that the batch is compared with one that is orthogonal but "
-            "for its mean.",
-        ),
-        overturn="Another batch, depth or inputs: BATCH, LAST and STRETCH in bnexp/claims/orthogonality_gap.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="orthogonality_gap", section="O2.3",
+    statement="With batch normalisation the hidden layers of a random net become orthogonal with depth, geometrically.",
+    source="Daneshmand et al. 2021; Joudaki et al. 2023",
+    formula="||G / tr(G) - C / (B - 1)||_F of the batch's Gram matrix G, centred, C the centring matrix; exp(slope) of its "
+    "logarithm over the layer",
+    measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
+    endpoints={
+        **{name: Endpoint(f"{_WHAT}, {name}", _RATE) for name, (_, norm) in ARMS.items() if norm},
+        "one rate": Endpoint(f"{_WHAT}, linear with BN, second half minus first half", Equivalence(margin=ONE_RATE)),
+        "linear: BN against none": Endpoint(f"{_WHAT}, linear, BN minus none", _AGAINST),
+        "ReLU: BN against none": Endpoint(f"{_WHAT}, ReLU, BN minus none", _AGAINST),
+    },
+    caveats=(
+        "The distance falls down to what a finite width leaves, of the order of sqrt(1 / N), and stays there.",
+        "The rate depends on the size of the batch: a larger one needs more layers. Nothing is asked about training.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The source's BN does not centre; here it does, so that the batch is compared with one that is orthogonal but for its "
+        "mean.",
+    ),
+    overturn="Another batch, depth or inputs: BATCH, LAST and STRETCH in bnexp/claims/orthogonality_gap.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

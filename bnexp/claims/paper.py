@@ -5,8 +5,11 @@ Its reported runs look at their layers after the same steps at every budget, so 
 
 from __future__ import annotations
 
-from bnexp.claims.base import Grid, Tuning
+from bnexp.claims.base import Grid, Runs, Sample, Tuning
+from bnexp.claims.contrast import Arm, Read, contrast
 from bnexp.claims.quantities import Levels, Speed
+from bnexp.claims.words import rates_words
+from bnexp.records.reader import RunRecord
 
 CONTROL, SUBJECT = "control", "subject"
 
@@ -41,3 +44,19 @@ PAPER_GRID = Grid(
         "full": (),
     },
 )
+
+
+def own_rates(runs: Runs) -> str:
+    """The rates that both arms chose."""
+    return f"{rates_words(runs, CONTROL)} without, {rates_words(runs, SUBJECT)} with"
+
+
+def typical_arms(runs: Runs) -> dict[str, list[RunRecord]]:
+    """Label to the runs of both arms at their best rates, which the figures draw."""
+    labels = {"without BN": CONTROL, "with BN": SUBJECT}
+    return {f"{label}, learning rate {runs.best(arm):g}": runs.typical(arm) for label, arm in labels.items()}
+
+
+def at_one_rate(runs: Runs, read: Read) -> Sample:
+    """A number of each run with BN against those without, both arms at the plain net's best rates."""
+    return contrast(runs, Arm(SUBJECT, "same"), Arm(CONTROL, "same"), read)

@@ -8,23 +8,19 @@ Legend: L layers, B examples, N units, D inputs, K batches, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, normalize
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, normalize
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference, Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH, DEPTH, BATCH = 100, 6, 60
@@ -76,12 +72,11 @@ def boundaries(u_BD: Tensor, weight_DN: Tensor, threshold: Tensor | float) -> tu
     return float(cut), float(nearest_B.median() / spread)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of all units that are cut, in points, and the median distance over layers and batches."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    cut = {name: np.array([100 * one[f"{name}, cut"].mean(0) for one in measured]) for name in NORMS}
-    distance = {name: np.array([np.median(one[f"{name}, distance"], axis=0) for one in measured]) for name in NORMS}
-    every = np.concatenate([one["BN, cut"].ravel() for one in measured])
+    cut = {name: 100 * stacked(runs, f"{name}, cut").mean(1) for name in NORMS}
+    distance = {name: np.median(stacked(runs, f"{name}, distance"), axis=1) for name in NORMS}
+    every = stacked(runs, "BN, cut").ravel()
     return Evidence(
         samples={
             "cut": Sample.of(cut["BN"].mean(1), cut["none"].mean(1)),
@@ -100,15 +95,11 @@ def _words(rows_SL: np.ndarray, unit: str, digits: int) -> str:
     return ", ".join(f"{value:.{digits}f}{unit}" for value in rows_SL.mean(0))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Shares with BN and without, and what they mean for the distance."""
     cut = {name: np.asarray(rows_SL).mean(0) for name, rows_SL in evidence.data["cut"].items()}
-    end = ending(
-        verdicts["cut"],
-        "so BN puts more boundaries among the data",
-        too_small="a difference too small to matter",
-        open_="which does not settle whether BN puts more boundaries among the data",
-    )
+    end = ending(verdicts["cut"], "so BN puts more boundaries among the data", too_small="a difference too small to matter",
+                 open_="which does not settle whether BN puts more boundaries among the data")  # fmt: skip
     return (
         f"Before any training the bending hyperplanes of {cut['BN'].mean():.0f} % of the units of a six-layer ReLU net cut "
         f"through a batch of {BATCH} digits with BN, by construction, and of {cut['none'].mean():.0f} % without, "
@@ -131,40 +122,28 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         axes.set_ylim(bottom=0)
 
 
-CLAIM = register(
-    Claim(
-        id="partition_boundaries",
-        section="O2.8",
-        statement="Before any training batch normalisation puts the boundaries at which a ReLU net bends where the data are.",
-        source="Balestriero & Baraniuk 2022",
-        disputed_by="",
-        formula="share of the units whose hyperplane {u: w u = mean of w u over the batch}, without BN {u: w u = 0}, has "
-        "examples of the batch on both sides; distance |w u - threshold| / |w| to the nearest one, over the examples' root mean "
-        "square distance from their mean",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            "cut": Endpoint(
-                "share of all hidden units whose hyperplane cuts the batch, with BN minus without",
-                Difference(null=0, smallest=5),
-                unit="points",
-            ),
-            "all with BN": Endpoint("share of the units that do not cut the batch with BN, by layer and batch", Exact(tolerance=0)),
-            "distance": Endpoint(
-                "distance of the median example to the nearest hyperplane of its layer, mean of the layers' logarithms: "
-                "ratio of without over with BN",
-                Difference(null=1, smallest=1.1, scale="ratio"),
-            ),
-        },
-        caveats=(
-            "That all units cut the batch with BN is so by construction: a mean lies between its smallest and its largest "
-            "value. What is found out is how many do without.",
-            "Nets are only initialised, without BN with He's weights and biases of 0; whether boundaries near the data help "
-            "training is not asked.",
-            "Distances are in the input space of each layer, in units of the spread of the batch there.",
-        ),
-        overturn="Other inputs or biases without BN: measure in bnexp/claims/partition_boundaries.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="partition_boundaries", section="O2.8",
+    statement="Before any training batch normalisation puts the boundaries at which a ReLU net bends where the data are.",
+    source="Balestriero & Baraniuk 2022",
+    formula="share of the units whose hyperplane {u: w u = mean of w u over the batch}, without BN {u: w u = 0}, has examples of "
+    "the batch on both sides; distance |w u - threshold| / |w| to the nearest one, over the examples' root mean square distance "
+    "from their mean",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        "cut": Endpoint("share of all hidden units whose hyperplane cuts the batch, with BN minus without",
+                        Difference(null=0, smallest=5), unit="points"),
+        "all with BN": Endpoint("share of the units that do not cut the batch with BN, by layer and batch", Exact(tolerance=0)),
+        "distance": Endpoint("distance of the median example to the nearest hyperplane of its layer, mean of the layers' "
+                             "logarithms: ratio of without over with BN", Difference(null=1, smallest=1.1, scale="ratio")),
+    },
+    caveats=(
+        "That all units cut the batch with BN is so by construction: a mean lies between its smallest and its largest value. "
+        "What is found out is how many do without.",
+        "Nets are only initialised, without BN with He's weights and biases of 0; whether boundaries near the data help training "
+        "is not asked.",
+        "Distances are in the input space of each layer, in units of the spread of the batch there.",
+    ),
+    overturn="Other inputs or biases without BN: measure in bnexp/claims/partition_boundaries.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT
-from bnexp.claims.runs import Runs, probed
-from bnexp.claims.words import rates_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
+from bnexp.claims.paper import CONTROL, PAPER_GRID, SUBJECT, at_one_rate
+from bnexp.claims.runs import probed
+from bnexp.claims.words import ending, rates_words
 from bnexp.figures.style import COLORS, plain_log_axis
 from bnexp.records.drift import SETTLED, WINDOW, net_mean_change, net_sd_change, sd_drift, standardised_sd, unit_looks
 from bnexp.records.reader import RunRecord
 from bnexp.stats.intervals import Interval, intervals_by_t
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: What "almost the same" is to mean: 90 % of the units keep their mean within a quarter of their first sd, and their sd within 10 %
 #: (docs/claims.md, O1). Half of them would not be it.
@@ -52,13 +49,7 @@ ARRIVES = "z: mean, train mode"
 
 def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The share of units that keep mean and sd with BN, and the ratio of each drift without BN to that with it; one rate."""
-    drifts = {
-        name: Sample(
-            (runs.side(partial(_drift, path=path), SUBJECT, "same"),),
-            (runs.side(partial(_drift, path=path), CONTROL, "same"),),
-        )
-        for name, path in DRIFTS.items()
-    }
+    drifts = {name: at_one_rate(runs, partial(_drift, path=path)) for name, path in DRIFTS.items()}
     kept = Sample((runs.side(_kept, SUBJECT, "same"),))
     arms = {arm: runs.reported(arm, "same") for arm in (CONTROL, SUBJECT)}
     last = int(arms[SUBJECT][0].arrays("layer_inputs")["steps"][-1])
@@ -140,17 +131,14 @@ def _standardised(records: list[RunRecord]) -> float:
     return median(map(drift, records))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of units that stay as they began, what that means, and how the net with BN moves before it normalises."""
     kept, arrives = verdicts["kept"], verdicts[ARRIVES].effect
     if kept.effect is None or kept.word == "gate failed":
         return kept.reason
     share, low, high = (f"{100 * value:.0f}" for value in (kept.effect.estimate, kept.effect.low, kept.effect.high))
-    found = {
-        "SUPPORTED": "which is almost the same",
-        "CONTRADICTED": f"and 'almost the same' would ask for {100 * NEARLY_ALL:g} %",
-        "INCONCLUSIVE": f"which does not settle whether it is the {100 * NEARLY_ALL:g} % that 'almost the same' asks for",
-    }[kept.outcome]
+    found = ending(kept, "which is almost the same", too_small=f"and 'almost the same' would ask for {100 * NEARLY_ALL:g} %",
+                   open_=f"which does not settle whether it is the {100 * NEARLY_ALL:g} % that 'almost the same' asks for")
     drift = arrives.in_words(suffix=" times") if arrives else ""
     before = f"; the mean of z, which the norm receives, drifts {drift} as much without BN as with it" if drift else ""
     return (
@@ -201,57 +189,44 @@ _WHAT = {
     "post_norm": "y = gamma x^ + beta (z without BN)",
 }
 
-CLAIM = register(
-    Claim(
-        id="pinned_moments",
-        section="A5",
-        statement="With batch normalisation, mean and standard deviation of the inputs of each layer stay almost the same.",
-        source='the blog post; Ioffe & Szegedy 2015, 3: "fixed distribution of inputs"',
-        disputed_by="Santurkar et al. 2018, 2.2: neither achieved in a useful sense nor needed",
-        formula="share of all hidden units of the net with BN whose output u' keeps |mean(T) - mean(0)| < .25 sd(0) and "
-        "|log sd(T)/sd(0)| < log 1.1 from the first look to step 3,000. Drift of mean: mean over looks of |mean(t+1) - mean(t)| "
-        "over the unit's time-mean sd; of sd: mean of |log sd(t+1) - log sd(t)|; median over all hidden units; ratio none/batch "
-        "per seed",
-        control="norm=none",
-        subject="norm=batch",
-        grids=(PAPER_GRID,),
-        endpoints={
-            "kept": Endpoint(
-                "with BN at the plain net's best rates, mean share of the hidden units that keep both the mean and the sd of u' to "
-                "step 3,000, in train mode; almost the same means 0.9 of them, and half of them would not be it",
-                Difference(null=HALF, smallest=NEARLY_ALL),
-                unit="of the units",
-            ),
-            **{
-                name: Endpoint(
-                    f"geometric-mean ratio, without over with BN, of the drift of the {key.split('_')[-1]} of {_WHAT[point]}, in "
-                    f"{name.split(', ')[1]}",
-                    _RULE,
-                )
-                for name, (point, key) in ENDPOINTS.items()
-            },
+CLAIM = register(Claim(
+    id="pinned_moments", section="A5",
+    statement="With batch normalisation, mean and standard deviation of the inputs of each layer stay almost the same.",
+    source='the blog post; Ioffe & Szegedy 2015, 3: "fixed distribution of inputs"',
+    disputed_by="Santurkar et al. 2018, 2.2: neither achieved in a useful sense nor needed",
+    formula="share of all hidden units of the net with BN whose output u' keeps |mean(T) - mean(0)| < .25 sd(0) and |log "
+    "sd(T)/sd(0)| < log 1.1 from the first look to step 3,000. Drift of mean: mean over looks of |mean(t+1) - mean(t)| over the "
+    "unit's time-mean sd; of sd: mean of |log sd(t+1) - log sd(t)|; median over all hidden units; ratio none/batch per seed",
+    control="norm=none", subject="norm=batch",
+    grids=(PAPER_GRID,),
+    endpoints={
+        "kept": Endpoint("with BN at the plain net's best rates, mean share of the hidden units that keep both the mean and "
+                         "the sd of u' to step 3,000, in train mode; almost the same means 0.9 of them, and half of them would "
+                         "not be it", Difference(null=HALF, smallest=NEARLY_ALL), unit="of the units"),
+        **{
+            name: Endpoint(f"geometric-mean ratio, without over with BN, of the drift of the {key.split('_')[-1]} of "
+                           f"{_WHAT[point]}, in {name.split(', ')[1]}", _RULE)
+            for name, (point, key) in ENDPOINTS.items()
         },
-        caveats=(
-            "Steadier is not constant: the primary endpoint asks for constant, the ratios for steadier.",
-            "In train mode the batch mean of y is beta and its sd |gamma|, by construction: the ratios for y and for what follows "
-            "it say how slowly beta and gamma move. The control is z, which nothing re-centres: at full, version 0.1 found a ratio "
-            "of 1.04 [0.96, 1.12] for its mean. Where that is about 1, BN does not steady what arrives, it re-labels it.",
-            "A net that learns faster also moves faster; both arms are compared at one learning rate and at equal steps.",
-            "A unit that is dead throughout counts as constant.",
-        ),
-        deviations=(
-            "docs/claims.md, A5 proposes the geometric mean over units; the median is not thrown by units that hardly vary.",
-            "Thresholds and window were fixed after the runs of version 0.1 had been seen: 2.8 % (full) and 12.8 % (quick) of the "
-            "units kept their sd there.",
-            f"Drift in eval mode counts from step {SETTLED} on, in both arms: before, running statistics are still on their way "
-            "from the 0 and 1 they begin with. Compare it with train mode from the same step on, which is among the numbers.",
-            "The sd of x^ is computed from the variance of z over all held-out batches together, not batch by batch.",
-            "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is "
-            "reached, instead of .07, on 4 tuning seeds instead of 6.",
-        ),
-        overturn="Another learning rate or initial scale: bnexp reproduce pinned_moments model.init_scale=0.05",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "Steadier is not constant: the primary endpoint asks for constant, the ratios for steadier.",
+        "In train mode the batch mean of y is beta and its sd |gamma|, by construction: the ratios for y and for what follows it "
+        "say how slowly beta and gamma move. The control is z, which nothing re-centres: at full, version 0.1 found a ratio of "
+        "1.04 [0.96, 1.12] for its mean. Where that is about 1, BN does not steady what arrives, it re-labels it.",
+        "A net that learns faster also moves faster; both arms are compared at one learning rate and at equal steps.",
+        "A unit that is dead throughout counts as constant.",
+    ),
+    deviations=(
+        "docs/claims.md, A5 proposes the geometric mean over units; the median is not thrown by units that hardly vary.",
+        "Thresholds and window were fixed after the runs of version 0.1 had been seen: 2.8 % (full) and 12.8 % (quick) of the "
+        "units kept their sd there.",
+        f"Drift in eval mode counts from step {SETTLED} on, in both arms: before, running statistics are still on their way from "
+        "the 0 and 1 they begin with. Compare it with train mode from the same step on, which is among the numbers.",
+        "The sd of x^ is computed from the variance of z over all held-out batches together, not batch by batch.",
+        "Made cheaper at quick after its first records: rates are chosen by how soon a validation error of .08 is reached, "
+        "instead of .07, on 4 tuning seeds instead of 6.",
+    ),
+    overturn="Another learning rate or initial scale: bnexp reproduce pinned_moments model.init_scale=0.05",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET
-from bnexp.claims.contrast import Read, ending
-from bnexp.claims.minibatch_noise import recomputed_points
-from bnexp.claims.runs import Runs, test_points
+from bnexp.claims.contrast import Read
+from bnexp.claims.runs import recomputed_points, test_points
+from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Arm to overrides, for each net; the first is the primary one.
 ARMS = {
@@ -75,7 +67,7 @@ def more_examples(record: RunRecord) -> float:
     return mean_over(record, (0.0, 1.0), gains(record, MANY, FEW))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Points that recomputed statistics read more than running ones, early, later, and on the test part at the end."""
 
     def sample(net: str, arm: str, read: Read) -> Sample:
@@ -105,17 +97,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The gain in the first tenth, later, and at the end, for the primary arm, and at the low rate."""
     early, later, end, low = (
         verdicts[f"ReLU, {name}"] for name in ("high rate", "high rate, later", "high rate, at the end", "low rate")
     )
-    assert early.effect is not None
-    found = ending(
-        early, "so running averages do lag", too_small="too little to matter",
-        reversed_="so running averages are the better ones",
-        open_="which leaves open whether that matters",
-    )  # fmt: skip
+    found = ending(early, "so running averages do lag", too_small="too little to matter",
+                   reversed_="so running averages are the better ones", open_="which leaves open whether that matters")
     rest = "; ".join(
         f"{words} {verdict.effect.in_words()}"
         for words, verdict in (("from there to the half of training", later), ("on the test part at the end", end),
@@ -124,7 +112,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     )  # fmt: skip
     return (
         f"In the first tenth of {int(evidence.data['steps'][-1]):,} steps at a high rate, a ReLU net reads "
-        f"{early.effect.in_words()} points more held-out digits with statistics recomputed over some 1,000 examples than with "
+        f"{early.interval.in_words()} points more held-out digits with statistics recomputed over some 1,000 examples than with "
         f"BN's running averages, {found}; {rest}."
     )
 
@@ -140,11 +128,9 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     shown = [*evidence.data["seen"].items(), ("ReLU", evidence.data["lag"])]
     for axes, (net, series) in zip(panels, shown, strict=True):
         is_lag = axes is panels[-1]
-        draw_series(
-            steps_T[1:], {arm.replace("high rate, newest", "newest"): rows[:, 1:] for arm, rows in series.items()}, axes,
-            xlabel=f"training step, {net} net",
-            ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points",
-        )  # fmt: skip
+        draw_series(steps_T[1:], {arm.replace("high rate, newest", "newest"): rows[:, 1:] for arm, rows in series.items()},
+                    axes, xlabel=f"training step, {net} net",
+                    ylabel="running means are off by, sd" if is_lag else "recomputed minus running, points")  # fmt: skip
         axes.set_xscale("log")
         axes.axvspan(1, EARLY[1] * steps_T[-1], color="#000000", alpha=0.06)
         axes.text(1.1, 0.97, "first tenth", transform=axes.get_xaxis_transform(), fontsize=8, va="top", color="#555555")
@@ -174,52 +160,41 @@ def _grid(index: int) -> Grid:
 _GAIN = Difference(null=0, smallest=1)
 _SAME = Equivalence(margin=0.2)
 
-CLAIM = register(
-    Claim(
-        id="precise_statistics",
-        section="J1",
-        statement="Early in training the running averages of batch normalisation lag behind the weights, and statistics "
-        "recomputed on the weights as they are read more.",
-        source="Wu & Johnson 2021: ResNet-50, batch 8,192; worse with running averages for 30 epochs, the same after about 60",
-        disputed_by="",
-        formula="accuracy on held-out examples with statistics recomputed over 17 training batches of 60 (some 1,000 "
-        "examples) minus that with running averages, in points, mean over the steps of the first tenth of training (looks at "
-        "16 steps, dense early, linear between them)",
-        subject="norm=batch",
-        grids=tuple(_grid(index) for index in range(3)),
-        endpoints={
-            **{
-                f"{net}, {arm}": Endpoint(f"mean gain over the first tenth, {net} net, {arm}", _GAIN, unit="points")
-                for net, arms in ARMS.items()
-                for arm in arms
-            },
-            "ReLU, high rate, later": Endpoint("mean gain from the first tenth to the half of training", _GAIN, unit="points"),
-            "ReLU, high rate, at the end": Endpoint(
-                "test accuracy after the last step, recomputed minus running: the two agree", _SAME, unit="points"
-            ),
-            "ReLU, high rate, 1,000 examples": Endpoint(
-                "accuracy by statistics of 58 batches (all training examples at quick) minus that by 17, mean over all steps: "
-                "1,000 examples are enough",
-                _SAME, unit="points",
-            ),
+CLAIM = register(Claim(
+    id="precise_statistics", section="J1",
+    statement="Early in training the running averages of batch normalisation lag behind the weights, and statistics recomputed "
+    "on the weights as they are read more.",
+    source="Wu & Johnson 2021: ResNet-50, batch 8,192; worse with running averages for 30 epochs, the same after about 60",
+    formula="accuracy on held-out examples with statistics recomputed over 17 training batches of 60 (some 1,000 examples) minus "
+    "that with running averages, in points, mean over the steps of the first tenth of training (looks at 16 steps, dense early, "
+    "linear between them)",
+    subject="norm=batch",
+    grids=tuple(_grid(index) for index in range(3)),
+    endpoints={
+        **{
+            f"{net}, {arm}": Endpoint(f"mean gain over the first tenth, {net} net, {arm}", _GAIN, unit="points")
+            for net, arms in ARMS.items() for arm in arms
         },
-        caveats=(
-            "Running averages start at mean 0 and variance 1 and keep a share of that, 0.9 to the number of steps with "
-            "torch's 0.1: in runs this short the first tenth is mostly this start, where Wu & Johnson's is thousands of steps "
-            "later.",
-            "Rates are constant, so that weights move to the last step; those of the source fall.",
-            "The tool's steps to a level of accuracy are counted with running averages, so that a net with BN is credited "
-            "with a level later than its weights reach it, by as much as they lag.",
-        ),
-        overturn="A longer training, or another weight of the newest batch: bnexp reproduce precise_statistics train.steps=2000",
-        deviations=(
-            "docs/claims.md, J1 wants every weight of the newest batch at both rates; 0.01 and 0.5 are at the high one only, "
-            "and the high rate is the primary one.",
-            "The source's large batches are not tried: batches are of 60.",
-            "The recomputed variance is the mean of the batches' variances; what their means vary is left out.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+        "ReLU, high rate, later": Endpoint("mean gain from the first tenth to the half of training", _GAIN, unit="points"),
+        "ReLU, high rate, at the end": Endpoint("test accuracy after the last step, recomputed minus running: the two agree",
+                                                _SAME, unit="points"),
+        "ReLU, high rate, 1,000 examples": Endpoint("accuracy by statistics of 58 batches (all training examples at quick) "
+                                                    "minus that by 17, mean over all steps: 1,000 examples are enough", _SAME,
+                                                    unit="points"),
+    },
+    caveats=(
+        "Running averages start at mean 0 and variance 1 and keep a share of that, 0.9 to the number of steps with torch's 0.1: "
+        "in runs this short the first tenth is mostly this start, where Wu & Johnson's is thousands of steps later.",
+        "Rates are constant, so that weights move to the last step; those of the source fall.",
+        "The tool's steps to a level of accuracy are counted with running averages, so that a net with BN is credited with a "
+        "level later than its weights reach it, by as much as they lag.",
+    ),
+    overturn="A longer training, or another weight of the newest batch: bnexp reproduce precise_statistics train.steps=2000",
+    deviations=(
+        "docs/claims.md, J1 wants every weight of the newest batch at both rates; 0.01 and 0.5 are at the high one only, and the "
+        "high rate is the primary one.",
+        "The source's large batches are not tried: batches are of 60.",
+        "The recomputed variance is the mean of the batches' variances; what their means vary is left out.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

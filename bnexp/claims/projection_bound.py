@@ -5,26 +5,22 @@ Legend: m batch, U units, K layers, T looks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import means_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import float64_norm, largest
 from bnexp.claims.places import PLACES
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
+from bnexp.claims.words import mean_words, open_whether
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.intervals import number_words
 from bnexp.stats.rules import Difference, Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     import torch
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 NUM_CASES = {"smoke": 20, "quick": 50, "full": 400}
@@ -88,9 +84,7 @@ def _shares(net: str, rate: float, seed: int, budget: str) -> list[list[float]]:
     from bnexp.models.blocks import NormAct
 
     words = (*PLACES[net].overrides, "norm=batch", f"optimizer.lr={rate}", f"train.batch_size={BATCH_SIZE}")
-    experiment = build(
-        compose([f"dataset={DATA[budget]}", "probes=none", "device=cpu", "threads=1", f"seed={seed}", *words])
-    )
+    experiment = build(compose([f"dataset={DATA[budget]}", "probes=none", "device=cpu", "threads=1", f"seed={seed}", *words]))
     model, rows = experiment.model.train(), []
     seen: list[tuple[Tensor, Tensor]] = []
     for module in model.modules():
@@ -113,7 +107,7 @@ def _share(y_mU: Tensor, g_mU: Tensor) -> float:
     return float(taken.sum() / g_mU.square().sum())
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The error of every case and unit, and by seed the share of both terms, mean over looks and layers."""
     every = all_measured(runs)
     shares = {net: every[net].mean(axis=(1, 2)) for net in NETS}
@@ -121,7 +115,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         samples={EQUAL: Sample.of(every["error"]), **{_of(net): Sample.of(shares[net]) for net in NETS}},
         numbers={
             "cases": f"{len(every['error']):,} units in random nets of 3 to 79 examples",
-            **means_words({f"share in {PLACES[net].words}": 100 * shares[net] for net in NETS}),
+            **{f"share in {PLACES[net].words}": mean_words(100 * shares[net]) for net in NETS},
             **{
                 f"share by layer, first to last, {PLACES[net].words}": ", ".join(
                     f"{100 * share:.0f} %" for share in every[net].mean(axis=(0, 1))
@@ -137,11 +131,11 @@ def _of(net: str) -> str:
     return f"share, {net}"
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """Whether both sides are equal, and what part of the squared gradient the terms take in training."""
     verdict = verdicts[EQUAL]
     if verdict.outcome == "INCONCLUSIVE":
-        return f"It is open whether both sides are equal: {verdict.reason[0].lower()}{verdict.reason[1:]}"
+        return open_whether("both sides are equal", verdict)
     sample = evidence.samples[EQUAL]
     holds = "is an equality" if verdict.outcome == "SUPPORTED" else "is no equality"
     effects = {net: verdicts[_of(net)].effect for net in NETS}
@@ -166,38 +160,29 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _SHARE = Difference(null=2 / BATCH_SIZE, smallest=0.1)
 
-CLAIM = register(
-    Claim(
-        id="projection_bound",
-        section="C5",
-        statement="In front of one batch normalisation the squared gradient is gamma² / sd² times that behind it, less its mean "
-        "and its part along the normalised values: Theorem 4.1 holds, as an equality.",
-        source="Santurkar et al. 2018, Theorem 4.1 (an inequality there)",
-        disputed_by="",
-        formula="|dL^/dy_j|^2 = (gamma_j^2 / sd_j^2) (|dL/dz_j|^2 - <1, dL/dz_j>^2 / m - <dL/dz_j, y^_j>^2 / m), z = gamma y^ + "
-        "beta; error relative to (gamma_j^2 / sd_j^2) |dL/dz_j|^2; beside it the two terms as a share of |dL/dz|^2 in training",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
-        endpoints={
-            EQUAL: Endpoint("relative error of the equality, every unit of every case", Exact(tolerance=1e-8)),
-            **{
-                _of(net): Endpoint(
-                    f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; 2/m of a "
-                    "random direction is no effect",
-                    _SHARE,
-                )
-                for net in NETS
-            },
+CLAIM = register(Claim(
+    id="projection_bound", section="C5",
+    statement="In front of one batch normalisation the squared gradient is gamma² / sd² times that behind it, less its mean and "
+    "its part along the normalised values: Theorem 4.1 holds, as an equality.",
+    source="Santurkar et al. 2018, Theorem 4.1 (an inequality there)",
+    formula="|dL^/dy_j|^2 = (gamma_j^2 / sd_j^2) (|dL/dz_j|^2 - <1, dL/dz_j>^2 / m - <dL/dz_j, y^_j>^2 / m), z = gamma y^ + "
+    "beta; error relative to (gamma_j^2 / sd_j^2) |dL/dz_j|^2; beside it the two terms as a share of |dL/dz|^2 in training",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+    endpoints={
+        EQUAL: Endpoint("relative error of the equality, every unit of every case", Exact(tolerance=1e-8)),
+        **{
+            _of(net): Endpoint(f"share of both subtracted terms in |dL/dz|^2, mean over layers and looks, {PLACES[net].words}; "
+                               "2/m of a random direction is no effect", _SHARE)
+            for net in NETS
         },
-        caveats=(
-            "It compares a net with itself, with and without one BN in front of the same activations; of the gradients of "
-            "weights in two nets that were trained apart it says nothing.",
-            "With the usual eps the equality holds up to eps / variance.",
-            "That terms are taken away does not say that their loss helps.",
-        ),
-        overturn="a unit in float64 at which both sides differ by 1e-8 of the gradient",
-        deviations=("eps = 1e-30 in the equality, 1e-5 in the nets that are trained.",),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+    },
+    caveats=(
+        "It compares a net with itself, with and without one BN in front of the same activations; of the gradients of weights in "
+        "two nets that were trained apart it says nothing.",
+        "With the usual eps the equality holds up to eps / variance.",
+        "That terms are taken away does not say that their loss helps.",
+    ),
+    overturn="a unit in float64 at which both sides differ by 1e-8 of the gradient",
+    deviations=("eps = 1e-30 in the equality, 1e-5 in the nets that are trained.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bnexp.stats.verdict import Verdict
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -122,12 +120,3 @@ def orthogonality_gap(gram_BB: Tensor) -> Tensor:
     ideal_BB = (torch.eye(num, dtype=gram_BB.dtype) - 1 / num) / (num - 1)
     trace = gram_BB.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     return (gram_BB / trace - ideal_BB).square().sum((-2, -1)).sqrt()
-
-
-def estimate_words(verdict: Verdict, shift: float = 0.0, digits: int = 3) -> str:
-    """An estimate and its interval, e.g. ``1.483 [1.478, 1.489]``; ``shift`` is what had been taken off."""
-    effect = verdict.effect
-    if effect is None:
-        return "not known"
-    low, estimate, high = (f"{value + shift:.{digits}f}" for value in (effect.low, effect.estimate, effect.high))
-    return f"{estimate} [{low}, {high}]"

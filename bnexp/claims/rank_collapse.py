@@ -5,24 +5,16 @@ Legend: L layers, D widths, S seeds, K kinds of rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, estimate_words, gaussian, gaussian_weights, gram, soft_rank, states
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, gaussian, gaussian_weights, gram, soft_rank, states
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WIDTHS = {"smoke": (16, 32), "quick": (32, 64, 128, 256), "full": (32, 64, 128, 256, 512)}
 #: The width whose ranks are compared with and without BN, the source's.
@@ -58,10 +50,10 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     return found
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The exponent of the rank in the width, and the ranks with BN and without at one width."""
-    measured, widths, compared = [runs.measured(seed) for seed in runs.seeds()], WIDTHS[runs.budget], COMPARED[runs.budget]
-    ranks = {key: np.array([one[key] for one in measured]) for key in measured[0]}  # [S, 2, L]
+    widths, compared = WIDTHS[runs.budget], COMPARED[runs.budget]
+    ranks = {key: stacked(runs, key) for key in first_measured(runs)}  # [S, 2, L]
     late = {key: values[:, :, -LATE:].mean(-1) for key, values in ranks.items()}  # [S, 2]
     by_width = {
         f"{activation}, {name}": np.stack([late[f"{activation}, {name}, {width}"] for width in widths], axis=-1)
@@ -94,23 +86,19 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent in linear nets with BN, and how many times the rank is with BN what it is without at depth 100."""
     width, exponent = evidence.data["compared"], verdicts["exponent"]
     ratio = {name: estimate_words(verdicts[f"{name}: BN / none"], digits=1) for name in ("linear", "ReLU", "ReLU, centred")}
     return (
         f"After {DEPTH} layers of a random linear net with BN and as many examples as units the soft rank of what it computes "
         f"grows with the width like its power {estimate_words(exponent, digits=2)}, "
-        + ending(
-            exponent,
-            "which is theory's square root within .15",
-            too_small="which is not theory's square root",
-            open_="which does not settle theory's square root",
-        )
+        + ending(exponent, "which is theory's square root within .15", too_small="which is not theory's square root",
+                 open_="which does not settle theory's square root")
         + f" (with ReLU like its power {estimate_words(verdicts['exponent, ReLU'], digits=2)}); at {width} units the "
         f"linear net's is {ratio['linear']} times that without BN, with ReLU and He's weights {ratio['ReLU']} times, and "
         f"{ratio['ReLU, centred']} times where the examples' mean is taken out of both."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -120,16 +108,12 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     names = {f"{activation}, {name}": f"{words}, {'BN' if norm else 'without'}"
              for activation, words in ACTIVATIONS.items() for name, norm in NORMS.items()}  # fmt: skip
     ranks, widths, compared = evidence.data["ranks"], np.asarray(evidence.data["widths"]), evidence.data["compared"]
-    draw_series(
-        np.array(LAYERS) + 1, {words: np.asarray(ranks[f"{key}, {compared}"]) for key, words in names.items()}, left,
-        theory={"square root of the width": np.full(len(LAYERS), compared**0.5)},
-        xlabel=f"layer + 1 (1: the input), {compared} units", ylabel="soft rank tr(M)² / ||M||²",
-    )  # fmt: skip
-    draw_series(
-        widths, {words: np.asarray(evidence.data["by_width"][key]) for key, words in names.items()}, right,
-        theory={"square root of the width": widths**0.5},
-        xlabel="units a layer = examples a batch", ylabel=f"soft rank, layers {LAYERS[-LATE]} to {DEPTH}",
-    )  # fmt: skip
+    draw_series(np.array(LAYERS) + 1, {words: np.asarray(ranks[f"{key}, {compared}"]) for key, words in names.items()}, left,
+                theory={"square root of the width": np.full(len(LAYERS), compared**0.5)},
+                xlabel=f"layer + 1 (1: the input), {compared} units", ylabel="soft rank tr(M)² / ||M||²")  # fmt: skip
+    draw_series(widths, {words: np.asarray(evidence.data["by_width"][key]) for key, words in names.items()}, right,
+                theory={"square root of the width": widths**0.5}, xlabel="units a layer = examples a batch",
+                ylabel=f"soft rank, layers {LAYERS[-LATE]} to {DEPTH}")  # fmt: skip
     for axes in (left, right):
         axes.set_xscale("log")
         plain_log_axis(axes, (1, 15))
@@ -142,44 +126,34 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 _LATE_WORDS = f"mean soft rank of layers {LAYERS[-LATE]} to {DEPTH}"
 _RATIO = Difference(null=2, smallest=3, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="rank_collapse",
-        section="L2",
-        statement="Random deep nets lose the rank of their hidden layers down to 1; with batch normalisation it stays at the "
-        "order of the square root of the width.",
-        source="Daneshmand et al. 2020",
-        disputed_by="",
-        formula="r(H) = tr(M)^2 / ||M||_F^2, M = H'H / B, of what leaves a layer; B = N; slope of log r on log N; ratio of r "
-        "with BN over that without",
-        measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
-        endpoints={
-            "exponent": Endpoint(
-                f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN",
-                Scaling(predicted=0.5, rival=0, within=0.15),
-            ),
-            "linear: BN / none": Endpoint(f"{_LATE_WORDS}, linear nets of 128 units: ratio with BN over without", _RATIO),
-            "ReLU: BN / none": Endpoint(f"{_LATE_WORDS}, ReLU nets of 128 units: ratio with BN over without (He)", _RATIO),
-            "ReLU, centred: BN / none": Endpoint("the same of the centred layers", _RATIO),
-            "exponent, ReLU": Endpoint(
-                f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN",
-                Scaling(predicted=0.5, rival=0, within=0.15),
-            ),
-        },
-        caveats=(
-            "Nets are only initialised. That SGD starts the better for a higher rank, and that an initialisation of low rank "
-            "stalls nets with BN too, are not asked.",
-            "ReLU nets without BN collapse along the examples' mean: the endpoint for centred layers is what is left beside it.",
-        ),
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The batch is as large as the net is wide, at every width; the source has 128 of both.",
-            "Without BN weights are He's (ReLU) or of variance 1 / N (linear), not PyTorch's default; r does not depend on "
-            "their scale.",
-        ),
-        overturn="Another depth, batch or activation: DEPTH, WIDTHS and ACTIVATIONS in bnexp/claims/rank_collapse.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="rank_collapse", section="L2",
+    statement="Random deep nets lose the rank of their hidden layers down to 1; with batch normalisation it stays at the order "
+    "of the square root of the width.",
+    source="Daneshmand et al. 2020",
+    formula="r(H) = tr(M)^2 / ||M||_F^2, M = H'H / B, of what leaves a layer; B = N; slope of log r on log N; ratio of r with BN "
+    "over that without",
+    measurement=Measurement(measure=measure, num_seeds={**SEEDS, "quick": 6}),
+    endpoints={
+        "exponent": Endpoint(f"log-log slope of the {_LATE_WORDS} on the width, linear nets with BN",
+                             Scaling(predicted=0.5, rival=0, within=0.15)),
+        "linear: BN / none": Endpoint(f"{_LATE_WORDS}, linear nets of 128 units: ratio with BN over without", _RATIO),
+        "ReLU: BN / none": Endpoint(f"{_LATE_WORDS}, ReLU nets of 128 units: ratio with BN over without (He)", _RATIO),
+        "ReLU, centred: BN / none": Endpoint("the same of the centred layers", _RATIO),
+        "exponent, ReLU": Endpoint(f"log-log slope of the {_LATE_WORDS} on the width, ReLU nets with BN",
+                                   Scaling(predicted=0.5, rival=0, within=0.15)),
+    },
+    caveats=(
+        "Nets are only initialised. That SGD starts the better for a higher rank, and that an initialisation of low rank stalls "
+        "nets with BN too, are not asked.",
+        "ReLU nets without BN collapse along the examples' mean: the endpoint for centred layers is what is left beside it.",
+    ),
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The batch is as large as the net is wide, at every width; the source has 128 of both.",
+        "Without BN weights are He's (ReLU) or of variance 1 / N (linear), not PyTorch's default; r does not depend on their "
+        "scale.",
+    ),
+    overturn="Another depth, batch or activation: DEPTH, WIDTHS and ACTIVATIONS in bnexp/claims/rank_collapse.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -7,27 +7,18 @@ Legend: Q rates, L levels, S seeds, C cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import comb
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
 from bnexp.claims.speed_anywhere import CLAIM as SURFACE
-from bnexp.claims.speed_anywhere import MATTERS, SIDES, SPEED, SURFACES
+from bnexp.claims.speed_anywhere import MATTERS, SIDES, SPEED, SURFACES, arm
 from bnexp.claims.sweeps import at, best_mean, cross_fitted
-from bnexp.claims.words import level_words
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, level_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Which of the family's ten levels of error are the targets: the easiest, one in the middle, the hardest.
 TARGETS = (0, 5, 9)
@@ -36,7 +27,7 @@ RULES = (OWN, SAME, LITTLE)
 DRAWN = 3
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of cells, scale x target x rule for the rate, in which the subject is sooner by ``MATTERS``."""
     scales, _ = SURFACES[runs.budget]
     errors = [float(SPEED.values(runs.budget)[target]) for target in TARGETS]
@@ -79,11 +70,6 @@ def log_steps(runs: Runs, side: str, scale: str) -> tuple[np.ndarray, np.ndarray
     return np.log(np.moveaxis(steps, -1, 0)), np.moveaxis(there, -1, 0)
 
 
-def arm(side: str, scale: str, rate: float) -> str:
-    """What ``speed_anywhere`` calls an arm."""
-    return f"{side}, scale {scale}, rate {rate:g}"
-
-
 def compared(
     control_QS: np.ndarray, subject_QS: np.ndarray, control_best_S: np.ndarray, subject_best_S: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -103,22 +89,18 @@ def best_of_few(log_QS: np.ndarray) -> np.ndarray:
     return chance_Q @ np.sort(log_QS, axis=0)
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of all cells, and of each rule's."""
     if not evidence.samples:
         return "Neither net arrives at any target, so nothing can be said."
     primary, cells = verdicts["cells"], evidence.data["cells"]
-    end = ending(
-        primary,
-        "which is the four fifths or more that an unconditional ranking needs",
-        too_small="so the ranking is conditional on them",
-        open_="which leaves open whether that is the four fifths that an unconditional ranking needs",
-    )
+    end = ending(primary, "which is the four fifths or more that an unconditional ranking needs",
+                 too_small="so the ranking is conditional on them",
+                 open_="which leaves open whether that is the four fifths that an unconditional ranking needs")  # fmt: skip
     shares = ", ".join(
         f"{rule} {100 * verdict.effect.estimate:.0f} %" for rule in RULES if (verdict := verdicts[rule]).effect is not None
     )
-    assert primary.effect is not None
-    share, low, high = (100 * number for number in (primary.effect.estimate, primary.effect.low, primary.effect.high))
+    share, low, high = (100 * number for number in (primary.interval.estimate, primary.interval.low, primary.interval.high))
     return (
         f"Asked in {len(cells)} ways, by initial scale, target and rule for the learning rate, the paper's net learns sooner "
         f"with BN by a factor of {MATTERS} or more in {share:.0f} % [{low:.0f}, {high:.0f}] of them, {end} (by rule: {shares})."
@@ -132,64 +114,56 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     figure.set_size_inches(9.0, 3.6)
     if not evidence.data:
         return
-    cells, errors = evidence.data["cells"], evidence.data["errors"]
-    panels = figure.subplots(1, len(RULES), sharey=True)
-    drawn = [float(end) for ratio_S in cells.values() for end in (np.exp(ratio_S.min()), np.exp(ratio_S.max()))]
-    for axes, rule in zip(panels, RULES, strict=True):
-        nothing = np.full(len(next(iter(cells.values()))), np.nan)
-        series = {
-            f"initial scale {scale}": np.exp([cells.get((rule, scale, place), nothing) for place in range(len(TARGETS))]).T
+    cells, errors, places = evidence.data["cells"], evidence.data["errors"], range(len(TARGETS))
+    shown = [float(end) for ratio_S in cells.values() for end in (np.exp(ratio_S.min()), np.exp(ratio_S.max()))]
+    nothing = np.full(len(next(iter(cells.values()))), np.nan)
+    panels = {
+        rule: (places, {
+            f"initial scale {scale}": np.exp([cells.get((rule, scale, place), nothing) for place in places]).T
             for scale in evidence.data["scales"]
-        }
-        draw_series(range(len(TARGETS)), series, axes, xlabel="target, validation accuracy", ylabel="")
-        axes.get_legend().remove()
+        })
+        for rule in RULES
+    }  # fmt: skip
+    drawn = draw_panels(figure, panels, xlabel="target, validation accuracy", ylabel="times sooner with BN", columns=5)
+    for axes in drawn:
         for level in (1, MATTERS):
             axes.axhline(level, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
-        axes.set_xticks(range(len(TARGETS)), [f"{100 - 100 * error:.3g} %" for error in errors])
-        axes.set_title(rule)
-        plain_log_axis(axes, drawn)
-    panels[0].set_ylabel("times sooner with BN")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        axes.set_xticks(places, [f"{100 - 100 * error:.3g} %" for error in errors])
+        plain_log_axis(axes, shown)
 
 
 _SHARE = Difference(null=0.5, smallest=0.8)
 
-CLAIM = register(
-    Claim(
-        id="ranking_stability",
-        section="N2",
-        statement="That the paper's network learns sooner with batch normalisation does not hang on target, rate rule or scale.",
-        source="a question to our own measurements; Ioffe & Szegedy 2015, 4.1 state no rate, no scale and no target",
-        disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
-        formula="share of cells with T_none / T_batch of at least 1.2, T the steps to one level of validation error, per seed; "
-        "cells: initial scale x target (the easiest of ten levels, one in the middle, the hardest) x rate (each arm's own best; "
-        "the plain net's best; expected best of three random ones), the best having the least mean log T over ten levels on all "
-        "other seeds; cells in which neither net arrives in half of its seeds at any rate do not count",
-        control="norm=none",
-        subject="norm=batch",
-        grids=SURFACE.grids,
-        endpoints={
-            "cells": Endpoint("share of all cells; four fifths of them, and half of them would not be it", _SHARE,
-                              unit="of the cells"),
-            **{rule: Endpoint(f"share of the cells with {rule}", _SHARE, unit="of the cells") for rule in RULES},
-        },
-        caveats=(
-            "The cells are ours: others could be asked, and these are not independent of each other.",
-            "A target that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
-        ),
-        overturn="Other cells on the same runs, which bnexp.records.reader reads, or another net (model.depth=6)",
-        deviations=(
-            "docs/claims.md, N2 wants statistics at evaluation too; these runs evaluate by running statistics only "
-            "(precise_statistics asks what that costs early on).",
-            "Three initial scales at quick, five at full; the runs are those of speed_anywhere, whose verdicts were known when the "
-            "cells were declared.",
-            "Changed after a first look at the committed runs (quick INCONCLUSIVE, .80 [.73, .85] of the cells, full SUPPORTED, "
-            ".87 [.82, .91]): rates had been chosen target by target, so that the plain net's best rate was the smallest one "
-            "where it arrives at none.",
-            "Made cheaper at quick after that, with speed_anywhere: the hardest target is easier, and rates are six, not seven.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+CLAIM = register(Claim(
+    id="ranking_stability", section="N2",
+    statement="That the paper's network learns sooner with batch normalisation does not hang on target, rate rule or scale.",
+    source="a question to our own measurements; Ioffe & Szegedy 2015, 4.1 state no rate, no scale and no target",
+    disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
+    formula="share of cells with T_none / T_batch of at least 1.2, T the steps to one level of validation error, per seed; "
+    "cells: initial scale x target (the easiest of ten levels, one in the middle, the hardest) x rate (each arm's own best; the "
+    "plain net's best; expected best of three random ones), the best having the least mean log T over ten levels on all other "
+    "seeds; cells in which neither net arrives in half of its seeds at any rate do not count",
+    control="norm=none", subject="norm=batch",
+    grids=SURFACE.grids,
+    endpoints={
+        "cells": Endpoint("share of all cells; four fifths of them, and half of them would not be it", _SHARE,
+                          unit="of the cells"),
+        **{rule: Endpoint(f"share of the cells with {rule}", _SHARE, unit="of the cells") for rule in RULES},
+    },
+    caveats=(
+        "The cells are ours: others could be asked, and these are not independent of each other.",
+        "A target that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
+    ),
+    overturn="Other cells on the same runs, which bnexp.records.reader reads, or another net (model.depth=6)",
+    deviations=(
+        "docs/claims.md, N2 wants statistics at evaluation too; these runs evaluate by running statistics only "
+        "(precise_statistics asks what that costs early on).",
+        "Three initial scales at quick, five at full; the runs are those of speed_anywhere, whose verdicts were known when the "
+        "cells were declared.",
+        "Changed after a first look at the committed runs (quick INCONCLUSIVE, .80 [.73, .85] of the cells, full SUPPORTED, .87 "
+        "[.82, .91]): rates had been chosen target by target, so that the plain net's best rate was the smallest one where it "
+        "arrives at none.",
+        "Made cheaper at quick after that, with speed_anywhere: the hardest target is easier, and rates are six, not seven.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET
-from bnexp.claims.contrast import contrast, ending, means_words, side_by_side
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm
+from bnexp.claims.contrast import Arm, contrast, side_by_side
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference, Equivalence
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Micro-batches of 4 of an SGD batch of 16; batches of two classes.
 SMALL, SORTED, WHOLE = "statistics of 4", "two classes", "statistics of 16"
@@ -49,7 +43,7 @@ def _arm(name: str) -> Arm:
     return Arm(name, grid=1 + [regime for regime, _ in _GRIDS].index(name.split(", ")[1]))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy in points: batch renorm minus BN in both regimes, and minus BN by the whole batch."""
     points = side_by_side(runs, {name: _arm(name) for name in _ARMS})
     return Evidence(
@@ -59,24 +53,20 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             WHOLE: contrast(runs, _arm(f"{RENORM}, {SMALL}"), _arm(f"{BN}, {WHOLE}")),
         },
         gates=runs.finished_gate(),
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(points).items()},
+        numbers=means_words(points, of="test accuracy"),
         data={"points": points},
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What batch renorm reads more in both regimes."""
     small, by_class, points = verdicts[SMALL], verdicts[SORTED], evidence.data["points"]
-    assert small.effect is not None
-    assert by_class.effect is not None
-    found = ending(
-        small, "so it does help there", too_small="less than the 1 point that would matter",
-        reversed_="so it does harm there", open_="which leaves open whether it repairs them",
-    )  # fmt: skip
+    found = ending(small, "so it does help there", too_small="less than the 1 point that would matter",
+                   reversed_="so it does harm there", open_="which leaves open whether it repairs them")  # fmt: skip
     return (
-        f"With statistics of 4 examples at an SGD batch of 16, a ReLU net on digits reads {small.effect.in_words()} points "
+        f"With statistics of 4 examples at an SGD batch of 16, a ReLU net on digits reads {small.interval.in_words()} points "
         f"more with batch renorm than with BN, {found} (BN {points[f'{BN}, {SMALL}'].mean():.1f} %, with statistics of all 16 "
-        f"{points[f'{BN}, {WHOLE}'].mean():.1f} %); where batches are of two classes {by_class.effect.in_words()} points (BN "
+        f"{points[f'{BN}, {WHOLE}'].mean():.1f} %); where batches are of two classes {by_class.interval.in_words()} points (BN "
         f"{points[f'{BN}, {SORTED}'].mean():.1f} %, group norm {points[f'{GROUP}, {SORTED}'].mean():.1f} %)."
     )
 
@@ -110,43 +100,34 @@ def _ramps(passes: int) -> dict[str, tuple[str, ...]]:
 
 _POINT = Difference(null=0, smallest=1)
 
-CLAIM = register(
-    Claim(
-        id="renorm_cure",
-        section="H2",
-        statement="Batch renormalisation repairs batch normalisation where batches are small or of few classes.",
-        source="Ioffe 2017: Inception-v3, 76.5 instead of 74.2 % at micro-batches of 4, 78.5 instead of 67.0 % where batches "
-        "are not independent",
-        disputed_by="",
-        formula="test accuracy with batch renorm minus that with BN, in points, paired by seed: statistics of micro-batches "
-        "of 4 at an SGD batch of 16 (train.accumulate=4), and batches of 16 examples of two classes",
-        grids=(
-            _grid({name: words for name, words in _ARMS.items() if not name.startswith(RENORM)}, {}),
-            *(_grid({f"{RENORM}, {regime}": _ARMS[f"{RENORM}, {regime}"]}, _ramps(passes)) for regime, passes in _GRIDS),
-        ),
-        endpoints={
-            SMALL: Endpoint("mean difference, statistics of 4 examples", _POINT, unit="points"),
-            SORTED: Endpoint("mean difference, batches of two classes", _POINT, unit="points"),
-            WHOLE: Endpoint(
-                "batch renorm with statistics of 4 minus BN with those of all 16: the two do the same",
-                Equivalence(margin=1), unit="points",
-            ),
-        },
-        caveats=(
-            "A fully connected net, in which a statistic of 4 examples has 4 values.",
-            "One learning rate, 0.1, for all arms.",
-            "Classes are paired anew each epoch, so that running averages see all of them in turn.",
-        ),
-        overturn="Another rate: bnexp reproduce renorm_cure optimizer.lr=0.03",
-        deviations=(
-            "docs/claims.md, H2 compares with BN at m = 64; here it is the SGD batch of 16, so that the randomness of SGD is "
-            "the same.",
-            "The limits of the correction are in force after a tenth of training and whole after three tenths; running "
-            "averages of both weigh the newest micro-batch by 0.05, where the source has 0.01 in a training hundreds of times "
-            "as long.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)  # fmt: skip
+CLAIM = register(Claim(
+    id="renorm_cure", section="H2",
+    statement="Batch renormalisation repairs batch normalisation where batches are small or of few classes.",
+    source="Ioffe 2017: Inception-v3, 76.5 instead of 74.2 % at micro-batches of 4, 78.5 instead of 67.0 % where batches are not "
+    "independent",
+    formula="test accuracy with batch renorm minus that with BN, in points, paired by seed: statistics of micro-batches of 4 at "
+    "an SGD batch of 16 (train.accumulate=4), and batches of 16 examples of two classes",
+    grids=(
+        _grid({name: words for name, words in _ARMS.items() if not name.startswith(RENORM)}, {}),
+        *(_grid({f"{RENORM}, {regime}": _ARMS[f"{RENORM}, {regime}"]}, _ramps(passes)) for regime, passes in _GRIDS),
+    ),
+    endpoints={
+        SMALL: Endpoint("mean difference, statistics of 4 examples", _POINT, unit="points"),
+        SORTED: Endpoint("mean difference, batches of two classes", _POINT, unit="points"),
+        WHOLE: Endpoint("batch renorm with statistics of 4 minus BN with those of all 16: the two do the same",
+                        Equivalence(margin=1), unit="points"),
+    },
+    caveats=(
+        "A fully connected net, in which a statistic of 4 examples has 4 values.",
+        "One learning rate, 0.1, for all arms.",
+        "Classes are paired anew each epoch, so that running averages see all of them in turn.",
+    ),
+    overturn="Another rate: bnexp reproduce renorm_cure optimizer.lr=0.03",
+    deviations=(
+        "docs/claims.md, H2 compares with BN at m = 64; here it is the SGD batch of 16, so that the randomness of SGD is the "
+        "same.",
+        "The limits of the correction are in force after a tenth of training and whole after three tenths; running averages of "
+        "both weigh the newest micro-batch by 0.05, where the source has 0.01 in a training hundreds of times as long.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim
 from bnexp.claims.tuning import at_edge
 from bnexp.errors import UserError
 from bnexp.records import archive, paths
@@ -18,6 +18,9 @@ from bnexp.records.archive import open_record
 from bnexp.records.jsonfile import write_json
 from bnexp.records.reader import RunRecord, first_line
 from bnexp.stats.sample import Side
+
+if TYPE_CHECKING:
+    from bnexp.claims.base import Claim
 
 INSIDE = "every tuned value lies inside its list, which grew as far as it may"
 FINISHED = "no reported run diverged"
@@ -62,6 +65,7 @@ class Runs:
     def __init__(self, claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> None:
         self.claim, self.budget, self.cells = claim, budget, tuple(cells)
         self._records = {cell.run_id: open_record(folder, cell.run_id) for cell in cells}
+        self._measured: dict[int, Mapping[str, np.ndarray]] = {}
 
     def missing(self) -> list[Cell]:
         """Cells whose run has no complete record."""
@@ -80,6 +84,10 @@ class Runs:
         if self.arms(grid) or not self.claim.grids[grid].needs:
             return ""
         return f"dataset={self.claim.grids[grid].needs} was not on the machine that made these runs (bnexp data list)."
+
+    def out_of_reach(self, start: str, why: str) -> dict[str, str]:
+        """The claim's endpoints whose names start so, all for one reason: for ``Evidence.out_of_reach``."""
+        return {name: why for name in self.claim.endpoints if name.startswith(start)}
 
     def candidates(self, arm: str, regime: str = "own", grid: int = 0) -> dict[float | None, dict[int, RunRecord]]:
         """An arm's reported runs: chosen value (increasing; None where nothing is tuned) to seed to record."""
@@ -147,10 +155,12 @@ class Runs:
         reported = [cell for cell in self.cells if cell.regime != "tuning"]
         return {FINISHED: all(self.record(cell).status == "finished" for cell in reported)}
 
-    def measured(self, seed: int) -> dict[str, np.ndarray]:
+    def measured(self, seed: int) -> Mapping[str, np.ndarray]:
         """The arrays of the claim's measurement at a seed."""
-        cell = next(cell for cell in self.cells if cell.grid == -1 and cell.seed == seed)
-        return self.record(cell).arrays("measure")
+        if seed not in self._measured:
+            cell = next(cell for cell in self.cells if cell.grid == -1 and cell.seed == seed)
+            self._measured[seed] = self.record(cell).arrays("measure")
+        return self._measured[seed]
 
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the claim's measurement."""
@@ -165,6 +175,12 @@ class Runs:
 def test_points(record: RunRecord) -> float:
     """Test accuracy after the last step in percentage points, with running statistics; 0 for a diverged run."""
     return 100 * record.end["test"]["accuracy"] if record.end["test"] else 0.0
+
+
+def recomputed_points(record: RunRecord) -> float:
+    """As :func:`test_points` with statistics recomputed on the trained net, where it has any."""
+    recomputed = record.end["test"] and record.end["test"]["recomputed_accuracy"]
+    return test_points(record) if recomputed is None else 100 * recomputed
 
 
 def probed(record: RunRecord, *path: str) -> float:
@@ -185,6 +201,16 @@ def all_measured(runs: Runs) -> dict[str, np.ndarray]:
     """The arrays of a claim's measurement with those of all its seeds joined along the first axis."""
     measured = [runs.measured(seed) for seed in runs.seeds()]
     return {name: np.concatenate([np.atleast_1d(arrays[name]) for arrays in measured]) for name in measured[0]}
+
+
+def stacked(runs: Runs, name: str) -> np.ndarray:
+    """An array of a claim's measurement at all its seeds, which are the first axis. Shape ``[S, ...]``."""
+    return np.array([runs.measured(seed)[name] for seed in runs.seeds()])
+
+
+def first_measured(runs: Runs) -> Mapping[str, np.ndarray]:
+    """The arrays of a claim's measurement at its first seed."""
+    return runs.measured(runs.seeds()[0])
 
 
 def write_cells(folder: Path, budget: str, claim: Claim, cells: Sequence[Cell]) -> None:

@@ -8,21 +8,17 @@ Legend: K random layers, A scales a; v = variance of Wu; a layer is fully connec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import NORMS_UNDER_TEST, ONCE, by_key, float64_norm, says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_LAYERS = {"smoke": 8, "quick": 120, "full": 400}
 SCALES = tuple(10.0**exponent for exponent in np.arange(-2, 3.01, 0.5))
@@ -51,9 +47,7 @@ def _one_layer(rng: np.random.Generator, index: int) -> dict[str, Any]:
     num_inputs, num_outputs, kernel = int(rng.integers(2, 20)), int(rng.integers(1, 9)), (3, 3)[:dims]
     u = torch.from_numpy(rng.normal(size=(int(rng.integers(4, 40)), num_inputs, *(4, 4)[:dims])))
     W = torch.from_numpy(rng.normal(size=(num_outputs, num_inputs, *kernel)) / np.sqrt(num_inputs * 3**dims))
-    v = float(
-        _preactivation(u, W).var((0, *range(2, 2 + dims)), correction=0).min()
-    )  # biased (1/m), the smallest feature's
+    v = float(_preactivation(u, W).var((0, *range(2, 2 + dims)), correction=0).min())  # biased (1/m), the smallest feature's
     dy = torch.from_numpy(rng.normal(size=_preactivation(u, W).shape))
     y, du, dW = _through(name, NO_EPS, u, W, dy)
     exact, with_eps = [], []
@@ -82,14 +76,12 @@ def _through(name: str, eps: float, u: Any, W: Any, dy: Any) -> tuple[Any, Any, 
     return y.detach(), du, dW
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Every layer's largest error over the scales, and the exponent of the error that eps makes."""
     every = all_measured(runs)
     exact_KAP, error_KA, ratio_KA = every["exact"], every["with_eps"], every["ratio"]
     fitted = (ratio_KA > FIT_BETWEEN[0]) & (ratio_KA < FIT_BETWEEN[1])
-    exponents_K = [
-        float(log_log_slopes(r[f], e[None, f])[0]) for r, e, f in zip(ratio_KA, error_KA, fitted, strict=True)
-    ]
+    exponents_K = [float(log_log_slopes(r[f], e[None, f])[0]) for r, e, f in zip(ratio_KA, error_KA, fitted, strict=True)]
     return Evidence(
         samples={
             "identities": Sample.of(exact_KAP.max((1, 2))),
@@ -118,46 +110,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     middle = np.sqrt(ratio.min() * ratio.max())
     axes.annotate("1 - 1 / sqrt(1 + eps / (a²v))", (middle, middle / 2), xytext=(-10, 18), textcoords="offset points",
                   ha="right", color=COLORS["batch"])  # fmt: skip
-    axes.annotate(
-        "one dot: a random layer\nat one scale a",
-        (0.97, 0.08),
-        xycoords="axes fraction",
-        ha="right",
-        color=COLORS["none"],
-    )
+    axes.annotate("one dot: a random layer\nat one scale a", (0.97, 0.08), xycoords="axes fraction", ha="right",
+                  color=COLORS["none"])  # fmt: skip
     axes.set(
         xscale="log", yscale="log", title="Blind to the scale of W, as far as eps allows",
         xlabel="eps / (a²v): small weights are to the right", ylabel="relative error of BN((aW)u)",
     )  # fmt: skip
 
 
-CLAIM = register(
-    Claim(
-        id="scale_invariance",
-        section="B12",
-        statement="Scaling W by a changes neither the output BN(Wu) nor its input gradient, and divides its weight gradient by a.",
-        source="Ioffe & Szegedy 2015, section 3.3 (derivation; no experiment)",
-        disputed_by="",
-        formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "identities": Endpoint(
-                estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against (1/a) d/dW",
-                rule=Exact(tolerance=1e-9),
-            ),
-            "eps exponent": Endpoint(
-                estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted 1",
-                rule=Exact(tolerance=0.01),
-            ),
-        },
-        caveats=(
-            "The identities are those of eps = 0. With the usual eps small weights do feel their scale: the figure.",
-            "It is the weights before a norm that are scale-free; the output layer, gamma and beta are not.",
-        ),
-        overturn="one layer and scale at which an identity fails by more than 1e-9 in float64",
-        deviations=("eps = 1e-30 in the place of none; the paper's formulas leave eps out here.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("scaling W changes neither BN(Wu) nor its input gradient and divides the weight gradient", "random layers"),
-    )
-)
+CLAIM = register(Claim(
+    id="scale_invariance", section="B12",
+    statement="Scaling W by a changes neither the output BN(Wu) nor its input gradient, and divides its weight gradient by a.",
+    source="Ioffe & Szegedy 2015, section 3.3 (derivation; no experiment)",
+    formula="for each random layer the largest relative error over a = 0.01 ... 1000 of y, dL/du and dL/d(aW); eps = 1e-30",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "identities": Endpoint(estimand="largest relative error of BN((aW)u) against BN(Wu), of d/du, and of d/d(aW) against "
+                               "(1/a) d/dW", rule=Exact(tolerance=1e-9)),
+        "eps exponent": Endpoint(estimand="with eps = 1e-5: fitted exponent of the error in eps / (a^2 v), minus the predicted "
+                                 "1", rule=Exact(tolerance=0.01)),
+    },
+    caveats=(
+        "The identities are those of eps = 0. With the usual eps small weights do feel their scale: the figure.",
+        "It is the weights before a norm that are scale-free; the output layer, gamma and beta are not.",
+    ),
+    overturn="one layer and scale at which an identity fails by more than 1e-9 in float64",
+    deviations=("eps = 1e-30 in the place of none; the paper's formulas leave eps out here.",),
+    analyse=analyse, draw=draw,
+    say=says("scaling W changes neither BN(Wu) nor its input gradient and divides the weight gradient", "random layers"),
+))  # fmt: skip

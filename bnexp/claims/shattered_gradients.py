@@ -9,35 +9,27 @@ Legend: L layers, B examples, N units, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.random_nets import GAINS, SEEDS, activate, estimate_words, gaussian, gaussian_weights, growth
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.random_nets import GAINS, SEEDS, activate, gaussian, gaussian_weights, growth
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, estimate_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.stats.rules import Difference, Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 WIDTH = {"smoke": 64, "quick": 512, "full": 1024}
 BATCH, DEPTH = 64, 24
 #: Name to (whether it has skips, whether it has BN).
-ARMS = {
-    "plain": (False, False),
-    "plain, BN": (False, True),
-    "residual": (True, False),
-    "residual, BN": (True, True),
-}
+ARMS = {"plain": (False, False), "plain, BN": (False, True), "residual": (True, False), "residual, BN": (True, True)}
 #: The factor a layer that the source gives an arm, and the last layer it is fitted to: beyond, chance likeness hides the decay.
 BASES = {"plain": (0.5, 7), "plain, BN": (0.5, 7), "residual": (0.75, 12)}
 WITHIN = 0.05
@@ -77,10 +69,10 @@ def _passed(h_BN: Tensor, weights_LNN: Tensor, skips: bool, norm: bool) -> Itera
         yield h_BN
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Factor a layer of the first three arms, exponent of the last, and the differences between arms behind the last layer."""
-    measured, layers = [runs.measured(seed) for seed in runs.seeds()], np.arange(1, DEPTH + 1)
-    alike = {name: np.array([one[name] for one in measured]) for name in ARMS}
+    layers = np.arange(1, DEPTH + 1)
+    alike = {name: stacked(runs, name) for name in ARMS}
     bases = {
         name: np.array([1 / growth(np.maximum(one_L, FLOOR), 0, last) for one_L in alike[name]])
         for name, (_, last) in BASES.items()
@@ -92,7 +84,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     return Evidence(
         samples={
             "residual, BN": Sample.of(slopes_S),
-            **{name: Sample.of(bases[name], np.full(len(measured), base)) for name, (base, _) in BASES.items()},
+            **{name: Sample.of(bases[name], np.full(len(bases[name]), base)) for name, (base, _) in BASES.items()},
             # a ratio is of the second over the first
             "residual: BN / none": Sample.of(deep["residual"], deep["residual, BN"]),
             "plain: none / BN": Sample.of(short["plain, BN"], short["plain"]),
@@ -107,15 +99,11 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent of residual nets with BN, the factors a layer of the others, each beside the source's."""
     primary = verdicts["residual, BN"]
-    end = ending(
-        primary,
-        "as the source says (-1/2, within .1)",
-        too_small="which is not the source's -1/2",
-        open_="which does not settle the source's -1/2",
-    )
+    end = ending(primary, "as the source says (-1/2, within .1)", too_small="which is not the source's -1/2",
+                 open_="which does not settle the source's -1/2")  # fmt: skip
 
     def factor(name: str) -> str:
         base, _ = BASES[name]
@@ -140,9 +128,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         series[name] = np.where(np.median(alike_SL, axis=0) > LEAST_SHOWN, np.maximum(alike_SL, LEAST_SHOWN), np.nan)
     theory = {"source: 1/2 or 3/4 a layer, (L + 1)^(-1/2)": 0.5**layers, "_3/4": 0.75**layers}
     theory["_power"] = (layers + 1) ** -0.5
-    draw_series(
-        layers, series, axes, theory=theory, xlabel="layers", ylabel="likeness of the input gradients\nof distinct examples"
-    )
+    draw_series(layers, series, axes, theory=theory, xlabel="layers",
+                ylabel="likeness of the input gradients\nof distinct examples")  # fmt: skip
     axes.set(yscale="log", ylim=(LEAST_SHOWN, 1.2))
     plain_log_axis(axes, (LEAST_SHOWN, 1))
 
@@ -154,51 +141,39 @@ TOLD = (1, 2, 7, 12, DEPTH)
 
 _FACTOR = "factor a layer by which the likeness of input gradients falls"
 
-CLAIM = register(
-    Claim(
-        id="shattered_gradients",
-        section="M1",
-        statement="Gradients with respect to inputs lose their likeness with depth: in plain ReLU nets like 2^-L, in "
-        "residual nets like (3/4)^L, in residual nets with batch normalisation only like L^(-1/2).",
-        source="Balduzzi et al. 2017",
-        disputed_by="",
-        formula="mean over pairs of distinct examples of <g_i, g_j>, over the mean of |g_i|^2; g_i = d <readout, h_L(x_i)> / "
-        "d x_i with the batch's mean and variance held fixed; layers h + W relu(norm(h)), without h in plain nets; "
-        "exp(slope) of its logarithm over L, or its log-log slope on L + 1",
-        measurement=Measurement(measure=measure, num_seeds=SEEDS),
-        endpoints={
-            "residual, BN": Endpoint(
-                f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
-                Scaling(predicted=-0.5, rival=0, within=0.1),
-            ),
-            **{
-                name: Endpoint(f"{_FACTOR}, {name}, 0 to {last} layers, minus the source's {base:g}", Equivalence(margin=WITHIN))
-                for name, (base, last) in BASES.items()
-            },
-            "residual: BN / none": Endpoint(
-                f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without",
-                Difference(1, 2, scale="ratio"),
-            ),
-            "plain: none / BN": Endpoint(
-                f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
-                Difference(1, 2, scale="ratio"),
-            ),
+CLAIM = register(Claim(
+    id="shattered_gradients", section="M1",
+    statement="Gradients with respect to inputs lose their likeness with depth: in plain ReLU nets like 2^-L, in residual nets "
+    "like (3/4)^L, in residual nets with batch normalisation only like L^(-1/2).",
+    source="Balduzzi et al. 2017",
+    formula="mean over pairs of distinct examples of <g_i, g_j>, over the mean of |g_i|^2; g_i = d <readout, h_L(x_i)> / d x_i "
+    "with the batch's mean and variance held fixed; layers h + W relu(norm(h)), without h in plain nets; exp(slope) of its "
+    "logarithm over L, or its log-log slope on L + 1",
+    measurement=Measurement(measure=measure, num_seeds=SEEDS),
+    endpoints={
+        "residual, BN": Endpoint(f"log-log slope of the likeness on L + 1, residual nets with BN, 1 to {DEPTH} layers",
+                                 Scaling(predicted=-0.5, rival=0, within=0.1)),
+        **{
+            name: Endpoint(f"{_FACTOR}, {name}, 0 to {last} layers, minus the source's {base:g}", Equivalence(margin=WITHIN))
+            for name, (base, last) in BASES.items()
         },
-        caveats=(
-            "The source's factors assume that two examples share a quarter of the active units. Without BN they share more, "
-            "because examples become alike with depth: gradients shatter like a power of the depth then, and a fitted factor "
-            "depends on the depths.",
-            "The source's -1/2 takes a branch to add 1 to what BN divides by. BN divides by the variance, to which a ReLU branch "
-            "adds 1 - 1 / pi: from this follows -.64 for these depths and -pi / (2 (pi - 1)), -.73, for deep nets.",
-            "Nets are only initialised; that shattered gradients are harder to train with is not asked.",
-        ),
-        deviations=(
-            "Pairs of distinct examples of a batch of 64, about which the theorems are, in the place of neighbours on a grid "
-            "in one dimension, whose likeness depends on how fine the grid is.",
-        ),
-        overturn="Other layers, or inputs that are alike from the start: ARMS and measure in bnexp/claims/shattered_gradients.py",
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+        "residual: BN / none": Endpoint(f"likeness behind {DEPTH} layers, residual nets: ratio of with BN over without",
+                                        Difference(1, 2, scale="ratio")),
+        "plain: none / BN": Endpoint(f"likeness behind {BASES['plain'][1]} layers, plain nets: ratio of without BN over with",
+                                     Difference(1, 2, scale="ratio")),
+    },
+    caveats=(
+        "The source's factors assume that two examples share a quarter of the active units. Without BN they share more, because "
+        "examples become alike with depth: gradients shatter like a power of the depth then, and a fitted factor depends on the "
+        "depths.",
+        "The source's -1/2 takes a branch to add 1 to what BN divides by. BN divides by the variance, to which a ReLU branch "
+        "adds 1 - 1 / pi: from this follows -.64 for these depths and -pi / (2 (pi - 1)), -.73, for deep nets.",
+        "Nets are only initialised; that shattered gradients are harder to train with is not asked.",
+    ),
+    deviations=(
+        "Pairs of distinct examples of a batch of 64, about which the theorems are, in the place of neighbours on a grid in one "
+        "dimension, whose likeness depends on how fine the grid is.",
+    ),
+    overturn="Other layers, or inputs that are alike from the start: ARMS and measure in bnexp/claims/shattered_gradients.py",
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

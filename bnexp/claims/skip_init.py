@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, Tuning, register
-from bnexp.claims.contrast import by_seed, contrast, ending, means_words
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Tuning, Verdicts, register
+from bnexp.claims.contrast import Arm, by_seed, contrast
 from bnexp.claims.quantities import FinalAccuracy
-from bnexp.claims.runs import Runs
-from bnexp.claims.speed import Arm
-from bnexp.claims.words import rates_words
+from bnexp.claims.words import ending, means_words, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Equivalence
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 BN, SKIP_INIT, FIXUP, PLAIN = "BN", "SkipInit", "Fixup", "no scalar"
 DEPTHS = (64, 16)
@@ -30,11 +21,7 @@ FAILS = f"without the scalar 64 blocks end {ENOUGH:g} points below BN at the bes
 
 #: Rates at the small budgets, chosen at seeds 1000 and 1001 (16 blocks: 1000) among some of .05, .1, .2, .4 and .8.
 RATES = {64: {BN: 0.4, SKIP_INIT: 0.1, FIXUP: 0.2}, 16: {BN: 0.4, SKIP_INIT: 0.2, FIXUP: 0.2}}
-_ARMS = {
-    BN: "{subject}",
-    SKIP_INIT: "{control} model.branch_scale=0",
-    FIXUP: "{control} model.branch_scale=fixup",
-}
+_ARMS = {BN: "{subject}", SKIP_INIT: "{control} model.branch_scale=0", FIXUP: "{control} model.branch_scale=fixup"}
 _NET = ("model=resmlp", "model.width=32", "optimizer.momentum=0", "train.batch_size=64", "probes=none", "threads=1")
 _SMALL = {
     "smoke": ("dataset=mnist_5k", "train.steps=4", "train.eval_every=4"),
@@ -75,7 +62,7 @@ def _places(runs: Runs, depth: int) -> tuple[int, int]:
     return first + (not runs.arms(first)), first + 2
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Test accuracy of SkipInit and of Fixup minus that of BN at both depths, in points; a diverged run scores 0."""
     accuracy = {depth: _accuracy(runs, depth) for depth in DEPTHS}
     deep, places = accuracy[DEPTHS[0]], {depth: _places(runs, depth)[0] for depth in DEPTHS}
@@ -124,16 +111,12 @@ def _final_loss(record: RunRecord) -> float:
     return float(np.mean(values)) if values and record.status == "finished" else float(np.log(10))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The deep nets: SkipInit, BN, no scalar and Fixup."""
     primary, fixup = verdicts[f"{SKIP_INIT}, 64 blocks"], verdicts[f"{FIXUP}, 64 blocks"]
     means = {label: f"{values.mean():.1f} %" for label, values in evidence.data["accuracy"][64].items()}
-    end = ending(
-        primary,
-        f"the same within {MARGIN:g} point",
-        too_small=f"a difference beyond {MARGIN:g} point",
-        open_=f"which leaves open whether they are the same within {MARGIN:g} point",
-    )
+    end = ending(primary, f"the same within {MARGIN:g} point", too_small=f"a difference beyond {MARGIN:g} point",
+                 open_=f"which leaves open whether they are the same within {MARGIN:g} point")  # fmt: skip
     every = evidence.data["accuracy"][64][PLAIN]
     plain = f"they read {means[PLAIN]}" if every.any() else "they diverge at every rate tried"
     effects = [f"{one.effect.in_words()}" if one.effect else "unknown" for one in (primary, fixup)]
@@ -158,45 +141,35 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Equivalence(margin=MARGIN)
 
-CLAIM = register(
-    Claim(
-        id="skip_init",
-        section="G2",
-        statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 "
-        "trains it as well, however deep.",
-        source="De & Smith 2020 (SkipInit): wide residual nets on CIFAR-10, 16 to 1,000 layers; Zhang, Dauphin & Ma 2019 (Fixup)",
-        disputed_by="",
-        formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; "
-        "each arm at its own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully "
-        "connected ReLU layers of 32 units",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
-        endpoints={
-            f"{arm}, {depth} blocks": Endpoint(
-                f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE, unit="points"
-            )
-            for depth in DEPTHS
-            for arm in (SKIP_INIT, FIXUP)
-        },
-        gates=(FAILS,),
-        caveats=(
-            "Digits and narrow fully connected layers: the claim's own setting is convolutional, wider, and trained to "
-            "convergence.",
-            "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large "
-            "rates are other claims.",
-        ),
-        overturn="More blocks or steps: bnexp reproduce skip_init train.steps=1000, or another data set: dataset=fashion_mnist",
-        deviations=(
-            "alpha = d^-1/2 is left out, and so are 4 blocks; a few hundred steps.",
-            "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full "
-            "every arm tunes its own.",
-            "Nets without the scalar are tried at four fixed rates, of which the best counts.",
-            "Made cheaper at quick after its first records: 200 steps instead of 300 and 6 seeds instead of 8 at the same "
-            "rates, 3 seeds for nets without the scalar.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="skip_init", section="G2",
+    statement="A residual net needs no batch normalisation: a learnable scalar on each branch that starts at 0 trains it as "
+    "well, however deep.",
+    source="De & Smith 2020 (SkipInit): wide residual nets on CIFAR-10, 16 to 1,000 layers; Zhang, Dauphin & Ma 2019 (Fixup)",
+    formula="test accuracy after the last step, with SkipInit (alpha = 0) minus with BN, in points, paired by seed; each arm at "
+    "its own rate (full: the best ones by validation accuracy); 64 pre-activation blocks of two fully connected ReLU layers of "
+    "32 units",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(grid for depth in DEPTHS for grid in _grids(depth)),
+    endpoints={
+        f"{arm}, {depth} blocks": Endpoint(f"mean difference of test accuracy, {arm} minus BN, {depth} blocks", _RULE,
+                                           unit="points")
+        for depth in DEPTHS for arm in (SKIP_INIT, FIXUP)
+    },
+    gates=(FAILS,),
+    caveats=(
+        "Digits and narrow fully connected layers: the claim's own setting is convolutional, wider, and trained to convergence.",
+        "The same accuracy after few steps is not the same net: BN's noise, its cost and its tolerance of large rates are other "
+        "claims.",
+    ),
+    overturn="More blocks or steps: bnexp reproduce skip_init train.steps=1000, or another data set: dataset=fashion_mnist",
+    deviations=(
+        "alpha = d^-1/2 is left out, and so are 4 blocks; a few hundred steps.",
+        "At quick the rates are fixed, chosen beforehand at seeds 1000 and 1001 (not every rate at both); at full every arm "
+        "tunes its own.",
+        "Nets without the scalar are tried at four fixed rates, of which the best counts.",
+        "Made cheaper at quick after its first records: 200 steps instead of 300 and 6 seeds instead of 8 at the same rates, 3 "
+        "seeds for nets without the scalar.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

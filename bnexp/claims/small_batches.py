@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.batches import DIGITS, NET, read_by
-from bnexp.claims.contrast import by_seed, contrast, ending, means_words
-from bnexp.claims.runs import Runs, test_points
-from bnexp.claims.speed import Arm
+from bnexp.claims.contrast import Arm, by_seed, contrast
+from bnexp.claims.runs import test_points
+from bnexp.claims.words import ending, mean_words, means_words
 from bnexp.figures.arms import draw_series
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 BATCH = 64
 #: Examples per statistic; the slope is over the halvings from 8 to 2.
@@ -40,7 +34,7 @@ def _arm(size: int) -> Arm:
     return Arm(f"m = {size}")
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """The slope of test error on halvings of m, group norm against m = 2, and what share of the penalty each mend gives back."""
     two, eight = (runs.side(test_points, f"m = {size}").times(0.5) for size in (2, 8))
     as_trained = read_by("eval")
@@ -65,21 +59,18 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             **{mend: Sample.of(share) for mend, share in shares.items()},
         },
         gates=runs.finished_gate() | {PENALTY: bool(lost.mean() >= LEAST)},
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(test).items()}
-        | {"penalty of m = 2 against 64, held-out examples": means_words({"": lost}, " points")[""]},
+        numbers=means_words(test, of="test accuracy")
+        | {"penalty of m = 2 against 64, held-out examples": mean_words(lost, " points")},
         data={"test": {arm: float(points.mean()) for arm, points in test.items()}, "series": series,
               "frozen": 100 - by_seed(runs, FROZEN, as_trained)},
     )  # fmt: skip
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """What a halving costs, what is read at both ends and with group norm, and what each mend gives back."""
     slope, test = verdicts["slope"], evidence.data["test"]
-    assert slope.effect is not None
-    found = ending(
-        slope, "so BN does fail at small batches", too_small="too little to speak of failing", reversed_="so it gains by it",
-        open_="which leaves open whether it fails there",
-    )  # fmt: skip
+    found = ending(slope, "so BN does fail at small batches", too_small="too little to speak of failing",
+                   reversed_="so it gains by it", open_="which leaves open whether it fails there")  # fmt: skip
     back = ", ".join(f"{mend} {100 * effect.estimate:.0f} %" for mend in MENDS if (effect := verdicts[mend].effect))
     outcomes = [verdicts[mend].outcome for mend in MENDS]
     mended = "Whether any mend gives back half of what is lost at 2 is open"
@@ -89,7 +80,7 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         mended = "No mend gives back half of what is lost at 2"
     return (
         f"At one SGD batch of {BATCH}, each halving of the examples behind BN's statistics from 8 to 2 costs a ReLU net on "
-        f"digits {slope.effect.in_words()} points of test accuracy, {found}: it reads {test['m = 2']:.1f} % at 2 and "
+        f"digits {slope.interval.in_words()} points of test accuracy, {found}: it reads {test['m = 2']:.1f} % at 2 and "
         f"{test[f'm = {BATCH}']:.1f} % at {BATCH} (group norm {test[GROUP]:.1f} %, no norm {test[PLAIN]:.1f} %). {mended}: "
         f"{back}."
     )
@@ -102,10 +93,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     """
     figure.set_size_inches(7.2, 4.4)
     axes = figure.subplots()
-    draw_series(
-        SIZES, evidence.data["series"], axes, xlabel=f"examples per statistic, m (SGD batch {BATCH} throughout)",
-        ylabel="error on held-out digits, %",
-    )  # fmt: skip
+    draw_series(SIZES, evidence.data["series"], axes, xlabel=f"examples per statistic, m (SGD batch {BATCH} throughout)",
+                ylabel="error on held-out digits, %")  # fmt: skip
     frozen = np.median(evidence.data["frozen"])
     axes.plot([2], [frozen], "*", color="#0072B2", markersize=14, markeredgecolor="#000000", label="BN frozen at the end")
     axes.set_xscale("log", base=2)
@@ -135,61 +124,44 @@ def _grid(arms: Mapping[str, str], *, frozen: bool = False) -> Grid:
 
 _SHARE = Difference(null=0.5, smallest=0.51)
 
-CLAIM = register(
-    Claim(
-        id="small_batches",
-        section="H1",
-        statement="Batch normalisation fails where its statistics are of few examples.",
-        source="Wu & He 2018 (group norm); that most of it is a mismatch of training and evaluation (J2): Wu & Johnson 2021",
-        disputed_by="",
-        formula=f"with one SGD batch of {BATCH} and statistics over groups of m: slope of test error (points) on -log2 m, m = "
-        "2, 4, 8, which is half the difference between m = 2 and 8; share of the penalty at m = 2, held-out error(2) - "
-        "error(64), that goes away with another evaluation or with statistics fixed for the last fifth of training, over the "
-        "mean penalty",
-        grids=(_grid(_ARMS), _grid({FROZEN.name: "norm=ghost norm.ghost_size=2"}, frozen=True)),
-        endpoints={
-            "slope": Endpoint(
-                "points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has no m",
-                Difference(null=0, smallest=1), unit="points",
-            ),
-            GROUP: Endpoint(
-                "test accuracy of group norm minus that of BN at m = 2", Difference(null=0, smallest=1), unit="points"
-            ),
-            "batch statistics": Endpoint(
-                "share of the penalty that goes away where evaluation normalises groups of 2 by themselves, as training does",
-                _SHARE,
-            ),
-            "frozen at the end": Endpoint(
-                "share that goes away where the last fifth of training normalises by the running statistics, then fixed", _SHARE
-            ),
-            "recomputed statistics": Endpoint(
-                "share that goes away with statistics recomputed on the trained net over 16 batches", _SHARE
-            ),
-        },
-        gates=(PENALTY,),
-        caveats=(
-            "A fully connected net: a statistic has m values. In a convolution it has m times the number of positions, and "
-            "even m = 2 leaves hundreds; at m = 2 such a net sees little more than the sign of the difference of two "
-            "examples. What Wu & Johnson say is of convolutions; a small one on CIFAR-10's beginning takes hours at eight "
-            "seeds and all sizes, and is not part of this claim.",
-            "One learning rate, 0.1, for all arms, because the SGD batch is the same; at tuning seeds m = 2 reads 13 to 47 % "
-            "at rates from 0.03 to 1, so that no rate mends it.",
-            "Shares are of 500 held-out examples (of those that fill batches of 64), the slope of the test part.",
-        ),
-        overturn="A convolutional net: bnexp train model=cnn train.batch_size=64 probes=final_statistics norm=ghost "
-        "norm.ghost_size=2,64 seed=0,1,2,3,4,5,6,7",
-        deviations=(
-            "docs/claims.md, H1 asks for a convolutional net and for m = 16 as well; the error of group norm, layer norm and "
-            "no norm does not depend on m, so that the interaction is BN's slope alone and \"group norm is flat\" is true by "
-            "construction.",
-            "J2's \"either mend\" is two endpoints, with recomputed statistics as a third; Wu & Johnson's own population "
-            "statistics are recomputed ones, so that to them these mend nothing.",
-            "The statement had a second half, that most of the failure is such a mismatch; it was cut after the first look at "
-            "the verdicts, because the shares that judge it are further endpoints and were contradicted while the slope was "
-            "supported.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="small_batches", section="H1",
+    statement="Batch normalisation fails where its statistics are of few examples.",
+    source="Wu & He 2018 (group norm); that most of it is a mismatch of training and evaluation (J2): Wu & Johnson 2021",
+    formula=f"with one SGD batch of {BATCH} and statistics over groups of m: slope of test error (points) on -log2 m, m = 2, 4, "
+    "8, which is half the difference between m = 2 and 8; share of the penalty at m = 2, held-out error(2) - error(64), that "
+    "goes away with another evaluation or with statistics fixed for the last fifth of training, over the mean penalty",
+    grids=(_grid(_ARMS), _grid({FROZEN.name: "norm=ghost norm.ghost_size=2"}, frozen=True)),
+    endpoints={
+        "slope": Endpoint("points of test error per halving of m from 8 to 2, minus that of group norm, which is 0 as it has "
+                          "no m", Difference(null=0, smallest=1), unit="points"),
+        GROUP: Endpoint("test accuracy of group norm minus that of BN at m = 2", Difference(null=0, smallest=1), unit="points"),
+        "batch statistics": Endpoint("share of the penalty that goes away where evaluation normalises groups of 2 by "
+                                     "themselves, as training does", _SHARE),
+        "frozen at the end": Endpoint("share that goes away where the last fifth of training normalises by the running "
+                                      "statistics, then fixed", _SHARE),
+        "recomputed statistics": Endpoint("share that goes away with statistics recomputed on the trained net over 16 batches",
+                                          _SHARE),
+    },
+    gates=(PENALTY,),
+    caveats=(
+        "A fully connected net: a statistic has m values. In a convolution it has m times the number of positions, and even m = "
+        "2 leaves hundreds; at m = 2 such a net sees little more than the sign of the difference of two examples. What Wu & "
+        "Johnson say is of convolutions; a small one on CIFAR-10's beginning takes hours at eight seeds and all sizes, and is "
+        "not part of this claim.",
+        "One learning rate, 0.1, for all arms, because the SGD batch is the same; at tuning seeds m = 2 reads 13 to 47 % at "
+        "rates from 0.03 to 1, so that no rate mends it.",
+        "Shares are of 500 held-out examples (of those that fill batches of 64), the slope of the test part.",
+    ),
+    overturn="A convolutional net: bnexp train model=cnn train.batch_size=64 probes=final_statistics norm=ghost "
+    "norm.ghost_size=2,64 seed=0,1,2,3,4,5,6,7",
+    deviations=(
+        "docs/claims.md, H1 asks for a convolutional net and for m = 16 as well; the error of group norm, layer norm and no norm "
+        "does not depend on m, so that the interaction is BN's slope alone and \"group norm is flat\" is true by construction.",
+        "J2's \"either mend\" is two endpoints, with recomputed statistics as a third; Wu & Johnson's own population statistics "
+        "are recomputed ones, so that to them these mend nothing.",
+        "The statement had a second half, that most of the failure is such a mismatch; it was cut after the first look at the "
+        "verdicts, because the shares that judge it are further endpoints and were contradicted while the slope was supported.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent_places, arm, over_looks, tracks
-from bnexp.claims.contrast import by_seed, contrast, ending
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Verdicts, register
+from bnexp.claims.causes import COMPARED, GRIDS, OWN, SAME, absent, arm, over_looks, tracks
+from bnexp.claims.contrast import by_seed, contrast
 from bnexp.claims.paper import CONTROL, SUBJECT
 from bnexp.claims.places import PLACES, PLACES_AT_QUICK
-from bnexp.claims.runs import Runs
-from bnexp.claims.words import rates_words, times_words
-from bnexp.figures.arms import draw_series
+from bnexp.claims.words import ending, rates_words, times_words
+from bnexp.figures.arms import draw_panels
 from bnexp.figures.style import plain_log_axis
 from bnexp.records.reader import RunRecord
 from bnexp.stats.rules import Difference
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LAYERS, WHOLE, RATE = "layers 0.01", "whole 0.01", "rate"
 FREE, TOGETHER, EQUAL_LOSS = "gradient change", "gradient change, layers together", "gradient change at equal loss"
@@ -69,12 +63,13 @@ def _number(record: RunRecord, endpoint: str) -> float:
     return float(np.exp(np.interp(np.log(LOSSES), np.log(fallen_T[kept][::-1]), logs_T[kept][::-1]).mean()))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Without over with BN, by place, regime of the rate and quantity; each a geometric mean over looks."""
-    absent = absent_places(runs)
     samples, numbers, drawn = {}, {}, {}
+    out_of_reach: dict[str, str] = {}
     for place, regimes in COMPARED.items():
-        if place in absent:
+        if why := absent(runs, place):
+            out_of_reach |= runs.out_of_reach(f"{place},", why)
             continue
         for regime in regimes:
             with_bn, without = arm(SUBJECT, place, regime), arm(CONTROL, place, regime)
@@ -86,7 +81,6 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         rates = " and ".join(rates_words(runs, name, grid=without.grid) for name in (CONTROL, SUBJECT))
         numbers |= {f"{place}: learning rates without and with BN": rates, **_other_steps(runs, place)}
         drawn[place] = _tracks(runs, place)
-    out_of_reach = {name: why for place, why in absent.items() for name in CLAIM.endpoints if name.startswith(f"{place},")}
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
@@ -109,17 +103,15 @@ def _other_steps(runs: Runs, place: str) -> dict[str, str]:
     return {f"{place}: gradient change without over with BN at steps of {steps}": ", ".join(ratios.values())}
 
 
-def _tracks(runs: Runs, place: str) -> dict[str, np.ndarray]:
+def _tracks(runs: Runs, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Looks of a place and label to the scale-free change of the gradient in percent at each of them, ``[S, T]``."""
     track = partial(_log, name=QUANTITIES[FREE][0])
-    found = {
-        label: tracks(runs, arm(name, place), "landscape", track)
-        for label, name in (("with BN", SUBJECT), ("without BN", CONTROL))
-    }
-    return {"steps": found["with BN"][0], **{label: 100 * np.exp(rows) for label, (_, rows) in found.items()}}
+    arms = {"with BN": arm(SUBJECT, place), "without BN": arm(CONTROL, place)}
+    found = {label: tracks(runs, one, "landscape", track) for label, one in arms.items()}
+    return found["with BN"][0], {label: 100 * np.exp(rows) for label, (_, rows) in found.items()}
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the verdicts hold all numbers
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The scale-free change of the gradient in the ReLU net, in the others, and the raw smoothness."""
 
     def times(name: str) -> str:
@@ -127,12 +119,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
         return times_words(effect, "less", "more", same="neither clearly less nor more") if effect else ""
 
     verdict = verdicts[PRIMARY]
-    last = ending(
-        verdict,
-        "so there the landscape is smoother with BN, free of scale",
-        too_small=f"so there it is not smoother with BN by the {SMALLEST:g} times that would matter",
-        reversed_="so there the landscape is less smooth with BN, free of scale",
-    )
+    last = ending(verdict, "so there the landscape is smoother with BN, free of scale",
+                  too_small=f"so there it is not smoother with BN by the {SMALLEST:g} times that would matter",
+                  reversed_="so there the landscape is less smooth with BN, free of scale")  # fmt: skip
     others = {place: times(f"{place}, {OWN}: {FREE}") for place in COMPARED if place != "ReLU"}
     elsewhere = "; ".join(f"{PLACES[place].words}: {found}" for place, found in others.items() if found)
     return (
@@ -144,18 +133,13 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: AR
 
 def draw(evidence: Evidence, figure: Figure) -> None:
     """Change of a layer's gradient, in percent, when each layer moves by 1 % of its weights' length, over training."""
-    drawn = evidence.data["tracks"]
-    figure.set_size_inches(3.4 * len(drawn) + 0.6, 3.6)
-    shown = [value for found in drawn.values() for label in ("with BN", "without BN") for value in found[label].ravel()]
-    for axes, (place, found) in zip(figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0], drawn.items(), strict=True):
-        series = {label: rows for label, rows in found.items() if label != "steps"}
-        draw_series(found["steps"], series, axes, xlabel="training step", ylabel="")
-        axes.get_legend().remove()
+    figure.set_size_inches(3.4 * len(evidence.data["tracks"]) + 0.6, 3.6)
+    panels = {PLACES[place].words: found for place, found in evidence.data["tracks"].items()}
+    shown = [value for _, series in panels.values() for rows in series.values() for value in rows.ravel()]
+    ylabel = "change of a layer's gradient after a step\nof 1 % of its weights' length, %"
+    for axes in draw_panels(figure, panels, xlabel="training step", ylabel=ylabel):
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_title(PLACES[place].words)
         plain_log_axis(axes, [value for value in shown if np.isfinite(value)])
-    figure.axes[0].set_ylabel("change of a layer's gradient after a step\nof 1 % of its weights' length, %")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
 
 _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")
@@ -163,37 +147,30 @@ _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")
 _ASKED = [f"{place}, {regime}: {what}" for place, regimes in COMPARED.items() for regime in regimes for what in ASKED[regime]]
 _NAMES = tuple(dict.fromkeys([PRIMARY, *_ASKED]))
 
-CLAIM = register(
-    Claim(
-        id="smoother_landscape",
-        section="C3",
-        statement="Batch normalisation makes the loss landscape smoother: along a step of the same relative length the gradient "
-        "changes less.",
-        source="Santurkar et al. 2018, section 3 and Fig. 4, for raw ranges along the gradient at equal learning rates",
-        disputed_by="Yang et al. 2019 at initialisation; Cohen et al. 2021: along training smoothness follows 2 / learning rate",
-        formula="|g(w') - g(w)| / |g(w)|, mean over layers, w' = w with each layer moved by 1 % of the length of its weights "
-        "along its own -g, on one training batch; geometric mean over the looks of a run, without over with BN, paired by "
-        "seed; beside it the source's raw numbers over 1/2 to 4 times the run's rate",
-        control="norm=none",
-        subject="norm=batch",
-        grids=GRIDS,
-        endpoints={name: Endpoint(f"{QUANTITIES[name.partition(': ')[2]][1]}; without over with BN", _RULE) for name in _NAMES},
-        caveats=(
-            "Smoothness is measured where training has brought each net, and two nets that learn at other speeds are at other "
-            "places after equal steps; the endpoint at equal training loss holds that against it.",
-            "Raw numbers depend on the length of weights, to which a net with BN is indifferent, and can be had as one likes by "
-            "stretching them; they are judged as the source has them and carry no weight here.",
-            "That it is smoother would not say that this is why BN helps.",
-        ),
-        overturn="Another net: bnexp reproduce smoother_landscape model.depth=10, or another relative length of the step",
-        deviations=(
-            "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
-            "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
-            "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.",
-            PLACES_AT_QUICK,
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="smoother_landscape", section="C3",
+    statement="Batch normalisation makes the loss landscape smoother: along a step of the same relative length the gradient "
+    "changes less.",
+    source="Santurkar et al. 2018, section 3 and Fig. 4, for raw ranges along the gradient at equal learning rates",
+    disputed_by="Yang et al. 2019 at initialisation; Cohen et al. 2021: along training smoothness follows 2 / learning rate",
+    formula="|g(w') - g(w)| / |g(w)|, mean over layers, w' = w with each layer moved by 1 % of the length of its weights along "
+    "its own -g, on one training batch; geometric mean over the looks of a run, without over with BN, paired by seed; beside it "
+    "the source's raw numbers over 1/2 to 4 times the run's rate",
+    control="norm=none", subject="norm=batch",
+    grids=GRIDS,
+    endpoints={name: Endpoint(f"{QUANTITIES[name.partition(': ')[2]][1]}; without over with BN", _RULE) for name in _NAMES},
+    caveats=(
+        "Smoothness is measured where training has brought each net, and two nets that learn at other speeds are at other places "
+        "after equal steps; the endpoint at equal training loss holds that against it.",
+        "Raw numbers depend on the length of weights, to which a net with BN is indifferent, and can be had as one likes by "
+        "stretching them; they are judged as the source has them and carry no weight here.",
+        "That it is smoother would not say that this is why BN helps.",
+    ),
+    overturn="Another net: bnexp reproduce smoother_landscape model.depth=10, or another relative length of the step",
+    deviations=(
+        "Relative steps are taken layer by layer, which no stretching of a layer before a norm changes; with all weights "
+        "together, as docs/claims.md, C3 can also be read, they are an endpoint of their own.",
+        "Twelve looks on fresh training batches, six at the convolutional place, instead of twenty on one.", PLACES_AT_QUICK,
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

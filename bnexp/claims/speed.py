@@ -5,12 +5,14 @@ Legend: L levels, S reported seeds, C tuned values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
+from bnexp.claims.contrast import Arm, Read, side_of
 from bnexp.claims.quantities import Speed
 from bnexp.claims.runs import Runs
 from bnexp.records.reader import RunRecord
@@ -23,26 +25,6 @@ REACHED, ENOUGH = 7 / 8, 0.5
 
 #: Parts of the family, as shares of its levels from the easiest to the hardest.
 THIRDS = {"early": (0, 0.3), "middle": (0.3, 0.7), "late": (0.7, 1)}
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Reported runs of a claim, as :meth:`Runs.side` takes them.
-
-    Attributes:
-        name, regime, grid: which.
-        also: further arms that compete with ``name``: of the tuned values of all of them, those near the best count.
-    """
-
-    name: str
-    regime: str = "own"
-    grid: int = 0
-    also: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All arms that it may be."""
-        return (self.name, *self.also)
 
 
 @dataclass(frozen=True)
@@ -101,6 +83,10 @@ class Comparison:
         sample = self._sample(read)
         return self._priced(sample) if seconds else sample
 
+    def ratio(self, rng: np.random.Generator) -> Interval | None:
+        """How many times sooner over all levels that count, with a 95 % t-interval; None where too few do."""
+        return None if self.too_few() else intervals_by_t(self.sample(), "ratio", rng)[0]
+
     def by_level(self) -> list[Interval | None]:
         """How many times sooner at each level, with 95 % t-intervals; None at a level that does not count. Length L."""
         rng = numpy_stream(0, "claims/speed")
@@ -152,7 +138,7 @@ class Comparison:
         return [one for one, share in zip(listed, self._shares(arm), strict=True) if share > 0]
 
     def _shares(self, arm: Arm) -> np.ndarray:
-        return self._side(lambda _: 0.0, arm).shares()
+        return side_of(self.runs, arm, lambda _: 0.0).shares()
 
     def _over_values(self, read: Callable[[RunRecord], np.ndarray], arm: Arm) -> np.ndarray:
         """Mean over the tuned values that count, for each seed. Shape: ``[S, L]``."""
@@ -163,14 +149,9 @@ class Comparison:
         ]
         return np.tensordot(self._shares(arm), np.array(rows_CSL), axes=1)
 
-    def _side(self, read: Callable[[RunRecord], float], arm: Arm) -> Side:
-        sides = [self.runs.side(read, name, arm.regime, arm.grid) for name in arm.names]
-        scores = tuple(row for side in sides for row in side.tuning or ())
-        return Side(tuple(row for side in sides for row in side.values), scores or None)
-
-    def _sample(self, read: Callable[[RunRecord], float]) -> Sample:
+    def _sample(self, read: Read) -> Sample:
         def sides(arms: Sequence[Arm]) -> tuple[Side, ...]:
-            return tuple(self._side(read, arm) for arm in arms)
+            return tuple(side_of(self.runs, arm, read) for arm in arms)
 
         return Sample(sides(self.arm), sides(self.base), self.summed)
 
@@ -185,12 +166,18 @@ class Comparison:
         return self._known[name]
 
 
-def judged(comparisons: dict[str, tuple[Comparison, str, bool]]) -> tuple[dict[str, Sample], dict[str, str]]:
-    """Endpoint to (comparison, part, in seconds) as samples, and as reasons where too few levels are reached."""
-    why = {name: comparison.too_few(part) for name, (comparison, part, _) in comparisons.items()}
+def judged(
+    comparisons: Mapping[str, Comparison], parts: Mapping[str, str] = MappingProxyType({}), seconds: Collection[str] = ()
+) -> tuple[dict[str, Sample], dict[str, str]]:
+    """Endpoint to comparison as samples, and as reasons where too few levels are reached.
+
+    Args:
+        comparisons: of steps to all levels, but for
+        parts: endpoints that are about one of ``THIRDS``, and which one, and
+        seconds: endpoints that are about training seconds.
+    """
+    why = {name: one.too_few(parts.get(name, "")) for name, one in comparisons.items()}
     samples = {
-        name: comparison.sample(part, seconds=seconds)
-        for name, (comparison, part, seconds) in comparisons.items()
-        if not why[name]
+        name: one.sample(parts.get(name, ""), seconds=name in seconds) for name, one in comparisons.items() if not why[name]
     }
     return samples, {name: reason for name, reason in why.items() if reason}

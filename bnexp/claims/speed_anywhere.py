@@ -5,21 +5,12 @@ Legend: P scales, Q rates, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Grid, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Grid, Runs, Sample, Verdicts, register
 from bnexp.claims.quantities import Levels, Speed
-from bnexp.claims.runs import Runs
 from bnexp.figures.surface import draw_surface
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SPEED = Speed({"smoke": Levels(0.5, 0.3, 60), "quick": Levels(0.15, 0.08, 1500), "full": Levels(0.15, 0.05, 6000)})
 
@@ -31,11 +22,7 @@ SCALES = {"0.01": "model.init_scale=0.01", "0.05": "model.init_scale=0.05", "0.1
 RATES = tuple(2.0**power for power in range(-8, 5))
 COARSE_SCALES, COARSE_RATES = ("0.01", "0.1", "1"), RATES[::2]
 #: Scales and rates of each budget, in the order of the grids; at the smallest rate hardly a net learns within the steps of quick.
-SURFACES = {
-    "smoke": (COARSE_SCALES, COARSE_RATES),
-    "full": (tuple(SCALES), RATES),
-    "quick": (COARSE_SCALES, COARSE_RATES[1:]),
-}
+SURFACES = {"smoke": (COARSE_SCALES, COARSE_RATES), "full": (tuple(SCALES), RATES), "quick": (COARSE_SCALES, COARSE_RATES[1:])}
 
 #: Rates that people used for such nets before BN; the paper, which states none, most likely was among them.
 SMALL = 1 / 16
@@ -47,18 +34,19 @@ SIDES = ("control", "subject")
 
 def _arms(scales: tuple[str, ...], rates: tuple[float, ...]) -> dict[str, str]:
     return {
-        _name(side, scale, rate): f"{{{side}}} {SCALES[scale]} optimizer.lr={rate}"
+        arm(side, scale, rate): f"{{{side}}} {SCALES[scale]} optimizer.lr={rate}"
         for side in SIDES
         for scale in scales
         for rate in rates
     }
 
 
-def _name(side: str, scale: str, rate: float) -> str:
+def arm(side: str, scale: str, rate: float) -> str:
+    """What an arm is called."""
     return f"{side}, scale {scale}, rate {rate:g}"
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per seed the share of cells in which the subject is sooner by ``MATTERS``, among those in which either arm learns."""
     grid, (scales, rates) = list(SURFACES).index(runs.budget), SURFACES[runs.budget]
     cells = [[_cell(runs, grid, scale, rate) for rate in rates] for scale in scales]
@@ -81,13 +69,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"mean over seeds and a factor of {MATTERS}",
             f"sooner at rates up to {SMALL:g}": f"{_percent(small)}",
         },
-        data={
-            "scales": scales,
-            "rates": rates,
-            "log_ratio": mean_PQ,
-            "small": SMALL,
-            "shares": (sooner, later, small),
-        },
+        data={"scales": scales, "rates": rates, "log_ratio": mean_PQ, "small": SMALL, "shares": (sooner, later, small)},
     )
 
 
@@ -97,14 +79,14 @@ def _percent(share: float) -> str:
 
 def _cell(runs: Runs, grid: int, scale: str, rate: float) -> tuple[np.ndarray, bool]:
     """log(T_control / T_subject) of every seed ``[S]``, and whether either arm reaches the easiest level in half of its runs."""
-    control, subject = (runs.reported(_name(side, scale, rate), grid=grid) for side in SIDES)
+    control, subject = (runs.reported(arm(side, scale, rate), grid=grid) for side in SIDES)
     steps = [[SPEED.durations(record, runs.budget) for record in records] for records in (control, subject)]
     learns = any(np.mean([one[0].observed for one in side]) >= 0.5 for side in steps)
     means = [np.array([np.mean(np.log([level.steps for level in one])) for one in side]) for side in steps]
     return means[0] - means[1], learns
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - the shares say it
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The shares of cells, small rates apart."""
     sooner, later, small = evidence.data["shares"]
     return (
@@ -138,44 +120,32 @@ def _grid(budget: str) -> Grid:
     return Grid(overrides=overrides, arms=_arms(*SURFACES[budget]), budgets={budget: _BUDGETS[budget]}, num_seeds=seeds)
 
 
-CLAIM = register(
-    Claim(
-        id="speed_anywhere",
-        section="B1, N2",
-        statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
-        source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
-        disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
-        formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the "
-        "geometric mean of steps to ten levels of validation error (quick .15 to .08, at most 1,500 steps; full .15 to .05, "
-        "6,000), among cells in which either arm reaches the easiest level in half of its runs; per seed",
-        control="norm=none",
-        subject="norm=batch",
-        grids=tuple(map(_grid, SURFACES)),
-        endpoints={
-            "sooner": Endpoint(
-                "share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them would not be it",
-                Difference(null=0.5, smallest=0.8),
-                unit="of the cells",
-            ),
-            "later": Endpoint(
-                "share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
-                Difference(null=0.5, smallest=0.1, direction=-1),
-                unit="of the cells",
-            ),
-        },
-        caveats=(
-            "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",
-            "A level that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
-        ),
-        overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
-        deviations=(
-            "Made cheaper at quick after its first records: levels down to .08 instead of .07, evaluations at most 15 % of a "
-            "step number apart instead of 5, and without the smallest rate, 2^-8, at which BN was sooner by 1.07 at one scale and "
-            "no net learnt at the others: in favour of the claim. (With 1,000 steps, which was tried on those records too, ratios "
-            "were understated so far that the shares lay at .875 and, for ranking_stability, .80.)",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="speed_anywhere", section="B1, N2",
+    statement="With batch normalisation the paper's network learns sooner at nearly every learning rate and initial scale.",
+    source="Ioffe & Szegedy 2015, 1 and 4.1: no rate and no scale are stated",
+    disputed_by="Bjorck et al. 2018: the gain comes from the large rates BN allows; Zhang et al. 2019: from initialisation",
+    formula="share of cells (rate x initial scale, the same in both arms) with T_none / T_batch of at least 1.2, T the geometric "
+    "mean of steps to ten levels of validation error (quick .15 to .08, at most 1,500 steps; full .15 to .05, 6,000), among "
+    "cells in which either arm reaches the easiest level in half of its runs; per seed",
+    control="norm=none", subject="norm=batch",
+    grids=tuple(map(_grid, SURFACES)),
+    endpoints={
+        "sooner": Endpoint("share of cells in which BN is sooner by 1.2; nearly every means 0.8 of them, and half of them "
+                           "would not be it", Difference(null=0.5, smallest=0.8), unit="of the cells"),
+        "later": Endpoint("share of cells in which BN is later by 1.2; at most a tenth would be few, and half would not",
+                          Difference(null=0.5, smallest=0.1, direction=-1), unit="of the cells"),
+    },
+    caveats=(
+        "The share depends on which cells are tried; the grid is that of docs/claims.md, O1, and every cell is in the figure.",
+        "A level that is not reached counts as the last step, in both arms alike, so that large ratios are understated.",
+    ),
+    overturn="Another grid of cells: bnexp train experiment=paper_mnist model.init_scale=... optimizer.lr=... norm=none,batch",
+    deviations=(
+        "Made cheaper at quick after its first records: levels down to .08 instead of .07, evaluations at most 15 % of a step "
+        "number apart instead of 5, and without the smallest rate, 2^-8, at which BN was sooner by 1.07 at one scale and no net "
+        "learnt at the others: in favour of the claim. (With 1,000 steps, which was tried on those records too, ratios were "
+        "understated so far that the shares lay at .875 and, for ranking_stability, .80.)",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

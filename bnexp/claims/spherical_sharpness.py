@@ -10,24 +10,20 @@ Legend: S seeds, P looks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import first_measured, stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.rng import numpy_stream
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 #: Weight decay of each arm; the rate is that of all.
@@ -104,11 +100,10 @@ def _digits(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return images, target - target.mean(0)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How many times the spherical sharpness falls, with and without weight decay, and how steadily, at each seed."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     names = [f"{arm}/{what}" for arm in DECAY for what in ("spherical", "one sphere", "edge", "loss")]
-    tracks = {name: np.array([one[name] for one in measured]) for name in names}
+    tracks = {name: stacked(runs, name) for name in names}
     falls = {name: (track[:, 1], track[:, -3:].mean(1)) for name, track in tracks.items()}
     with_decay, without = DECAY
     found = np.isfinite(list(tracks.values())).all()
@@ -129,17 +124,13 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
                 f"{falls[f'{arm}/spherical'][1].mean():.3g} at the end (means)"
                 for arm in DECAY
             },
-            **{
-                f"sharpness times rate after the start, {arm}": f"{edges[arm].mean():.2f} ({edges[arm].min():.2f} to "
-                f"{edges[arm].max():.2f})"
-                for arm in DECAY
-            },
+            **{f"sharpness times rate after the start, {arm}": mean_words(edges[arm], "", 2) for arm in DECAY},
             **{
                 f"training loss {arm}": " to ".join(f"{tracks[f'{arm}/loss'][:, place].mean():.2g}" for place in (1, -1))
                 for arm in DECAY
             },
         },
-        data={"steps": measured[0][f"{with_decay}/steps"], "tracks": {arm: tracks[f"{arm}/spherical"] for arm in DECAY},
+        data={"steps": first_measured(runs)[f"{with_decay}/steps"], "tracks": {arm: tracks[f"{arm}/spherical"] for arm in DECAY},
               "rise": float(np.exp(np.log(falls[f"{without}/spherical"][1] / falls[f"{without}/spherical"][0]).mean()))},
     )  # fmt: skip
 
@@ -150,18 +141,14 @@ def _rank_correlation(values: np.ndarray) -> float:
     return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The fall with weight decay, what there is without, and whether it is steady."""
     primary, steady = verdicts["fall"], verdicts["steady"]
     if primary.effect is None:
         return primary.reason
-    found = ending(
-        primary,
-        "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
-        too_small="less than the halving that would matter",
-        reversed_="so that it rises",
-        open_="which leaves open whether it halves",
-    )
+    found = ending(primary, "as claimed" + ("" if steady.outcome == "SUPPORTED" else ", though not steadily"),
+                   too_small="less than the halving that would matter", reversed_="so that it rises",
+                   open_="which leaves open whether it halves")  # fmt: skip
     return (
         "Past the edge of stability, in whole-batch gradient descent with BN and weight decay, the sharpness of the loss as a "
         f"function of the weights' directions falls by a factor of {primary.effect.in_words()}, {found}; without weight decay it "
@@ -180,48 +167,37 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     plain_log_axis(axes, [float(value) for track in series.values() for value in track.ravel()])
 
 
-CLAIM = register(
-    Claim(
-        id="spherical_sharpness",
-        section="O2.6",
-        statement="With batch normalisation and weight decay, gradient descent past the edge of stability reduces the spherical "
-        "sharpness.",
-        source="Lyu, Li & Arora 2022 (Understanding the Generalization Benefit of Normalization Layers: Sharpness Reduction)",
-        disputed_by="",
-        formula="spherical sharpness lambda_1(R H R), H the Hessian of the loss in the weights and R each layer's length, at the "
-        "first of ten looks after the start over the mean of the last three; whole-batch gradient descent on 500 digits, rate 0.5, "
-        "weight decay 0.002; ReLU net whose trained weights all stand in front of a norm",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
-        endpoints={
-            "fall": Endpoint(
-                "spherical sharpness at the first look over that at the end, with weight decay", Difference(1, 2, scale="ratio")
-            ),
-            "one sphere": Endpoint(
-                "the same with all weights on one sphere, |w|^2 lambda_1(H), as the source has it", Difference(1, 2, scale="ratio")
-            ),
-            "steady": Endpoint(
-                "rank correlation of the spherical sharpness with the step: -1 falls at every look",
-                Difference(0, -0.8, direction=-1),
-            ),
-            "beside no decay": Endpoint(
-                "spherical sharpness at the end, without weight decay over with it", Difference(1, 2, scale="ratio")
-            ),
-        },
-        gates=(PAST,),
-        caveats=(
-            "A net of two hidden layers with a fixed output layer and no gamma and beta, so that all that is trained is scale-"
-            "invariant; the source asks for that too. It says nothing of how well such a net reads other digits.",
-            "Whole batches: with mini-batches gradient noise is a second reason to move to flatter directions.",
-        ),
-        overturn="a rate or a weight decay at which the spherical sharpness does not fall though the sharpness is at 2 / rate",
-        deviations=(
-            "One sphere for each layer, since a layer's length alone changes nothing either; the source's single sphere is a "
-            "further endpoint.",
-            "Rate, weight decay and steps were chosen on seed 1000.",
-            "Six seeds at quick, to save time; with eight every endpoint was supported (fall 2.99 [2.80, 3.18]).",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="spherical_sharpness", section="O2.6",
+    statement="With batch normalisation and weight decay, gradient descent past the edge of stability reduces the spherical "
+    "sharpness.",
+    source="Lyu, Li & Arora 2022 (Understanding the Generalization Benefit of Normalization Layers: Sharpness Reduction)",
+    formula="spherical sharpness lambda_1(R H R), H the Hessian of the loss in the weights and R each layer's length, at the "
+    "first of ten looks after the start over the mean of the last three; whole-batch gradient descent on 500 digits, rate 0.5, "
+    "weight decay 0.002; ReLU net whose trained weights all stand in front of a norm",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+    endpoints={
+        "fall": Endpoint("spherical sharpness at the first look over that at the end, with weight decay",
+                         Difference(1, 2, scale="ratio")),
+        "one sphere": Endpoint("the same with all weights on one sphere, |w|^2 lambda_1(H), as the source has it",
+                               Difference(1, 2, scale="ratio")),
+        "steady": Endpoint("rank correlation of the spherical sharpness with the step: -1 falls at every look",
+                           Difference(0, -0.8, direction=-1)),
+        "beside no decay": Endpoint("spherical sharpness at the end, without weight decay over with it",
+                                    Difference(1, 2, scale="ratio")),
+    },
+    gates=(PAST,),
+    caveats=(
+        "A net of two hidden layers with a fixed output layer and no gamma and beta, so that all that is trained is scale-"
+        "invariant; the source asks for that too. It says nothing of how well such a net reads other digits.",
+        "Whole batches: with mini-batches gradient noise is a second reason to move to flatter directions.",
+    ),
+    overturn="a rate or a weight decay at which the spherical sharpness does not fall though the sharpness is at 2 / rate",
+    deviations=(
+        "One sphere for each layer, since a layer's length alone changes nothing either; the source's single sphere is a further "
+        "endpoint.",
+        "Rate, weight decay and steps were chosen on seed 1000.",
+        "Six seeds at quick, to save time; with eight every endpoint was supported (fall 2.99 [2.80, 3.18]).",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

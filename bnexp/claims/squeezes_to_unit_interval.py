@@ -10,23 +10,17 @@ Legend: m values of a feature in a batch, F features, B batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import ONCE, float64_norm
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_FEATURES = {"smoke": 40, "quick": 400, "full": 4000}
 NUM_STEPS = {"smoke": 30, "quick": 500, "full": 5000}
@@ -70,9 +64,7 @@ def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     scaled_mF = [(x_mF - x_mF.min(0)) / np.ptp(x_mF, 0) for x_mF in inputs.values()]
     found["min_max_outside"] = np.array([np.mean((x_mF < 0) | (x_mF > 1)) for x_mF in scaled_mF])
     found["one_outlier"] = np.array([np.abs(_normalized(np.eye(m)[:, :1], 1e-30)).max() for m in BOUND_SIZES])
-    found["largest_tried"] = np.array(
-        [np.abs(_normalized(rng.standard_t(1, (m, 2000)), 1e-30)).max() for m in BOUND_SIZES]
-    )
+    found["largest_tried"] = np.array([np.abs(_normalized(rng.standard_t(1, (m, 2000)), 1e-30)).max() for m in BOUND_SIZES])
     return found
 
 
@@ -142,13 +134,11 @@ def _net_inputs(
     return start_mF, *look(probe)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How far out of [0, 1] every feature's values reach, and whether they have mean 0 and variance v / (v + eps)."""
     every = all_measured(runs)
     reach_F = np.concatenate([np.maximum(-every[f"{s}/least"], every[f"{s}/largest"] - 1).clip(0) for s in SOURCES])
-    ranges = {
-        s: (every[f"{s}/least"].min(), every[f"{s}/largest"].max(), every[f"{s}/outside"].mean()) for s in SOURCES
-    }
+    ranges = {s: (every[f"{s}/least"].min(), every[f"{s}/largest"].max(), every[f"{s}/outside"].mean()) for s in SOURCES}
     bounds = np.sqrt(np.array(BOUND_SIZES) - 1)
     outlier_M, tried_M = (every[key].reshape(-1, len(bounds)).max(axis=0) for key in ("one_outlier", "largest_tried"))
     outputs = every["outputs"][:3]  # of the first seed
@@ -178,7 +168,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """How many features leave [0, 1], and where a trained net's values are."""
     data, (low, high, share) = evidence.data, evidence.data["ranges"]["trained"]
     if verdicts["inside"].outcome == "INCONCLUSIVE":
@@ -209,39 +199,28 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.grid(visible=False, axis="y")
 
 
-CLAIM = register(
-    Claim(
-        id="squeezes_to_unit_interval",
-        section="the blog's side remark",
-        statement="Normalization will squeeze your values to [0, 1].",
-        source="the blog, below Algorithm 1",
-        disputed_by="Ioffe & Szegedy 2015, whose normalised values have mean 0 and variance 1, hence negative ones among them",
-        formula="for each feature how far its normalised values x^ reach below 0 or above 1; m = 60",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "inside": Endpoint(
-                estimand="how far out of [0, 1] the values of a feature reach", rule=Exact(tolerance=1e-9)
-            ),
-            "standardised": Endpoint(
-                estimand="what may have been meant: |mean| and |mean square - v / (v + eps)| of a feature",
-                rule=Exact(tolerance=1e-9),
-            ),
-            "bound": Endpoint(
-                estimand="largest |x^| of a batch with one outlier minus sqrt(m - 1), m = 2 ... 256",
-                rule=Exact(tolerance=1e-9, min_cases=len(BOUND_SIZES)),
-            ),
-        },
-        gates=("min-max scaling passes the same check",),
-        caveats=(
-            "No training is needed for this verdict: a feature has mean 0, so unless all its values are equal some are negative.",
-            "The author may have meant mean 0 and standard deviation 1 (endpoint 'standardised'), or have had min-max scaling in "
-            "mind, of which the sentence is true. That a fixed range is not always wanted, and that gamma and beta undo it, holds "
-            "either way.",
-        ),
-        overturn="a feature that varies and all of whose normalised values lie in [0, 1]: there is none, by algebra",
-        deviations=("Pixels that are black in the whole batch are left out: they have no spread.",),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="squeezes_to_unit_interval", section="the blog's side remark",
+    statement="Normalization will squeeze your values to [0, 1].",
+    source="the blog, below Algorithm 1",
+    disputed_by="Ioffe & Szegedy 2015, whose normalised values have mean 0 and variance 1, hence negative ones among them",
+    formula="for each feature how far its normalised values x^ reach below 0 or above 1; m = 60",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "inside": Endpoint(estimand="how far out of [0, 1] the values of a feature reach", rule=Exact(tolerance=1e-9)),
+        "standardised": Endpoint(estimand="what may have been meant: |mean| and |mean square - v / (v + eps)| of a feature",
+                                 rule=Exact(tolerance=1e-9)),
+        "bound": Endpoint(estimand="largest |x^| of a batch with one outlier minus sqrt(m - 1), m = 2 ... 256",
+                          rule=Exact(tolerance=1e-9, min_cases=len(BOUND_SIZES))),
+    },
+    gates=("min-max scaling passes the same check",),
+    caveats=(
+        "No training is needed for this verdict: a feature has mean 0, so unless all its values are equal some are negative.",
+        "The author may have meant mean 0 and standard deviation 1 (endpoint 'standardised'), or have had min-max scaling in "
+        "mind, of which the sentence is true. That a fixed range is not always wanted, and that gamma and beta undo it, holds "
+        "either way.",
+    ),
+    overturn="a feature that varies and all of whose normalised values lie in [0, 1]: there is none, by algebra",
+    deviations=("Pixels that are black in the whole batch are left out: they have no spread.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

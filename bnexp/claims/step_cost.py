@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.paper import CONTROL, SUBJECT
-from bnexp.claims.runs import Runs
+from bnexp.claims.runs import stacked
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Arm to its layer; ``{control}`` and ``{subject}`` are the claim's. The last two are there to compare with.
 ARMS = {CONTROL: "{control}", SUBJECT: "{subject}", "layer norm": "norm=layer", "BN in plain code": "norm=reference"}
@@ -26,9 +20,7 @@ STEPS = {"smoke": 20, "quick": 300, "full": 1000}
 ROUND = 20
 
 
-def measure(
-    seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]
-) -> Mapping[str, np.ndarray]:
+def measure(seed: int, budget: str, control: str, subject: str, overrides: tuple[str, ...]) -> Mapping[str, np.ndarray]:
     """Milliseconds per step of the paper's net with each norm, in interleaved rounds of ``ROUND`` steps, one thread, warm."""
     import time
 
@@ -52,10 +44,9 @@ def measure(
     return {arm: np.array(times[1:]) for arm, times in rounds.items()}
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Per repetition the median step time with a norm over that without."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    medians = {arm: np.array([np.median(one[arm]) for one in measured]) for arm in ARMS}
+    medians = {arm: np.median(stacked(runs, arm), axis=1) for arm in ARMS}
     ratios = {arm: times / medians[CONTROL] for arm, times in medians.items()}
     return Evidence(
         samples={"step time": Sample.of(medians[CONTROL], base=medians[SUBJECT])},
@@ -72,10 +63,9 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The ratio, what it means for speed in seconds, and the milliseconds behind it."""
-    effect, times = verdicts["step time"].effect, evidence.data["milliseconds"]
-    assert effect is not None
+    effect, times = verdicts["step time"].interval, evidence.data["milliseconds"]
     found = f"On this machine a step of the paper's small net takes {effect.in_words()} times as long with BN as without"
     price = f"({times[SUBJECT]:.2f} and {times[CONTROL]:.2f} ms, not compiled)"
     if effect.covers(1) or effect.estimate < 1:
@@ -99,36 +89,23 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     axes.set(ylabel="time of a step, relative to no norm", ylim=(0, None))
 
 
-CLAIM = register(
-    Claim(
-        id="step_cost",
-        section="N1",
-        statement="A training step with batch normalisation takes longer than one without.",
-        source="ours: every speed-up in steps has to be read with it",
-        disputed_by="",
-        formula="median step time with BN over that without, interleaved rounds of 20 steps on one thread; paired within a "
-        "repetition",
-        control="norm=none",
-        subject="norm=batch",
-        measurement=Measurement(
-            measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True
-        ),
-        endpoints={
-            "step time": Endpoint(
-                "geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
-                Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition"),
-            )
-        },
-        caveats=(
-            "The paper's small net on a CPU, eager PyTorch: the share is smaller on large layers and fused kernels.",
-            "The repetitions are of one machine on one occasion: the interval covers their scatter, not other machines.",
-        ),
-        overturn="Another machine, model or device: bnexp reproduce step_cost",
-        deviations=(
-            "Six repetitions of 300 steps at quick, to save time; the verdict was the same with eight of 500.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="step_cost", section="N1",
+    statement="A training step with batch normalisation takes longer than one without.",
+    source="ours: every speed-up in steps has to be read with it",
+    formula="median step time with BN over that without, interleaved rounds of 20 steps on one thread; paired within a "
+    "repetition",
+    control="norm=none", subject="norm=batch",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}, parallel=False, takes_subject=True),
+    endpoints={
+        "step time": Endpoint("geometric-mean ratio of step times, with BN over without, over repetitions on one machine",
+                              Difference(null=1, smallest=1.05, scale="ratio", drawn="repetition")),
+    },
+    caveats=(
+        "The paper's small net on a CPU, eager PyTorch: the share is smaller on large layers and fused kernels.",
+        "The repetitions are of one machine on one occasion: the interval covers their scatter, not other machines.",
+    ),
+    overturn="Another machine, model or device: bnexp reproduce step_cost",
+    deviations=("Six repetitions of 300 steps at quick, to save time; the verdict was the same with eight of 500.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

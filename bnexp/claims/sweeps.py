@@ -99,6 +99,14 @@ class Swept:
         rows = [self.runs.reported(arm(side, rate), grid=self.grid) for rate in self.sweep.rates[self.runs.budget]]
         return np.array([[number(record) for record in row] for row in rows], float)
 
+    def best(self, side: str) -> np.ndarray:
+        """For each seed the index of the rate with the best mean validation accuracy at the others. Shape ``[S]``."""
+        return cross_fitted(best_mean, self.read(side, validation_points))
+
+    def largest(self, side: str) -> np.ndarray:
+        """For each seed the index of the largest rate at which all the others learn. Shape ``[S]``."""
+        return cross_fitted(largest_for_all, self.read(side, learns))
+
     def log_steps(self, side: str) -> np.ndarray:
         """Mean log T over the sweep's levels; a level that is not reached counts as the horizon. Shape ``[Q, S]``."""
         return self.read(side, lambda record: -self.sweep.speed.score(record, self.runs.budget))
@@ -208,7 +216,10 @@ def all_grids() -> tuple[Grid, ...]:
     return tuple(grid for sweep in SWEEPS.values() for grid in sweep.grids())
 
 
-def all_swept(runs: Runs) -> dict[str, Swept]:
-    """Every sweep of a claim that declares :func:`all_grids`."""
+def all_swept(runs: Runs) -> tuple[dict[str, Swept], dict[str, str]]:
+    """Every sweep that has runs, of a claim that declares :func:`all_grids`; and the endpoints of the others, with the reason."""
     firsts = np.cumsum([0, *(len(sweep.budgets) for sweep in SWEEPS.values())])
-    return {net: Swept(runs, sweep, int(first)) for (net, sweep), first in zip(SWEEPS.items(), firsts, strict=False)}
+    every = {net: Swept(runs, sweep, int(first)) for (net, sweep), first in zip(SWEEPS.items(), firsts, strict=False)}
+    absent = {net: why for net, swept in every.items() if (why := swept.absent())}
+    out_of_reach = {name: why for net, why in absent.items() for name in runs.out_of_reach(f"{net}: ", why)}
+    return {net: swept for net, swept in every.items() if net not in absent}, out_of_reach

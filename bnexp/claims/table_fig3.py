@@ -6,31 +6,15 @@ Legend: Q rates, S seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs, test_points
-from bnexp.claims.sweeps import (
-    SIDES,
-    SWEEPS,
-    Swept,
-    all_grids,
-    all_swept,
-    at,
-    best_mean,
-    cross_fitted,
-    validation_points,
-)
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import test_points
+from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at
+from bnexp.claims.words import by_outcome, ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: The source's 5 and 30 times are, in powers of two, nearest to these.
 FAST, FASTEST = 4, 32
@@ -45,16 +29,13 @@ ROWS: Mapping[str, tuple[str, int | None]] = {
 }
 BASE, BASE_FAST, BN, BN_FAST, BN_FASTEST, BN_OWN = ROWS
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Steps and test accuracy of every row of the table, net by net; ratios of steps of neighbouring rows."""
+    data = {}
     samples: dict[str, Sample] = {}
-    out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    data: dict[str, dict[str, Any]] = {}
-    for net, swept in all_swept(runs).items():
-        if swept.absent():
-            out_of_reach |= {f"{net}: {question}": swept.absent() for question in _QUESTIONS}
-            continue
+    nets, out_of_reach = all_swept(runs)
+    for net, swept in nets.items():
         rows = _rows(swept)
         steps = {row: at(np.exp(swept.log_steps(ROWS[row][0])), index_S) for row, index_S in rows.items()}
         points = {row: at(swept.read(ROWS[row][0], test_points), index_S) for row, index_S in rows.items()}
@@ -69,15 +50,15 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
         samples |= {f"{net}: {question}": sample for question, sample in answers.items()}
         units = sorted(set(swept.rates[rows[BASE]]))
         numbers |= {f"{net}: the unit, best rate without a norm": " or ".join(f"{unit:g}" for unit in units)}
-        numbers |= means_words({f"{net}: steps to the levels, {row}": values for row, values in steps.items()}, " steps", 0)
-        numbers |= means_words({f"{net}: test accuracy, {row}": values for row, values in points.items()})
+        numbers |= means_words(steps, " steps", 0, of=f"{net}: steps to the levels")
+        numbers |= means_words(points, of=f"{net}: test accuracy")
         data[net] = {"words": swept.sweep.words, "steps": steps, "points": points}
     return Evidence(samples=samples, out_of_reach=out_of_reach, numbers=numbers, data=data)
 
 
 def _rows(swept: Swept) -> dict[str, np.ndarray]:
     """For each seed the index of each row's rate; the unit and BN's own rate are chosen on the other seeds, by validation."""
-    best = {side: cross_fitted(best_mean, swept.read(side, validation_points)) for side in SIDES}
+    best = {side: swept.best(side) for side in SIDES}
     octave = float(np.log2(swept.rates[1] / swept.rates[0]))
     return {
         row: best[side] if times is None else best["control"] + round(np.log2(times) / octave)
@@ -85,22 +66,15 @@ def _rows(swept: Swept) -> dict[str, np.ndarray]:
     }
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The table's ratios, the fair one, and what becomes of the plain net at four times its rate."""
     found = {question: verdicts[f"ReLU: {question}"] for question in _QUESTIONS}
     effect = {question: one.effect.in_words() for question, one in found.items() if one.effect}
-    end = ending(
-        found["same rate"],
-        "so that it is faster at an unchanged rate",
-        too_small="less than the 1.5 times that would matter",
-        reversed_="so that it is slower at an unchanged rate",
-        open_="which leaves open whether that is 1.5 times or more",
-    )
-    fails = {
-        "SUPPORTED": f"where the plain net ends {effect['base fails']} points below it",
-        "CONTRADICTED": "where the plain net does about as well",
-        "INCONCLUSIVE": "and whether the plain net fails there is open",
-    }[found["base fails"].outcome]
+    end = ending(found["same rate"], "so that it is faster at an unchanged rate",
+                 too_small="less than the 1.5 times that would matter", reversed_="so that it is slower at an unchanged rate",
+                 open_="which leaves open whether that is 1.5 times or more")  # fmt: skip
+    fails = by_outcome(found["base fails"], f"where the plain net ends {effect['base fails']} points below it",
+                       "where the plain net does about as well", "and whether the plain net fails there is open")  # fmt: skip
     steps = {row: f"{np.exp(np.log(values).mean()):.0f}" for row, values in evidence.data["ReLU"]["steps"].items()}
     return (
         f"At the plain net's own best rate BN divides the {steps[BASE]} steps of {evidence.data['ReLU']['words']} by "
@@ -131,39 +105,32 @@ _QUESTIONS = {
     "fastest is best": ("points", Difference(null=0, smallest=0.5), f"test accuracy, BN at {FASTEST} times minus the plain net"),
 }
 
-CLAIM = register(
-    Claim(
-        id="table_fig3",
-        section="B21",
-        statement="At an unchanged learning rate batch normalisation needs fewer steps, at larger rates fewer still, at which the "
-        "plain net fails.",
-        source="Ioffe & Szegedy 2015, Fig. 3: 31.0M steps without BN, 13.3M with it, 2.1M at 5 times the rate, 2.7M at 30 times",
-        disputed_by="Bjorck et al. 2018: at an unchanged small rate BN gains no accuracy (only_the_rate)",
-        formula="T_none / T_BN for eight ReLU layers, both at the rate that is best for the plain nets of all other seeds; T the "
-        "geometric mean of steps to ten levels of validation error (quick .4 to .1), at most the last step",
-        control="norm=none",
-        subject="norm=batch",
-        grids=all_grids(),
-        endpoints={
-            f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
-            for question, (unit, rule, estimand) in _QUESTIONS.items()
-            for net, sweep in SWEEPS.items()
-        },
-        caveats=(
-            "The unit is the plain net's best rate, so that a larger one hurts it by definition; the ratio at own rates is fair.",
-            "A rate beyond the list counts as the largest one on it.",
-            "The source's row BN-x5 changes six other things too: dropout, L2, decay, local normalisation, shuffling, distortion.",
-        ),
-        overturn="Another net: bnexp reproduce table_fig3 model.depth=4",
-        deviations=(
-            f"{FAST} and {FASTEST} times in the place of 5 and 30; small nets in the place of Inception, a family of levels in the "
-            "place of the baseline's best accuracy.",
-            "The rows with sigmoids are claim deep_sigmoid's matter.",
-            "The unit is chosen for each seed on the other seeds, in runs shared with higher_rates.",
-            "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="table_fig3", section="B21",
+    statement="At an unchanged learning rate batch normalisation needs fewer steps, at larger rates fewer still, at which the "
+    "plain net fails.",
+    source="Ioffe & Szegedy 2015, Fig. 3: 31.0M steps without BN, 13.3M with it, 2.1M at 5 times the rate, 2.7M at 30 times",
+    disputed_by="Bjorck et al. 2018: at an unchanged small rate BN gains no accuracy (only_the_rate)",
+    formula="T_none / T_BN for eight ReLU layers, both at the rate that is best for the plain nets of all other seeds; T the "
+    "geometric mean of steps to ten levels of validation error (quick .4 to .1), at most the last step",
+    control="norm=none", subject="norm=batch",
+    grids=all_grids(),
+    endpoints={
+        f"{net}: {question}": Endpoint(f"{sweep.words}: {estimand}", rule, unit=unit)
+        for question, (unit, rule, estimand) in _QUESTIONS.items() for net, sweep in SWEEPS.items()
+    },
+    caveats=(
+        "The unit is the plain net's best rate, so that a larger one hurts it by definition; the ratio at own rates is fair.",
+        "A rate beyond the list counts as the largest one on it.",
+        "The source's row BN-x5 changes six other things too: dropout, L2, decay, local normalisation, shuffling, distortion.",
+    ),
+    overturn="Another net: bnexp reproduce table_fig3 model.depth=4",
+    deviations=(
+        f"{FAST} and {FASTEST} times in the place of 5 and 30; small nets in the place of Inception, a family of levels in the "
+        "place of the baseline's best accuracy.",
+        "The rows with sigmoids are claim deep_sigmoid's matter.",
+        "The unit is chosen for each seed on the other seeds, in runs shared with higher_rates.",
+        "Made cheaper at quick after its first records: evaluations at most 15 % of a step number apart instead of 5.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

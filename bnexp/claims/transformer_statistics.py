@@ -6,20 +6,15 @@ Legend: S seeds, K batches, U features, L sites of a norm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import stacked
+from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.stats.rules import Difference
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 VIT_BN, VIT_LN, CNN = "transformer with BN", "transformer with layer norm", "convolutional net with BN"
 _VIT = ("model=vit", "model.patch=4", "model.width=32", "model.depth=2", "optimizer=adam", "optimizer.lr=0.005")
@@ -108,14 +103,14 @@ def fluctuation(mean_KU: np.ndarray, var_KU: np.ndarray) -> tuple[float, float]:
     return float(np.median(mean)), float(np.median(var))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Fluctuations of each seed, geometric mean over sites, and the ratio of the transformer's to the convolutional net's."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
     every = {
-        moment: {net: np.array([_over_sites(one, net, moment) for one in measured]) for net in NETS}
-        for moment in (VARIANCE, MEAN)
+        moment: {net: np.exp(np.log(stacked(runs, f"{net}/{moment}")).mean(1)) for net in NETS} for moment in (VARIANCE, MEAN)
     }
-    equal = {net: np.array([_at_equal_places(one, net) for one in measured]) for net in (VIT_BN, CNN)}
+    equal = {
+        net: np.array([_at_equal_places(runs.measured(seed), net) for seed in runs.seeds()]) for net in (VIT_BN, CNN)
+    }
     return Evidence(
         samples={
             f"{VARIANCE}, {VIT_BN}": Sample.of(every[VARIANCE][CNN], every[VARIANCE][VIT_BN]),
@@ -125,16 +120,12 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"{VARIANCE}, as many places": Sample.of(equal[CNN], equal[VIT_BN]),
         },
         numbers={
-            f"fluctuation of the batch {moment}, {label}": words
+            f"fluctuation of the batch {moment}, {label}": mean_words(100 * values_S)
             for moment, found in every.items()
-            for label, words in means_words({label: 100 * values for label, values in found.items()}).items()
+            for label, values_S in found.items()
         },
         data={"every": every},
     )
-
-
-def _over_sites(measured: Mapping[str, np.ndarray], net: str, moment: str) -> float:
-    return float(np.exp(np.log(measured[f"{net}/{moment}"]).mean()))
 
 
 def _at_equal_places(measured: Mapping[str, np.ndarray], net: str) -> float:
@@ -143,7 +134,7 @@ def _at_equal_places(measured: Mapping[str, np.ndarray], net: str) -> float:
     return float(np.exp(np.log(measured[f"{net}/{VARIANCE}"][same]).mean()))
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The variance in the nets with BN, then the mean, then at as many places."""
     variance, mean = evidence.data["every"][VARIANCE], evidence.data["every"][MEAN]
     primary = verdicts[f"{VARIANCE}, {VIT_BN}"]
@@ -152,13 +143,9 @@ def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
         effect = verdicts[name].effect
         return effect.in_words() if effect else "unknown"
 
-    end = ending(
-        primary,
-        f"so at least {SMALLEST:g} times as much",
-        too_small=f"less than the {SMALLEST:g} times that the claim asks for",
-        reversed_="so it is the other way round",
-        open_=f"which leaves open whether it is {SMALLEST:g} times as much",
-    )
+    end = ending(primary, f"so at least {SMALLEST:g} times as much",
+                 too_small=f"less than the {SMALLEST:g} times that the claim asks for",
+                 reversed_="so it is the other way round", open_=f"which leaves open whether it is {SMALLEST:g} times as much")
     tokens, space = (tuple(f"{100 * found[net].mean():.1f} %" for found in (variance, mean)) for net in (VIT_BN, CNN))
     names = (f"{VARIANCE}, {VIT_BN}", f"{MEAN}, {VIT_BN}", f"{VARIANCE}, as many places")
     more, of_mean, at_places = (times(name) for name in names)
@@ -183,43 +170,36 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _RULE = Difference(null=1, smallest=SMALLEST, scale="ratio")
 
-CLAIM = register(
-    Claim(
-        id="transformer_statistics",
-        section="O2.9",
-        statement="Batch normalisation suits transformers badly because the statistics of a batch of token features fluctuate much "
-        "more than those of convolutional features.",
-        source="Shen et al. 2020 (PowerNorm), section 3 and Fig. 2: transformers on text against ResNet20 on CIFAR-10; "
-        "nobody gives a number for pictures",
-        disputed_by="Yao et al. 2021: vision transformers train with BN, once their hidden layers have it too",
-        formula="of what enters each norm in a net frozen after 100 steps (quick; full 1,000): sd over batches of 32 of a "
-        "feature's "
-        "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean "
-        "over norms; transformer over convolutional net, paired by seed",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
-        endpoints={
-            f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
-            f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
-            f"{VARIANCE}, {VIT_LN}": Endpoint("the variance's, of the transformer with layer norm", _RULE),
-            f"{MEAN}, {VIT_LN}": Endpoint("the mean's, of the transformer with layer norm", _RULE),
-            f"{VARIANCE}, as many places": Endpoint(
-                "the variance's, of the norms of both nets to which an image gives 49 values a feature", _RULE
-            ),
-        },
-        caveats=(
-            "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, "
-            "are not among them.",
-            "How much statistics fluctuate is not yet how much BN loses by it.",
-            "An image gives a feature 49 values in this transformer and 784, 196 or 49 in the convolutional net; the last endpoint "
-            "compares norms with 49.",
-        ),
-        overturn="The same numbers of a transformer that reads text",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "The net is frozen while batches are compared; the source compares batches with running statistics in training.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="transformer_statistics", section="O2.9",
+    statement="Batch normalisation suits transformers badly because the statistics of a batch of token features fluctuate much "
+    "more than those of convolutional features.",
+    source="Shen et al. 2020 (PowerNorm), section 3 and Fig. 2: transformers on text against ResNet20 on CIFAR-10; nobody gives "
+    "a number for pictures",
+    disputed_by="Yao et al. 2021: vision transformers train with BN, once their hidden layers have it too",
+    formula="of what enters each norm in a net frozen after 100 steps (quick; full 1,000): sd over batches of 32 of a feature's "
+    "batch variance, over its mean; sd of its batch mean, over the feature's sd; median over features, geometric mean over "
+    "norms; transformer over convolutional net, paired by seed",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+    endpoints={
+        f"{VARIANCE}, {VIT_BN}": Endpoint("geometric-mean ratio of the variance's fluctuation, both nets with BN", _RULE),
+        f"{MEAN}, {VIT_BN}": Endpoint("the same of the mean's", _RULE),
+        f"{VARIANCE}, {VIT_LN}": Endpoint("the variance's, of the transformer with layer norm", _RULE),
+        f"{MEAN}, {VIT_LN}": Endpoint("the mean's, of the transformer with layer norm", _RULE),
+        f"{VARIANCE}, as many places": Endpoint("the variance's, of the norms of both nets to which an image gives 49 values a "
+                                                "feature", _RULE),
+    },
+    caveats=(
+        "Digits cut into patches are not text: words of very different frequency, which the source's transformers read, are not "
+        "among them.",
+        "How much statistics fluctuate is not yet how much BN loses by it.",
+        "An image gives a feature 49 values in this transformer and 784, 196 or 49 in the convolutional net; the last endpoint "
+        "compares norms with 49.",
+    ),
+    overturn="The same numbers of a transformer that reads text",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "The net is frozen while batches are compared; the source compares batches with running statistics in training.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Budget, Tuning
 from bnexp.stats.sample import near_best
+
+if TYPE_CHECKING:
+    from bnexp.claims.base import Budget, Tuning
 
 #: Tuned value to tuning seed to score, of the runs that are there; higher is better.
 Scores = Mapping[float, Mapping[int, float]]

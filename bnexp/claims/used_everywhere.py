@@ -9,24 +9,19 @@ Legend: K variants, F families.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
 from bnexp.claims.exact import ONCE
+from bnexp.claims.runs import first_measured
 from bnexp.figures.style import COLORS
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from bnexp.claims.runs import Runs
 
 #: Family (the longest prefix of a variant's name wins) to the year its paper first appeared, and that paper.
 FAMILIES = {
@@ -92,7 +87,7 @@ class Family:
         return " + ".join(names) or "none"
 
 
-def measure(seed: int, budget: str) -> dict[str, np.ndarray]:  # noqa: ARG001 - there is nothing random here
+def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
     """Names of torchvision's classifiers ``[K]`` and how many modules of each of ``KINDS`` they contain ``[K, 4]``."""
     from torchvision import models
 
@@ -144,9 +139,9 @@ def families_in(names: np.ndarray, counts_KN: np.ndarray) -> list[Family]:
     return sorted(found, key=lambda family: (family.year, family.name))
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """How many families are missing to a majority, by the stricter count."""
-    measured = runs.measured(runs.seeds()[0])
+    measured = first_measured(runs)
     families = families_in(measured["names"], measured["counts"])
     early = [family for family in families if family.year <= BLOG_YEAR]
     late = [family for family in families if family.year > BLOG_YEAR]
@@ -161,9 +156,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             f"families up to {BLOG_YEAR}": _share(early),
             f"families after {BLOG_YEAR}": _share(late),
             "variants with BN": f"{int(with_batch_K.sum())} of {len(with_batch_K)} ({with_batch_K.mean():.0%})",
-            "without it they use": ", ".join(
-                f"{family.name}: {family.use}" for family in families if not family.has_batch
-            ),
+            "without it they use": ", ".join(f"{family.name}: {family.use}" for family in families if not family.has_batch),
         },
         data={
             "families": [{"name": family.name, "year": family.year, "use": family.use} for family in families],
@@ -178,7 +171,7 @@ def _share(families: list[Family]) -> str:
     return f"{count} of {len(families)} ({count / max(len(families), 1):.0%})"
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:  # noqa: ARG001 - a count is the same whatever the verdict
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The share of the families, and of those since the blog's figure."""
     every, early, late = evidence.data["shares"]
     return (
@@ -199,43 +192,32 @@ def draw(evidence: Evidence, figure: Figure) -> None:
                 year, 0.94, left=column, height=0.84, color=USES.get(family["use"], "#999999"), alpha=0.3, linewidth=0
             )
             axes.annotate(family["name"], (column + 0.47, year - 0.16), ha="center", va="center", fontsize=7.5)
-            axes.annotate(
-                family["use"], (column + 0.47, year + 0.2), ha="center", va="center", fontsize=7.5, fontweight="bold"
-            )
+            axes.annotate(family["use"], (column + 0.47, year + 0.2), ha="center", va="center", fontsize=7.5, fontweight="bold")
     axes.axhline(BLOG_YEAR + 0.5, color="#555555", linestyle=":", linewidth=1)
     axes.annotate("the blog's figure", (4.05, BLOG_YEAR + 0.4), ha="right", fontsize=7.5, color="#555555")
-    axes.set(
-        yticks=years, xticks=[], title="Normalisers of torchvision's classifier families", ylabel="year of the paper"
-    )
+    axes.set(yticks=years, xticks=[], title="Normalisers of torchvision's classifier families", ylabel="year of the paper")
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
 
 
-CLAIM = register(
-    Claim(
-        id="used_everywhere",
-        section="A8",
-        statement="Batch normalisation is in most families of image classifiers (those that torchvision builds).",
-        source="the blog, last paragraph, with a figure of 2018",
-        disputed_by="the architectures themselves since 2020: ViT, Swin and ConvNeXt use layer normalisation; NFNets none",
-        formula="torchvision's classifier families that contain a BatchNorm module in every variant, as a share of all",
-        measurement=Measurement(measure=measure, num_seeds=ONCE),
-        endpoints={
-            "majority": Endpoint(
-                estimand="families that are missing to a majority with BN in every variant",
-                rule=Exact(tolerance=0, min_cases=1),
-            ),
-        },
-        caveats=(
-            "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
-            "A library keeps its old architectures: the share by year says more than the total.",
-            "Containing BN is not the same as needing it.",
-        ),
-        overturn="another frame, such as the architectures published in one recent year",
-        deviations=("The blog's figure counted usage up to 2018; here architectures are counted.",),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="used_everywhere", section="A8",
+    statement="Batch normalisation is in most families of image classifiers (those that torchvision builds).",
+    source="the blog, last paragraph, with a figure of 2018",
+    disputed_by="the architectures themselves since 2020: ViT, Swin and ConvNeXt use layer normalisation; NFNets none",
+    formula="torchvision's classifier families that contain a BatchNorm module in every variant, as a share of all",
+    measurement=Measurement(measure=measure, num_seeds=ONCE),
+    endpoints={
+        "majority": Endpoint(estimand="families that are missing to a majority with BN in every variant",
+                             rule=Exact(tolerance=0, min_cases=1)),
+    },
+    caveats=(
+        "The frame is one library's image classifiers; language models, where layer normalisation is the rule, are not in it.",
+        "A library keeps its old architectures: the share by year says more than the total.",
+        "Containing BN is not the same as needing it.",
+    ),
+    overturn="another frame, such as the architectures published in one recent year",
+    deviations=("The blog's figure counted usage up to 2018; here architectures are counted.",),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

@@ -11,23 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
-from bnexp.claims.contrast import ending, means_words
-from bnexp.claims.runs import Runs
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, Verdicts, register
+from bnexp.claims.runs import stacked
 from bnexp.claims.sphere import Digits, Nets, Training, digits, trained
+from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import SERIES, plain_log_axis
 from bnexp.stats.rules import Equivalence, Scaling
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-from bnexp.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RATES, DECAYS = (0.1, 0.2, 0.4), (0.01, 0.02, 0.04)
 DECAYED = [Training(lr=lr, decay=decay) for lr in RATES for decay in DECAYS]
@@ -74,16 +68,15 @@ def _run(trainings: list[Training], seed: int, budget: str, data: Digits) -> tup
     return np.mean(scores, axis=0), lengths
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Exponents of the length, and accuracies with weight decay, with fixed lengths, with neither; means over the grid per
     seed."""
-    measured = [runs.measured(seed) for seed in runs.seeds()]
-    length_SR = np.exp(np.log(np.array([one["lengths"] for one in measured])).mean(-1))
+    length_SR = np.exp(np.log(stacked(runs, "lengths")).mean(-1))
     length_SAB = length_SR.reshape(-1, len(RATES), len(DECAYS))
-    points_S3R = np.array([one["accuracy"] for one in measured])
+    points_S3R = stacked(runs, "accuracy")
     ratio_R = np.array([one.lr / one.decay for one in DECAYED])
     by_arm = dict(zip((L2, FIXED, NEITHER), points_S3R.mean(-1).T, strict=True))
-    change = float(np.abs(np.mean([one["settled"] for one in measured], axis=0) - 1).max())
+    change = float(np.abs(stacked(runs, "settled").mean(axis=0) - 1).max())
     difference = float((by_arm[L2] - by_arm[NEITHER]).mean())
     return Evidence(
         samples={
@@ -93,32 +86,26 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 -
             "fixed length instead": Sample.of(by_arm[FIXED], by_arm[L2]),
         },
         gates={SETTLED: change < 0.1, MATTERS: abs(difference) > 0.3},
-        numbers={f"test accuracy, {arm}": words for arm, words in means_words(by_arm, digits=2).items()}
+        numbers=means_words(by_arm, digits=2, of="test accuracy")
         | {"lengths between the third and the last quarter": f"change by at most {100 * change:.1f} %"},
         data={"ratio": ratio_R, "length": length_SR, "arms": by_arm},
     )
 
 
-def say(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
+def say(evidence: Evidence, verdicts: Verdicts) -> str:
     """The exponent, and whether a fixed length does as well."""
     length, fixed = verdicts["length"], verdicts["fixed length instead"]
     points = {arm: values.mean() for arm, values in evidence.data["arms"].items()}
-    assert length.effect is not None
-    assert fixed.effect is not None
     return (
         "In front of BN, weights trained with weight decay settle at a length that goes like (learning rate / decay) to the "
-        f"power {length.effect.in_words()}, "
+        f"power {length.interval.in_words()}, "
         + ending(length, "as theory's 1/4 says within 0.05", too_small="which is not theory's 1/4")
         + f"; nets without weight decay whose weights are put back to that length after every step read {points[FIXED]:.1f} % "
-        f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.effect.in_words()} points), "
-        + ending(
-            fixed,
-            "the same within 0.3 points",
-            too_small="which is not the same within 0.3 points",
-            open_="which leaves open whether that is the same within 0.3 points",
-        )
+        f"of the test digits instead of {points[L2]:.1f} % (a difference of {fixed.interval.in_words()} points), "
+        + ending(fixed, "the same within 0.3 points", too_small="which is not the same within 0.3 points",
+                 open_="which leaves open whether that is the same within 0.3 points")
         + f", and nets with neither {points[NEITHER]:.1f} %."
-    )
+    )  # fmt: skip
 
 
 def draw(evidence: Evidence, figure: Figure) -> None:
@@ -130,12 +117,8 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     ratio_R, length_SR = evidence.data["ratio"], evidence.data["length"]
     for (color, marker, _), lr in zip(SERIES, RATES, strict=False):
         own = [place for place, one in enumerate(DECAYED) if one.lr == lr]
-        for label, values_R in zip(
-            (f"learning rate {lr:g}", *[None] * len(length_SR)), length_SR[:, own], strict=False
-        ):
-            left.plot(
-                ratio_R[own], values_R, marker, color=color, markersize=4.5, fillstyle="none", linewidth=0, label=label
-            )
+        for label, values_R in zip((f"learning rate {lr:g}", *[None] * len(length_SR)), length_SR[:, own], strict=False):
+            left.plot(ratio_R[own], values_R, marker, color=color, markersize=4.5, fillstyle="none", linewidth=0, label=label)
     grid = np.geomspace(ratio_R.min(), ratio_R.max(), 10)
     start = np.exp(np.log(length_SR).mean() - 0.25 * np.log(ratio_R).mean())
     left.plot(grid, start * grid**0.25, color="#555555", linestyle=(0, (4, 2)), linewidth=1, label="theory: power 1/4")
@@ -150,45 +133,35 @@ def draw(evidence: Evidence, figure: Figure) -> None:
 
 _LAW = Scaling(predicted=0.25, rival=0.0, within=0.05)
 
-CLAIM = register(
-    Claim(
-        id="weight_decay_rate",
-        section="I2",
-        statement="In front of batch normalisation weight decay acts through the length of the weights alone, that is through "
-        "the rate.",
-        source="van Laarhoven 2017; the power 1/4 is derived in docs/claims.md, I2",
-        disputed_by="",
-        formula="slope of the log of the settled length (mean over the second half of the steps, geometric mean over two hidden "
-        "layers) on log(rate / decay) over 3 rates x 3 decays; test accuracy with the weights put back to these lengths after "
-        "every step and no weight decay, minus with weight decay, mean over the nine and over the last quarter of the steps",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
-        endpoints={
-            "length": Endpoint("exponent of the length on rate / decay, all nine pairs", _LAW),
-            "length, decay alone": Endpoint("exponent on 1 / decay at each rate, averaged over rates", _LAW),
-            "length, rate alone": Endpoint("exponent on the rate at each decay, averaged over decays", _LAW),
-            "fixed length instead": Endpoint(
-                "mean difference of test accuracy, fixed length minus weight decay",
-                Equivalence(margin=0.3),
-                unit="points",
-            ),
-        },
-        gates=(SETTLED, MATTERS),
-        caveats=(
-            "A rate c times as large with a decay c times as small is the same training with weights sqrt(c) times as long, "
-            "whatever the task, so that over the whole grid the exponent tests that lengths have settled; along one of the two "
-            "alone it tests whether the gradient at length 1 stays the same.",
-            "Weight decay acts on the hidden weights alone; on the output layer, gamma and beta it does regularise. Small nets "
-            "on digits of 14x14 pixels, where there is little to regularise.",
-        ),
-        overturn="A task on which fixed lengths read fewer test examples than weight decay: another data set, a larger net",
-        deviations=(
-            "Six seeds at quick, to save time; every verdict was the same with eight.",
-            "docs/claims.md, I2 (c), weight decay on the other weights alone, is not built.",
-            "The fixed length is the one that the same net settles at with weight decay, so that early in training the two "
-            "differ.",
-        ),
-        analyse=analyse,
-        draw=draw,
-        say=say,
-    )
-)
+CLAIM = register(Claim(
+    id="weight_decay_rate", section="I2",
+    statement="In front of batch normalisation weight decay acts through the length of the weights alone, that is through the "
+    "rate.",
+    source="van Laarhoven 2017; the power 1/4 is derived in docs/claims.md, I2",
+    formula="slope of the log of the settled length (mean over the second half of the steps, geometric mean over two hidden "
+    "layers) on log(rate / decay) over 3 rates x 3 decays; test accuracy with the weights put back to these lengths after every "
+    "step and no weight decay, minus with weight decay, mean over the nine and over the last quarter of the steps",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 6, "full": 8}),
+    endpoints={
+        "length": Endpoint("exponent of the length on rate / decay, all nine pairs", _LAW),
+        "length, decay alone": Endpoint("exponent on 1 / decay at each rate, averaged over rates", _LAW),
+        "length, rate alone": Endpoint("exponent on the rate at each decay, averaged over decays", _LAW),
+        "fixed length instead": Endpoint("mean difference of test accuracy, fixed length minus weight decay",
+                                         Equivalence(margin=0.3), unit="points"),
+    },
+    gates=(SETTLED, MATTERS),
+    caveats=(
+        "A rate c times as large with a decay c times as small is the same training with weights sqrt(c) times as long, whatever "
+        "the task, so that over the whole grid the exponent tests that lengths have settled; along one of the two alone it tests "
+        "whether the gradient at length 1 stays the same.",
+        "Weight decay acts on the hidden weights alone; on the output layer, gamma and beta it does regularise. Small nets on "
+        "digits of 14x14 pixels, where there is little to regularise.",
+    ),
+    overturn="A task on which fixed lengths read fewer test examples than weight decay: another data set, a larger net",
+    deviations=(
+        "Six seeds at quick, to save time; every verdict was the same with eight.",
+        "docs/claims.md, I2 (c), weight decay on the other weights alone, is not built.",
+        "The fixed length is the one that the same net settles at with weight decay, so that early in training the two differ.",
+    ),
+    analyse=analyse, draw=draw, say=say,
+))  # fmt: skip

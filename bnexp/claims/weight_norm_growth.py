@@ -10,22 +10,18 @@ Legend: T steps, L layers in front of a norm, P recorded steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bnexp.claims.base import Claim, Endpoint, Evidence, Measurement, register
+from bnexp.claims.base import Claim, Endpoint, Evidence, Figure, Measurement, Runs, Sample, register
 from bnexp.claims.exact import says
-from bnexp.claims.runs import Runs, all_measured
+from bnexp.claims.runs import all_measured, first_measured, stacked
 from bnexp.config.schema import ModelConfig, NormConfig
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream, torch_stream
 from bnexp.stats.rules import Exact
-from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM_STEPS = {"smoke": 5, "quick": 150, "full": 1000}
 NUM_GROWTH_STEPS = {"smoke": 40, "quick": 2000, "full": 20_000}
@@ -123,27 +119,24 @@ def _cosine(w: Any, g: Any) -> float:
     return abs(float((w * g).sum())) / max(float(w.norm() * g.norm()), 1e-300)
 
 
-def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:  # noqa: ARG001 - nothing random here
+def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     """Both errors at every step and layer, and the exponents with which weights grow."""
-    every, measured = all_measured(runs), [runs.measured(seed) for seed in runs.seeds()]
+    every = all_measured(runs)
     errors = {arm: every[arm].reshape(-1, 2) for arm in ARMS}
     cosine, square = (np.concatenate([errors[arm][:, index] for arm in IDENTITY]) for index in (0, 1))
     others = np.concatenate([every[f"{arm}, other parameters"].ravel() for arm in IDENTITY])
-    steps_P = measured[0]["steps"]
-    lengths = {labels: np.mean([a[labels] / a[labels][0] for a in measured], axis=0) for labels in LABELS}
+    steps_P = first_measured(runs)["steps"]
+    lengths = {labels: np.mean([one / one[0] for one in stacked(runs, labels)], axis=0) for labels in LABELS}
     late = steps_P >= steps_P[-1] / 10
     exponents = {labels: log_log_slopes(steps_P[late], length_PL[late].T) for labels, length_PL in lengths.items()}
     largest = {arm: float(errors[arm][:, 1].max()) for arm in ARMS}
-    layers = {arm: measured[0][arm].shape[1] for arm in IDENTITY}
+    layers = {arm: first_measured(runs)[arm].shape[1] for arm in IDENTITY}
 
     def in_words(slope_L: np.ndarray) -> str:
         return ", ".join(f"{slope:.2f}" for slope in slope_L) + f" from step {int(steps_P[late][0])} on (theory 0.25)"
 
     return Evidence(
-        samples={
-            "orthogonal": Sample.of(cosine),
-            "right triangle": Sample.of(square),
-        },
+        samples={"orthogonal": Sample.of(cosine), "right triangle": Sample.of(square)},
         gates={"momentum and weight decay break it": all(largest[arm] > 1e-6 for arm in BREAKING)},
         numbers={
             "cases": f"{len(cosine)}: every step of {layers['mlp']} layers of an mlp and {layers['cnn']} of a cnn",
@@ -173,9 +166,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     top = 0.8 * min(np.asarray(length_PL)[-1, middle] for length_PL in lengths.values())
     lower.plot(late, top * (late / late[-1]) ** 0.25, color="#555555", linestyle="--", linewidth=1)
     lower.annotate("dashed: exponent 1/4", (0.97, 0.12), xycoords="axes fraction", ha="right", color="#555555")
-    lower.set(
-        xscale="log", yscale="log", xlabel="steps of plain SGD", title="so the weights only grow (second hidden layer)"
-    )
+    lower.set(xscale="log", yscale="log", xlabel="steps of plain SGD", title="so the weights only grow (second hidden layer)")
     lower.set_ylabel("||w|| / ||w after the first step||")
 
 
@@ -192,34 +183,27 @@ def _draw_errors(largest: dict[str, float], axes: Any) -> None:
     axes.grid(visible=False, axis="y")
 
 
-CLAIM = register(
-    Claim(
-        id="weight_norm_growth",
-        section="B13, I1",
-        statement="Weights before a norm are orthogonal to their gradient, so a step of plain SGD only lengthens them.",
-        source="Ioffe & Szegedy 2015, section 3.3 (in words); Arora, Li & Lyu 2019, Lemma 2.4 (the identity)",
-        disputed_by="",
-        formula="at each step and layer |<w, g>| / (||w|| ||g||) and the relative error of ||w'||^2 = ||w||^2 + lr^2 ||g||^2",
-        measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 3}),
-        endpoints={
-            "orthogonal": Endpoint(estimand="|cosine| of w and g, every layer and step", rule=Exact(tolerance=1e-8)),
-            "right triangle": Endpoint(
-                estimand="relative error of the squared length after the step, every layer and step",
-                rule=Exact(tolerance=1e-8),
-            ),
-        },
-        gates=("momentum and weight decay break it",),
-        caveats=(
-            "Only plain SGD, only weights in front of a norm, only eps = 0: momentum, weight decay and the usual eps break it "
-            "(the figure), and gamma, beta and the output layer never had it.",
-            "The exponent 1/4 assumes gradient noise of one strength, which neither kind of labels keeps: real ones pull in a "
-            "steady direction first and fade when learned; with random ones the net learns to answer evenly, and over longer "
-            "runs the exponent falls below 1/4. It depends on the window, is reported and not judged.",
-        ),
-        overturn="a step of plain SGD in float64 after which a layer's length differs from the triangle's by 1e-8",
-        deviations=("eps = 1e-30 in the place of the usual 1e-5, whose errors are shown beside it.",),
-        analyse=analyse,
-        draw=draw,
-        say=says("weights before a norm are orthogonal to their gradient", "steps and layers of plain SGD"),
-    )
-)
+CLAIM = register(Claim(
+    id="weight_norm_growth", section="B13, I1",
+    statement="Weights before a norm are orthogonal to their gradient, so a step of plain SGD only lengthens them.",
+    source="Ioffe & Szegedy 2015, section 3.3 (in words); Arora, Li & Lyu 2019, Lemma 2.4 (the identity)",
+    formula="at each step and layer |<w, g>| / (||w|| ||g||) and the relative error of ||w'||^2 = ||w||^2 + lr^2 ||g||^2",
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 1, "quick": 1, "full": 3}),
+    endpoints={
+        "orthogonal": Endpoint(estimand="|cosine| of w and g, every layer and step", rule=Exact(tolerance=1e-8)),
+        "right triangle": Endpoint(estimand="relative error of the squared length after the step, every layer and step",
+                                   rule=Exact(tolerance=1e-8)),
+    },
+    gates=("momentum and weight decay break it",),
+    caveats=(
+        "Only plain SGD, only weights in front of a norm, only eps = 0: momentum, weight decay and the usual eps break it (the "
+        "figure), and gamma, beta and the output layer never had it.",
+        "The exponent 1/4 assumes gradient noise of one strength, which neither kind of labels keeps: real ones pull in a steady "
+        "direction first and fade when learned; with random ones the net learns to answer evenly, and over longer runs the "
+        "exponent falls below 1/4. It depends on the window, is reported and not judged.",
+    ),
+    overturn="a step of plain SGD in float64 after which a layer's length differs from the triangle's by 1e-8",
+    deviations=("eps = 1e-30 in the place of the usual 1e-5, whose errors are shown beside it.",),
+    analyse=analyse, draw=draw,
+    say=says("weights before a norm are orthogonal to their gradient", "steps and layers of plain SGD"),
+))  # fmt: skip

@@ -1,12 +1,19 @@
-"""Numbers of a claim as people say them; every claim's sentence is made of these."""
+"""Numbers and verdicts of a claim as people say them; every claim's sentence is made of these.
+
+Legend: S seeds.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+import numpy as np
 
 from bnexp.claims.base import Claim
 from bnexp.claims.runs import Runs
 from bnexp.stats.intervals import Interval
+from bnexp.stats.verdict import Verdict
 
 
 def level_words(error: float) -> str:
@@ -66,3 +73,76 @@ def points_more(effect: Interval, more: str = "more", less: str = "less") -> str
     if effect.covers(0):
         return f"neither clearly {more} nor {less}"
     return f"{abs(effect.estimate):.1f} points {more if effect.estimate > 0 else less}"
+
+
+def range_words(levels: np.ndarray) -> str:
+    """Validation errors, easiest first, as the accuracies they leave.
+
+    Example:
+        >>> range_words(np.array([0.15, 0.1, 0.07]))
+        'from 85 % to 93 % accuracy'
+    """
+    return f"from {100 * (1 - levels[0]):.3g} % to {level_words(levels[-1])}"
+
+
+def estimate_words(verdict: Verdict, shift: float = 0.0, digits: int = 3) -> str:
+    """An estimate and its interval, e.g. ``1.483 [1.478, 1.489]``; ``shift`` is what had been taken off."""
+    effect = verdict.effect
+    if effect is None:
+        return "not known"
+    low, estimate, high = (f"{value + shift:.{digits}f}" for value in (effect.low, effect.estimate, effect.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def mean_words(values_S: np.ndarray, unit: str = " %", digits: int = 1) -> str:
+    """A mean over seeds with its range.
+
+    Example:
+        >>> mean_words(np.array([96.0, 97.0]))
+        '96.5 % (96.0 to 97.0)'
+    """
+    return f"{values_S.mean():.{digits}f}{unit} ({values_S.min():.{digits}f} to {values_S.max():.{digits}f})"
+
+
+def means_words(by_label: Mapping[str, np.ndarray], unit: str = " %", digits: int = 1, *, of: str = "") -> dict[str, str]:
+    """Label to :func:`mean_words`, for ``Evidence.numbers``; ``of`` says of what, in front of every label.
+
+    Example:
+        >>> means_words({"with BN": np.array([96.0, 97.0])}, of="test accuracy")
+        {'test accuracy, with BN': '96.5 % (96.0 to 97.0)'}
+    """
+    return {f"{of}, {label}" if of else label: mean_words(values, unit, digits) for label, values in by_label.items()}
+
+
+def sooner_words(place: str, ratios: Mapping[str, Interval | None]) -> dict[str, str]:
+    """How many times sooner arms are at a place, as far as anything can be said, for ``Evidence.numbers``."""
+    return {f"{place}: times sooner, {label}": f"{found:.2f}" for label, found in ratios.items() if found}
+
+
+def ending(verdict: Verdict, yes: str, *, too_small: str, reversed_: str = "", open_: str = "which leaves it open") -> str:
+    """How a sentence ends, whatever came out: ``yes`` where the claim is supported.
+
+    Args:
+        verdict: of the endpoint that the sentence is about.
+        yes: e.g. ``"so it does"``.
+        too_small: the claim is contradicted by an effect too small to matter, or by arms that differ.
+        reversed_: it is contradicted by the opposite effect; ``too_small`` where this is empty.
+        open_: neither; a failed gate and too few seeds say so themselves.
+    """
+    if verdict.outcome == "SUPPORTED":
+        return yes
+    if verdict.outcome == "CONTRADICTED":
+        return reversed_ if reversed_ and verdict.word == "reversed" else too_small
+    if verdict.word in ("gate failed", "not powered", "out of reach"):
+        return f"but nothing follows: {verdict.reason[0].lower()}{verdict.reason[1:].rstrip('.')}"
+    return open_
+
+
+def by_outcome(verdict: Verdict, supported: str, contradicted: str, open_: str) -> str:
+    """A part of a sentence that says no more than the outcome; :func:`ending` says why, too."""
+    return {"SUPPORTED": supported, "CONTRADICTED": contradicted, "INCONCLUSIVE": open_}[verdict.outcome]
+
+
+def open_whether(what: str, verdict: Verdict) -> str:
+    """The sentence of a claim whose verdict is open, which says why."""
+    return f"It is open whether {what}: {verdict.reason[0].lower()}{verdict.reason[1:]}"

@@ -5,15 +5,16 @@ Legend: S seeds, X places on the horizontal axis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnexp.figures.style import SERIES
+from bnexp.figures.style import SERIES, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Seeds of an arm stand beside each other, the first on the left.
 SPREAD = 0.22
@@ -44,8 +45,8 @@ def draw_series(
     series: Mapping[str, np.ndarray],
     ax: Axes,
     *,
-    xlabel: str,
-    ylabel: str,
+    xlabel: str = "",
+    ylabel: str = "",
     theory: Mapping[str, np.ndarray] | None = None,
 ) -> Axes:
     """A line a series: median over seeds, band from the lowest seed to the highest; theory dashed in grey. Names at the right end.
@@ -73,6 +74,27 @@ def draw_series(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=2, fontsize=8)  # above, where no curve is
     return ax
+
+
+def draw_panels(
+    figure: Figure,
+    panels: Mapping[str, tuple[Sequence[float] | np.ndarray, Mapping[str, np.ndarray]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    columns: int = 2,
+) -> Iterator[Axes]:
+    """A panel a title, side by side on one vertical axis: its places and series, as :func:`draw_series` takes them.
+
+    Hands out every panel once it is drawn, and ends with one legend above all: it has to be gone through to its end.
+    """
+    drawn = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for ax, (title, (x_X, series)) in zip(drawn, panels.items(), strict=True):
+        draw_series(x_X, series, ax, xlabel=xlabel)
+        ax.set_title(title)
+        yield ax
+    drawn[0].set_ylabel(ylabel)
+    legend_above(figure, columns)
 
 
 def _looks(count: int) -> list[tuple[str, str, str]]:

@@ -73,6 +73,15 @@ def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
+def legend_above(figure: Figure, columns: int = 2) -> None:
+    """One legend above all panels, of what the first one shows, in the place of each panel's own."""
+    shown = figure.axes[0].get_legend_handles_labels()
+    for axes in figure.axes:
+        if legend := axes.get_legend():
+            legend.remove()
+    figure.legend(*shown, loc="outside upper center", ncols=columns)
+
+
 #: Ending to what makes a figure's bytes the same each time.
 FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None}},

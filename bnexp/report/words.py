@@ -223,7 +223,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "missing": [cell.run_id for cell in judged.missing],
         "failure": judged.failure,
         "seconds": round(seconds_spent([judged]), 3),
-        "gates": dict(judged.evidence.gates) if judged.evidence else {},
+        "gates": {name: bool(held) for name, held in judged.evidence.gates.items()} if judged.evidence else {},  # NumPy's own too
         "endpoints": {
             name: {
                 "outcome": verdict.outcome,

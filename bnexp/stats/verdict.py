@@ -67,6 +67,17 @@ class Verdict:
     p: float | None = None
 
     @property
+    def interval(self) -> Interval:
+        """The effect, of a verdict that has one.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.effect is None:
+            raise ValueError(f"no effect to speak of: {self.reason}")
+        return self.effect
+
+    @property
     def fragile(self) -> bool:
         """Whether another draw of the same experiment would often say something else."""
         return self.stability is not None and self.stability < STABLE

@@ -21,9 +21,8 @@ from bnexp.claims.affine_needed import (
     draw,
     say,
 )
-from bnexp.claims.batches import recomputed_points
 from bnexp.claims.judge import judge
-from bnexp.claims.runs import FINISHED
+from bnexp.claims.runs import FINISHED, recomputed_points
 from bnexp.records.reader import RunRecord
 from bnexp.stats.sample import Side
 
@@ -35,7 +34,7 @@ class Run:
         saturated = {"hidden1": share / 100 - 0.01, "hidden2": share / 100 + 0.01}
         self.status = status
         self.end = {
-            "test": {"accuracy": points / 100, "recomputed_accuracy": points / 100 + 0.01},
+            "test": {"accuracy": points / 100, "recomputed_accuracy": points / 100 + 0.01} if status == "finished" else None,
             "probes": {"saturation": {"saturated": saturated}},
         }
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS, dyt, skip_init
-from bnexp.claims.judge import judge
 from bnexp.claims.runs import FINISHED, INSIDE
-from bnexp.figures.style import SETTINGS
 from bnexp.records.curves import Curve
 from bnexp.stats.sample import Side
 
@@ -53,20 +49,6 @@ def _record(points):
     return SimpleNamespace(end={"test": test}, status="finished", curve=lambda _: curve)
 
 
-def told(module, runs):
-    """Verdicts and sentence; the figure is drawn, and nothing said is no number."""
-    evidence = module.analyse(runs, np.random.default_rng(0))
-    verdicts = judge(module.CLAIM, evidence)
-    sentence = module.say(evidence, verdicts)
-    with matplotlib.rc_context(dict(SETTINGS)):
-        figure = Figure()
-        module.draw(evidence, figure)
-        figure.draw_without_rendering()
-    assert figure.axes
-    assert not [text for text in (sentence, *evidence.numbers.values()) if "nan" in text or "inf" in text.split()]
-    return verdicts, sentence
-
-
 def test_both_are_claims():
     assert (CLAIMS["skip_init"], CLAIMS["dyt"]) == (skip_init.CLAIM, dyt.CLAIM)
 
@@ -89,13 +71,13 @@ def deep(skip=92.0, bn=92.0, fixup=92.0, plain=10.0, **more):
         (92.0, 3.0, "INCONCLUSIVE", "which leaves open whether they are the same"),
     ],
 )
-def test_skip_init_does_as_well_as_bn_or_not_or_nobody_knows(skip, sd, outcome, words):
+def test_skip_init_does_as_well_as_bn_or_not_or_nobody_knows(told, skip, sd, outcome, words):
     verdicts, sentence = told(skip_init, deep(skip, sd=sd))
     assert verdicts["SkipInit, 64 blocks"].outcome == outcome
     assert words in sentence
 
 
-def test_nothing_follows_where_nets_without_a_scalar_train_as_well():
+def test_nothing_follows_where_nets_without_a_scalar_train_as_well(told):
     verdicts, sentence = told(skip_init, deep(plain=85.0))
     assert {verdict.word for verdict in verdicts.values()} == {"gate failed"}
     assert "nothing follows" in sentence
@@ -109,7 +91,7 @@ def test_nets_without_a_scalar_count_at_the_best_of_their_rates_and_diverged_one
     assert evidence.data["accuracy"][64]["no scalar"].mean() == pytest.approx(50, abs=0.3)
 
 
-def test_at_full_the_tuned_runs_are_judged():
+def test_at_full_the_tuned_runs_are_judged(told):
     verdicts, _ = told(skip_init, deep(budget="full"))
     assert verdicts["SkipInit, 16 blocks"].outcome == "SUPPORTED"
     verdicts, _ = told(skip_init, deep(budget="full", inside=False))
@@ -137,7 +119,7 @@ CNN = {("DyT", 2): 93.0, "DyT, alpha 2": 95.0, "BN": 96.0}
         (92.0, 2.0, "INCONCLUSIVE", "which leaves open whether"),
     ],
 )
-def test_dyt_does_as_well_as_layer_norm_or_not_or_nobody_knows(tanh, sd, outcome, words):
+def test_dyt_does_as_well_as_layer_norm_or_not_or_nobody_knows(told, tanh, sd, outcome, words):
     verdicts, sentence = told(dyt, Made(dyt.CLAIM, {("DyT", 0): tanh, "layer norm": 92.0, **CNN}, sd=sd))
     assert verdicts["transformer"].outcome == outcome
     assert words in sentence
@@ -146,7 +128,7 @@ def test_dyt_does_as_well_as_layer_norm_or_not_or_nobody_knows(tanh, sd, outcome
 @pytest.mark.parametrize(
     ("cnn", "outcome", "words"), [(93.0, "SUPPORTED", "points more than DyT"), (98.0, "CONTRADICTED", "points less than DyT")]
 )
-def test_dyt_is_behind_bn_in_a_convolutional_net_or_it_is_not(cnn, outcome, words):
+def test_dyt_is_behind_bn_in_a_convolutional_net_or_it_is_not(told, cnn, outcome, words):
     verdicts, sentence = told(dyt, Made(dyt.CLAIM, {**CNN, ("DyT", 0): 92.0, "layer norm": 92.0, ("DyT", 2): cnn}))
     assert verdicts["convolutional net"].outcome == outcome
     assert words in sentence

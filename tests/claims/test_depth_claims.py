@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS, init_metrics, trainable_depth, transformer_statistics
-from bnexp.claims.judge import judge
 from bnexp.config.compose import compose
 from bnexp.engine.build import build
-from bnexp.figures.style import SETTINGS
 
 #: ./scripts/test leaves them out.
 pytestmark = pytest.mark.slow
@@ -31,20 +27,6 @@ class Measured:
 
     def measured(self, seed):
         return self.by_seed[seed]
-
-
-def told(module, runs):
-    """Verdicts and sentence; the figure is drawn, and nothing said is no number."""
-    evidence = module.analyse(runs, np.random.default_rng(0))
-    verdicts = judge(module.CLAIM, evidence)
-    sentence = module.say(evidence, verdicts)
-    with matplotlib.rc_context(dict(SETTINGS)):
-        figure = Figure()
-        module.draw(evidence, figure)
-        figure.draw_without_rendering()
-    assert figure.axes
-    assert not [text for text in (sentence, *evidence.numbers.values()) if "nan" in text or "inf" in text.split()]
-    return verdicts, sentence
 
 
 def test_all_are_claims():
@@ -116,7 +98,7 @@ def depths(limits, seeds=6):
 @pytest.mark.parametrize(
     ("limit", "outcome", "words"), [(42, "SUPPORTED", "within the 25 to 70"), (12, "CONTRADICTED", "outside the 25 to 70")]
 )
-def test_the_limit_of_bn_is_where_theory_has_it_or_not(limit, outcome, words):
+def test_the_limit_of_bn_is_where_theory_has_it_or_not(told, limit, outcome, words):
     limits = {"BN": limit, "He": 25, "orthogonal": 60, "residual BN": 500}
     verdicts, sentence = told(trainable_depth, Measured(depths(limits)))
     assert verdicts["depth limit"].outcome == outcome
@@ -168,7 +150,7 @@ def tokens(times, seeds=8):
         (0.5, "CONTRADICTED", "the other way round"),
     ],
 )
-def test_tokens_fluctuate_more_or_not(times, outcome, words):
+def test_tokens_fluctuate_more_or_not(told, times, outcome, words):
     verdicts, sentence = told(transformer_statistics, tokens(times))
     assert {verdict.outcome for verdict in verdicts.values()} == {outcome}
     assert words in sentence
@@ -237,7 +219,7 @@ def normalisers(slope, noise=0.1):
     ("slope", "outcome", "words"),
     [(2.0, "SUPPORTED", "enough to say that it goes with"), (-2.0, "CONTRADICTED", "keep examples apart learn later")],
 )
-def test_a_metric_ranks_normalisers_or_the_other_way_round(slope, outcome, words):
+def test_a_metric_ranks_normalisers_or_the_other_way_round(told, slope, outcome, words):
     verdicts, sentence = told(init_metrics, normalisers(slope))
     assert verdicts[init_metrics.SIMILARITY].outcome == outcome
     assert words in sentence

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS
+from bnexp.claims.contrast import Arm
 from bnexp.claims.hidden_normalization import CELLS
 from bnexp.claims.inputs import LOSS_SPEED, RMS, SPEED, inputs
 from bnexp.claims.judge import Judged, judge_claim
 from bnexp.claims.runs import Cell, Runs
-from bnexp.claims.speed import Arm, Comparison
+from bnexp.claims.speed import Comparison
 from bnexp.config.compose import compose
 from bnexp.engine.build import build, load_data
 from bnexp.figures.style import SETTINGS

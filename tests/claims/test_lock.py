@@ -59,7 +59,7 @@ NOISE = "bnexp.claims.minibatch_noise"
     ("module", "old", "new"),
     [
         pytest.param(NOISE, "layers.mean(1)[:, FITTED:]", "layers.mean(1)[:, 1:]", id="analyse"),
-        pytest.param(NOISE, "else 100 * recomputed", "else 99 * recomputed", id="a helper of its own"),
+        pytest.param(NOISE, "train_points(record) - recomputed", "train_points(record) + recomputed", id="a helper of its own"),
         pytest.param(
             NOISE,
             '("m = 16", "m = 32"), "m = 256", "no norm"',
@@ -94,7 +94,7 @@ def test_an_edit_of_what_judges_is_noticed(edited, module, old, new):
         pytest.param(
             NOISE, "Test accuracy, gap and accuracy at equal loss of", "All that is judged of", id="a docstring"
         ),
-        pytest.param(NOISE, "# noqa: ARG001 - nothing random here", "# no chance", id="a comment"),
+        pytest.param(NOISE, "#: Arm to what it normalises by;", "#: Arms;", id="a comment"),
         pytest.param(
             NOISE,
             "level = EQUAL_LOSS[runs.budget]",

@@ -24,10 +24,9 @@ from bnexp.claims.minibatch_noise import (
     gap_points,
     measure,
     points_at_loss,
-    recomputed_points,
     say,
 )
-from bnexp.claims.runs import FINISHED, INSIDE
+from bnexp.claims.runs import FINISHED, INSIDE, recomputed_points
 from bnexp.records.curves import Curve
 from bnexp.stats.sample import Side
 
@@ -65,7 +64,7 @@ class World:
             for _ in range(12)
         ]
 
-    def side(self, read, arm: str) -> Side:
+    def side(self, read, arm: str, regime: str = "own", grid: int = 0) -> Side:  # noqa: ARG002 - as Runs has it
         return Side((tuple(map(read, self.reported(arm))),))
 
     def measured(self, seed: int) -> dict[str, np.ndarray]:

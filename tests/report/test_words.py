@@ -50,7 +50,9 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
         id="most", section="Z1", statement="Most gain.", source="", disputed_by="", formula="", draw=lambda *_: None,
         say=lambda *_: "Most gain.",
         endpoints={"gain": Endpoint("share", rule), "again": Endpoint("share", rule)},
-        analyse=lambda *_: Evidence(samples=dict.fromkeys(("gain", "again"), Sample.of(np.linspace(1, 2, 8)))),
+        analyse=lambda *_: Evidence(
+            samples=dict.fromkeys(("gain", "again"), Sample.of(np.linspace(1, 2, 8))), gates={"it is so": np.True_}
+        ),
     )  # fmt: skip
     judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
     assert judged.primary.outcome == "SUPPORTED"
@@ -60,6 +62,7 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
     endpoint = section(judged).endpoints[0]
     assert endpoint.rule.supports == "Most seeds gain."
     assert len(endpoint.pictures) == 2  # the interval and every seed
+    assert json.loads(json.dumps(as_json(judged)))["gates"] == {"it is so": True}
 
 
 def test_a_smoke_budget_decides_nothing(world):
