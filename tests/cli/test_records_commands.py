@@ -48,7 +48,7 @@ def test_a_run_is_done_again_beside_itself_or_with_other_settings(bnexp, make, t
 def test_the_command_of_a_rerun_gives_that_run_when_pasted(bnexp, make, tmp_path):
     import shlex
 
-    execute(make("train.steps=2", "probes.layer_inputs.examples=30", "model.activation=relu"))
+    execute(make("train.steps=2", "probes=light", "probes.layer_inputs.examples=30", "model.activation=relu"))
     assert bnexp("rerun", names(tmp_path / "runs")[0], "seed=5", "optimizer=adam").code == 0
     (record,) = (one for one in find_runs(tmp_path / "runs") if one.header["config"]["seed"] == 5)
     words = shlex.split(record.header["command"])

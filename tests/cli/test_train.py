@@ -21,7 +21,7 @@ def table(out: str) -> list[list[str]]:
 
 
 def test_a_run_ends_with_what_one_wants_to_know(bnexp, small):
-    answer = bnexp("train", *small, "train.targets=[0.4,0.999]")
+    answer = bnexp("train", *small, "train.targets=[0.4,0.999]", "probes=light")
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[0] == "npz, mlp, norm batch, lr 0.1, seed 0: finished after 30 steps"

@@ -141,7 +141,7 @@ def test_a_run_ends_at_the_exact_update_whose_loss_was_not_finite(make, trained,
 def test_a_diverged_run_keeps_what_was_recorded_before_and_nothing_after(make, trained, monkeypatch):
     """Even where the probe looks between the broken update and the next reading of the losses."""
     monkeypatch.setattr(LayerInputs, "steps", lambda _: range(41))
-    run = trained(make(*DIVERGING, "model.activation=identity", "optimizer.lr=0.4"))
+    run = trained(make(*DIVERGING, "model.activation=identity", "optimizer.lr=0.4", "probes=light"))
     assert run.ended.step == 23
     assert run.curve("val/accuracy").steps[-1] == 22
     assert max(event["step"] for event in run.events()) == 23

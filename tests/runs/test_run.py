@@ -54,7 +54,7 @@ def breaking(monkeypatch):
 
 
 def test_a_finished_run_has_its_whole_record_and_nothing_else(make, files_below):
-    result = execute(make(), ["norm=batch"])
+    result = execute(make("probes=light"), ["norm=batch"])
     files = files_below(result.record.folder)
     tensorboard = [name for name in files if name.startswith("tb/")]
     assert [name for name in files if name not in tensorboard] == [
@@ -68,7 +68,7 @@ def test_a_finished_run_has_its_whole_record_and_nothing_else(make, files_below)
 
 
 def test_same_seed_same_machine_is_bitwise_the_same_record_apart_from_the_clock(make, without_clock):
-    first, second = (execute(make("force=true")).record for _ in range(2))
+    first, second = (execute(make("probes=light", "force=true")).record for _ in range(2))
     assert first.folder != second.folder
     assert without_clock(first.folder) == without_clock(second.folder)
     assert (first.folder / "probes/layer_inputs.npz").read_bytes() == (
@@ -303,10 +303,10 @@ def test_a_full_disk_is_told_and_the_same_command_continues(make, monkeypatch, m
     method = {"header": "begin", "events": "event", "arrays": "arrays", "end": "end"}[moment]
     monkeypatch.setattr(RunWriter, method, refuse)
     with pytest.raises(UserError, match="the disk is full") as error:
-        execute(make())
+        execute(make("probes=light"))
     assert error.value.todo == "free some space and run the same command: it continues"
     monkeypatch.undo()
-    result = execute(make())
+    result = execute(make("probes=light"))
     assert (result.record.status, result.record.folder) == ("finished", error.value.got)
 
 
