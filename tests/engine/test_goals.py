@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bnexp.cli.table import run_report
 from bnexp.config.identity import run_id
 from bnexp.config.schema import TrainConfig
-from bnexp.engine.goals import Goals
+from bnexp.engine.loop import Goals
 from bnexp.records.curves import Curve, time_to_target
 from bnexp.runs.many import stacks
 from bnexp.runs.run import execute

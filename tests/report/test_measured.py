@@ -6,7 +6,7 @@ import pytest
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import Endpoint
-from bnexp.report.measured import LINE, MEASURED, measured_words
+from bnexp.report.words import AXIS_LINE, MEASURED, measured_words
 from bnexp.stats.rules import Difference
 
 
@@ -23,7 +23,7 @@ from bnexp.stats.rules import Difference
 def test_what_is_measured_stands_there_with_its_unit(claim, name, words):
     said = measured_words(claim, name, CLAIMS[claim].endpoints[name])
     assert words in said.replace("\n", " ")
-    assert all(len(line) <= LINE for line in said.splitlines())
+    assert all(len(line) <= AXIS_LINE for line in said.splitlines())
 
 
 def test_of_another_claim_the_estimand_stands_there():
