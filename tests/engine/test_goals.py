@@ -91,7 +91,7 @@ def test_a_run_stops_at_its_goal_and_is_the_beginning_of_the_run_that_does_not(m
 
 
 def test_a_run_goes_on_until_its_training_loss_is_low_as_well(make):
-    ends = [execute(make("probes=none", *STOPPING, *words)).record for words in ([], ["train.stop_at_loss=0.3"])]
+    ends = [execute(make(*STOPPING, *words)).record for words in ([], ["train.stop_at_loss=0.3"])]
     early, late = ends
     curve = late.curve("train/loss")
     assert early.end["stopped_at"] < late.end["stopped_at"] == curve.steps[-1]
