@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
 from bnexp.cli.main import run
-from bnexp.config.compose import compose
-from bnexp.config.schema import ExperimentConfig
 from bnexp.records.writer import CLOCK_KEYS
+
+if TYPE_CHECKING:
+    from bnexp.config.schema import ExperimentConfig
+
+# torch and Hydra are imported where they are used: the process that only hands tests out reads this file as well.
 
 #: A loaded machine is no failure, and what was found once is no business of the next run.
 settings.register_profile("bnexp", deadline=None, max_examples=50, database=None)
@@ -27,6 +30,8 @@ settings.load_profile("bnexp")
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
+    import torch
+
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(1)
@@ -75,7 +80,7 @@ def pattern_file(tmp_path_factory: pytest.TempPathFactory, pattern_arrays: dict[
 
 @pytest.fixture(scope="session")
 def small(pattern_file: Path) -> list[str]:
-    """Overrides of a run that takes a quarter of a second: 200 training examples, three layers of 8 units, 30 steps."""
+    """Overrides of a run that takes a tenth of a second: 200 training examples, three layers of 8 units, 30 steps, no probe."""
     return [
         "dataset=npz",
         f"dataset.path={pattern_file}",
@@ -85,6 +90,7 @@ def small(pattern_file: Path) -> list[str]:
         "train.batch_size=20",
         "train.eval_every=10",
         "train.log_every=5",
+        "probes=none",
         "threads=1",
     ]
 
@@ -92,6 +98,8 @@ def small(pattern_file: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def composed(small: list[str]) -> Callable[..., ExperimentConfig]:
     """Composes the small run with more overrides, each combination once: Hydra takes a fifth of a second."""
+    from bnexp.config.compose import compose
+
     return lru_cache(maxsize=None)(lambda *overrides: compose([*small, *overrides]))
 
 

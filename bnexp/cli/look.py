@@ -79,7 +79,7 @@ def write(scene: Scene, out: Path, point: str, *, gif: bool = False, stills: boo
 
             files |= {file.suffix[1:]: str(file) for file in write_stills(scene, out, point)}
         if gif:
-            from bnexp.look.animation import write_gif
+            from bnexp.look.stills import write_gif
 
             files["gif"] = str(write_gif(scene, out / "look.gif", point))
     return files

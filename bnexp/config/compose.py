@@ -296,6 +296,12 @@ def composed(choices: tuple[str, ...], extra_dir: Path | None) -> dict[str, Any]
 
 @lru_cache(maxsize=512)
 def _packaged(choices: tuple[str, ...]) -> dict[str, Any]:
+    """By Hydra (80 ms); from the fifth on put together of what it makes of each choice, where each fills its own section alone."""
+    groups = [choice.partition("=")[0] for choice in choices]
+    if len(choices) > 1 and _packaged.cache_info().misses > 4 and {*groups} <= {*(plain := _packaged(()))}:
+        single = {group: _packaged((choice,)) for group, choice in zip(groups, choices, strict=True)}
+        if len(single) == len(choices) and all({**one, group: plain[group]} == plain for group, one in single.items()):
+            return plain | {group: one[group] for group, one in single.items()}
     return _by_hydra(choices, None)
 
 
@@ -317,12 +323,10 @@ def _resolved(raw: Any) -> dict[str, Any]:
         todo = "${KEY} or ${oc.env:NAME}, closed by }"
         raise UserError("a ${...} of the configuration cannot be read", got=got, todo=todo) from error
     except OmegaConfBaseException as error:
-        if variable := re.search(r"Environment variable '([^']*)' not found", str(error)):
-            raise UserError(
-                f"the environment variable {variable[1]} is not set",
-                got=f"${{oc.env:{variable[1]}}}",
-                todo=f"export {variable[1]}=VALUE",
-            ) from error
+        if found := re.search(r"Environment variable '([^']*)' not found", str(error)):
+            name = found[1]
+            what = f"the environment variable {name} is not set"
+            raise UserError(what, got=f"${{oc.env:{name}}}", todo=f"export {name}=VALUE") from error
         where = f" (in {error.full_key})" if getattr(error, "full_key", "") else ""
         raise UserError(
             f"a ${{...}} of the configuration has no value{where}: {_first_line(error)}", todo=HELP

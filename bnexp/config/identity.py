@@ -91,17 +91,18 @@ def reached(
         within: whether a module's functions and classes count.
         without: pairs that are left out with all that only they use.
     """
+    code_of = cache(lambda module: _parsed(_source(module)))  # each module is read once, and anew at the next call
     pending = list(starts)
     roots = {"bnexp", *(module.split(".")[0] for module, _ in pending)}
     found: dict[str, str] = {}
     for module, name in pending:
-        if name not in _parsed(_source(module)).definitions:
-            found[module] = _code(_parsed(_source(module)).tree)
+        if name not in code_of(module).definitions:
+            found[module] = _code(code_of(module).tree)
     while pending:
         module, name = pending.pop()
         if f"{module}.{name}" in found or (module, name) in without or module.split(".")[0] not in roots:
             continue
-        parsed = _parsed(_source(module))
+        parsed = code_of(module)
         if name in parsed.imports:
             pending.append(parsed.imports[name])
         nodes = [

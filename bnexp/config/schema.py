@@ -221,7 +221,7 @@ class TrainConfig(Section):
     at most the share ``eval_gap`` of the steps done, or begin after ``eval_from`` steps (``schedule.evaluation_steps``), which
     leaves no steps to a target. ``targets`` are validation accuracies in (0, 1) whose steps-to-target are reported. A run ends
     early once ``stop_at_accuracy`` (validation, in (0, 1)) and ``stop_at_loss`` (training, nats), as far as given, are reached
-    (``engine/goals.py``); ``stop_at_target`` is the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-
+    (``engine/loop.py``); ``stop_at_target`` is the highest target as ``stop_at_accuracy``. A batch goes in ``accumulate`` micro-
     batches (``engine/step.py``), each with statistics of its own or of the ``whole`` batch. ``keep`` says which weights stay in
     the run folder: none, those of the last step, or of the evaluation with the best validation accuracy. ``only`` says which
     parameters train (``engine/restrict.py``), ``order`` which examples share a batch. Without ``test`` no test set is read.

@@ -32,7 +32,7 @@ def draw_surface(data: Mapping[str, Any], ax: Axes) -> Axes:
             times = np.exp(value)
             text = f"{times:.0f}" if times >= 9.95 else f"{times:.1f}" if times >= 0.995 else f"{times:.2f}"
             ax.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
-    ax.set_xticks(range(len(data["rates"])), [_power(rate) for rate in data["rates"]])
+    ax.set_xticks(range(len(data["rates"])), [f"$2^{{{round(np.log2(rate))}}}$" for rate in data["rates"]])
     ax.set_yticks(range(len(data["scales"])), data["scales"])
     ax.set(xlabel="learning rate", ylabel="scale of initial weights")
     ax.grid(visible=False)
@@ -43,7 +43,3 @@ def draw_surface(data: Mapping[str, Any], ax: Axes) -> Axes:
     ax.annotate("small rates: where the paper most likely was", (last / 2, top + 0.2), ha="center", va="bottom", fontsize=8,
                 annotation_clip=False)  # fmt: skip
     return ax
-
-
-def _power(rate: float) -> str:
-    return f"$2^{{{round(np.log2(rate))}}}$"

@@ -1,4 +1,4 @@
-"""The same picture for slides: layers below each other, arms side by side, as SVG, PNG and PDF; and its frames for the animation.
+"""The same picture for slides: layers below each other, arms side by side, as SVG, PNG and PDF; and growing step by step, as a GIF.
 
 Legend: T looks, U units, Q percentiles, G bins.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bnexp.figures.style import own_look
-from bnexp.look.page import MOST_COLUMNS, ZERO
-from bnexp.look.style import colours
+from bnexp.look.page import MOST_COLUMNS, ZERO, colours
 from bnexp.look.tracks import POINTS, Place, Scene, Seen, tracks
 from bnexp.records.jsonfile import write_whole
 
@@ -34,6 +33,12 @@ DPI = 160
 #: Ridges of a still.
 NUM_RIDGES = 8
 
+#: Milliseconds a frame stands, and the last one.
+FRAME, LAST_FRAME = 320, 3000
+
+#: Colours of the file; flat surfaces need no more.
+NUM_COLOURS = 48
+
 
 def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
     """Write ``look.svg``, ``look.png`` and ``look.pdf``; returns the files."""
@@ -51,6 +56,34 @@ def write_stills(scene: Scene, out: Path, point: str) -> list[Path]:
         write_whole(out / "look.svg", lambda place: FigureCanvasSVG(figure).print_svg(place, metadata={"Date": None}))
         write_whole(out / "look.pdf", lambda place: FigureCanvasPdf(figure).print_pdf(place, metadata={"CreationDate": None}))
     return [out / f"look.{ending}" for ending in ("svg", "png", "pdf")]
+
+
+def write_gif(scene: Scene, file: Path, point: str, most_layers: int = 3) -> Path:
+    """A frame for each look of the shown runs, at the last one of which it stays; of at most ``most_layers`` layers.
+
+    The first and the last layer are among them. Returns the file.
+    """
+    from io import BytesIO
+
+    from PIL import Image
+
+    steps = sorted({int(step) for index in scene.columns for step in scene.runs[index].steps})
+    number = min(len(scene.layers), most_layers)
+    rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
+    frames = []
+    with own_look({"path.simplify_threshold": 0.5}):
+        for step in steps:
+            stream = BytesIO()
+            draw(scene, point, step, rows).savefig(stream, dpi=96, format="png")
+            frames.append(Image.open(stream).convert("RGB"))
+    # One palette for all frames, the last one's, or still parts would flicker.
+    palette = frames[-1].quantize(NUM_COLOURS, dither=Image.Dither.NONE)
+    flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    durations = [FRAME] * (len(flat) - 1) + [LAST_FRAME]
+    movie: dict[str, Any] = {"save_all": True, "append_images": flat[1:], "duration": durations, "loop": 0, "optimize": True}
+    write_whole(file, lambda place: flat[0].save(place, **movie))
+    return file
 
 
 def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] | None = None) -> Figure:

@@ -19,9 +19,7 @@ from bnexp.claims.runs import Runs
 from bnexp.records.jsonfile import write_text
 from bnexp.report.argument import argument, sources_picture, the_answer
 from bnexp.report.beside import Elsewhere, elsewhere, filled, overruled
-from bnexp.report.front import PAPER, SURFACE, answers
 from bnexp.report.markdown import markdown_table
-from bnexp.report.measured import measured_words
 from bnexp.report.pictures import Picture, endpoint_pictures, own_picture
 from bnexp.report.provenance import Series, complete_records, deviations_of, provenance, series
 from bnexp.report.svg import shared
@@ -33,6 +31,7 @@ from bnexp.report.words import (
     again_words,
     claim_row,
     in_order,
+    measured_words,
     p_words,
     tally,
 )
@@ -40,6 +39,13 @@ from bnexp.stats.verdict import RuleWords, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TABLE = "index.html", "table.md"
+
+#: Does it help, and is it for the reason that was given? The claims whose sentences answer first.
+FIRST = ("fig1_speed", "pinned_moments")
+
+#: The claim whose figure shows all settings at once, and those that repeat the paper's experiment.
+SURFACE = "speed_anywhere"
+PAPER = ("fig1_speed", "fig1_accuracy", "fig1_stability")
 
 #: Fewer are drawn in less time than a process takes to start.
 CLAIMS_A_PROCESS = 5
@@ -62,6 +68,21 @@ def gather(claims: Sequence[Claim], budget: str, runs_dir: Path) -> list[Judged]
     known = {one.claim.key for one in judged}
     judged += [Judged(claim=c, budget=budget, runs=Runs(c, budget, (), runs_dir)) for c in claims if c.key not in known]
     return in_order(judged)
+
+
+def answers(judged: Sequence[Judged]) -> list[Judged]:
+    """The claims whose sentences open the page: those of ``FIRST`` and one more, as far as they were judged.
+
+    The one more is chosen by a rule, not by hand: of all other claims about BN as a layer (those with a subject) whose verdict is
+    not fragile, in the order given, the first that is contradicted, else the first that is supported.
+    """
+    own = [one for one in judged if one.primary and not one.claim.variant]
+    first = [one for name in FIRST for one in own if one.claim.id == name]
+    others = [one for one in own if one.claim.id not in (*FIRST, SURFACE) and one.claim.subject]
+    firm = [one for one in others if one.primary and not one.primary.fragile]
+    more = [one for word in ("CONTRADICTED", "SUPPORTED") for one in firm if one.primary and one.primary.outcome == word]
+    chosen = [*first, *more[:1]]
+    return [one for place, one in enumerate(chosen) if one.sentence not in [before.sentence for before in chosen[:place]]]
 
 
 def build(judged: Sequence[Judged], out: Path, others: Mapping[str, Sequence[Judged]] = {}) -> Written:

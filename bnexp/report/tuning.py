@@ -81,12 +81,8 @@ def _scores(judged: Judged, index: int) -> Scores:
     }
 
 
-def _means(tried: Mapping[float, list[float]]) -> list[float]:
-    return [fmean(scores) for scores in tried.values()]
-
-
 def _little(arm: str, tried: Mapping[float, list[float]], by: Quantity) -> LittleTuning:
-    means = _means(tried)
+    means = [fmean(scores) for scores in tried.values()]
     expected = tuple(by.show(expected_best(means, num_draws)) for num_draws in DRAWS)
     return LittleTuning(arm, expected, by.show(max(means)), draws_needed(means, by.near[0]))
 

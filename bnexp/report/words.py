@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bnexp.claims.base import Claim
+from bnexp.claims.base import Claim, Endpoint
 from bnexp.claims.judge import Judged
 from bnexp.stats.intervals import Interval
 from bnexp.stats.verdict import Verdict, counted
@@ -278,3 +278,55 @@ def section_key(name: str) -> tuple[tuple[int, str], ...]:
         ['A5', 'B2', 'B10']
     """
     return tuple((int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name))
+
+
+#: Characters a line and lines that an axis has room for.
+AXIS_LINE, AXIS_LINES = 34, 3
+
+_LEVELS = {
+    "seconds": "seconds of training to a level of validation error, mean over levels",
+    "training loss": "training steps to a level of training loss, mean over levels",
+    "": "training steps to a level of validation error, mean over levels",
+}
+
+#: Claim to words by a part of the endpoint's name, the first that fits; of other claims the estimand stands at the axis.
+MEASURED: Mapping[str, Mapping[str, str]] = {
+    "fig1_accuracy": {"": "test accuracy after the last step, %"},
+    "fig1_speed": _LEVELS,
+    "hidden_normalization": _LEVELS,
+    "input_normalization": _LEVELS,
+    "fig1_stability": {
+        "spread": "total variation of the log of a unit's 15-85 % width (no unit)",
+        "": "total variation of a unit's median, in its own 15-85 % widths",
+    },
+    "layer_coupling": {
+        "interaction": "decrease of all updates together minus one by one, share of the latter",
+        "gradient": "how far the gradient moved, in its own length",
+        "nudge": "change of the loss, share of the loss",
+    },
+    "minibatch_noise": {
+        "gap": "training minus test accuracy at the end, points",
+        "loss": "validation accuracy at equal training loss, %",
+        "test": "test accuracy at the end, %",
+    },
+    "pinned_moments": {
+        "sd": "change of the log of a unit's sd from look to look (no unit)",
+        "": "change of a unit's mean from look to look, in its sd",
+    },
+    "step_cost": {"": "milliseconds a training step"},
+}
+
+
+def measured_words(claim: str, name: str, endpoint: Endpoint) -> str:
+    """What stands at the axis of both sides, in at most ``AXIS_LINES`` lines and one of the unit.
+
+    Args:
+        claim: its id.
+        name: of the endpoint.
+        endpoint: whose estimand and unit stand there where nothing else was written down.
+    """
+    known = next((words for part, words in MEASURED.get(claim, {}).items() if part in name), "")
+    if known:
+        return textwrap.fill(known, AXIS_LINE)
+    unit = f"\n({endpoint.unit})" if endpoint.unit else ""
+    return textwrap.fill(endpoint.estimand, AXIS_LINE, max_lines=AXIS_LINES, placeholder=" ...") + unit

@@ -75,7 +75,7 @@ def test_no_command_imports_a_module_of_the_working_folder(trap):
 @pytest.fixture
 def run(make) -> Path:
     """The folder of a complete run."""
-    return Path(execute(make("train.keep=last"), show=False).folder)
+    return Path(execute(make("train.keep=last", "probes=light"), show=False).folder)
 
 
 @pytest.fixture

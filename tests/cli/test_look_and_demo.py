@@ -23,7 +23,7 @@ def no_screen(monkeypatch):
 
 def test_look_writes_a_page_and_opens_it(bnexp, make, monkeypatch):
     for norm in ("none", "batch"):
-        execute(make(f"norm={norm}"))
+        execute(make("probes=light", f"norm={norm}"))
     opened = []
     monkeypatch.setenv("BROWSER", "any")
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
@@ -37,19 +37,11 @@ def test_look_writes_a_page_and_opens_it(bnexp, make, monkeypatch):
 
 
 def test_look_loads_neither_torch_nor_hydra(make, tmp_path):
-    execute(make())
+    execute(make("probes=light"))
     code = "import sys; from bnexp.cli.main import run; run(sys.argv[1:]); print({'torch', 'hydra'} & set(sys.modules))"
     words = [sys.executable, "-c", code, "look", "--page-only"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
-
-
-@pytest.mark.usefixtures("no_screen")
-def test_where_there_is_no_browser_the_address_is_told(bnexp, make):
-    execute(make())
-    answer = bnexp("look", "--page-only", "--open")
-    assert answer.code == 0
-    assert answer.err == f"no browser here; open it yourself: {Path('runs/look/index.html').resolve().as_uri()}\n"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +63,7 @@ def test_a_mistake_is_told_and_nothing_is_written(bnexp, words, message, files_b
 
 @pytest.mark.usefixtures("no_screen")
 def test_the_demo_trains_both_arms_says_three_lines_and_writes_the_page(bnexp, small, monkeypatch):
-    monkeypatch.setattr(demo, "RUNS", ("norm=none,batch", *small))
+    monkeypatch.setattr(demo, "RUNS", ("norm=none,batch", *small, "probes=light"))
     monkeypatch.setattr(demo, "NUM_PROCESSES", 1)
     answer = bnexp("demo", "runs_dir=my runs")
     assert answer.code == 0, answer.err
@@ -79,7 +71,7 @@ def test_the_demo_trains_both_arms_says_three_lines_and_writes_the_page(bnexp, s
     assert lines[1].startswith("Without BN the median unit of layer 3 ")
     assert lines[2].startswith("With BN the median unit of layer 3 ")
     assert Path("my runs/look/index.html").is_file()
-    assert "open it yourself: file://" in answer.err
+    assert f"no browser here; open it yourself: {Path('my runs/look/index.html').resolve().as_uri()}\n" in answer.err
     again = bnexp("demo", "runs_dir=my runs", "--no-open", "--json")
     told = json.loads(again.out)
     assert told["sentences"][0] == " ".join(lines[:1])

@@ -86,7 +86,7 @@ REFUSED = [
         "  try: dataset=npz dataset.path=PATH   (an absolute path, or one below these folders)",
     ),
     (
-        "probes.layer_inputs.steps_between=0",
+        "probes=light probes.layer_inputs.steps_between=0",
         "probes.layer_inputs.steps_between must be a whole number of at least 1\n  got: 0\n"
         "  try: probes.layer_inputs.steps_between=250",
     ),

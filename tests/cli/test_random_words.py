@@ -186,7 +186,7 @@ def damaged(text: str, data: st.DataObject) -> str:
 @pytest.fixture
 def run(make) -> Path:
     """The folder of a complete run."""
-    return Path(execute(make("train.keep=last"), show=False).folder)
+    return Path(execute(make("train.keep=last", "probes=light"), show=False).folder)
 
 
 def check_damage(run: Path, data: st.DataObject) -> None:

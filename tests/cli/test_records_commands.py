@@ -20,7 +20,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_list_shows_what_differs_and_takes_filters_and_an_order(bnexp, make):
     for words in (["norm=batch"], ["norm=none"], ["norm=none", "train.batch_size=40"]):
-        execute(make("train.steps=2", "probes=none", *words))
+        execute(make("train.steps=2", *words))
     lines = bnexp("list", "runs").out.splitlines()
     assert lines[0].split() == ["run", "norm", "batch_size", "val", "test"]
     assert lines[-1] == "3 runs in runs, all finished, 2 steps each"
@@ -33,7 +33,7 @@ def test_a_list_shows_what_differs_and_takes_filters_and_an_order(bnexp, make):
 
 
 def test_a_run_is_done_again_beside_itself_or_with_other_settings(bnexp, make, tmp_path):
-    first = execute(make("train.steps=2", "norm=ghost", "norm.ghost_size=10", "probes=none")).record.folder
+    first = execute(make("train.steps=2", "norm=ghost", "norm.ghost_size=10")).record.folder
     assert bnexp("rerun", first.name[-8:]).code == 0
     assert names(tmp_path / "runs") == [first.name, f"{first.name}.2"]
     answer = bnexp("rerun", first.name, "norm=layer", "seed=3,4", "--json")
@@ -48,7 +48,7 @@ def test_a_run_is_done_again_beside_itself_or_with_other_settings(bnexp, make, t
 def test_the_command_of_a_rerun_gives_that_run_when_pasted(bnexp, make, tmp_path):
     import shlex
 
-    execute(make("train.steps=2", "probes.layer_inputs.examples=30", "model.activation=relu"))
+    execute(make("train.steps=2", "probes=light", "probes.layer_inputs.examples=30", "model.activation=relu"))
     assert bnexp("rerun", names(tmp_path / "runs")[0], "seed=5", "optimizer=adam").code == 0
     (record,) = (one for one in find_runs(tmp_path / "runs") if one.header["config"]["seed"] == 5)
     words = shlex.split(record.header["command"])
@@ -78,7 +78,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "todo"), WRONG, ids=[words for words, _ in WRONG])
 def test_a_mistake_is_one_message_and_nothing_is_written(bnexp, make, files_below, tmp_path, words, todo):
-    run = execute(make("train.steps=1", "probes=none")).record.folder.name
+    run = execute(make("train.steps=1")).record.folder.name
     before = files_below(tmp_path)
     answer = bnexp(*words.replace("RUN", run).split())
     assert (answer.code, answer.out) == (2, "")
@@ -88,8 +88,8 @@ def test_a_mistake_is_one_message_and_nothing_is_written(bnexp, make, files_belo
 
 
 def test_runs_are_shown_before_they_are_removed(bnexp, make, tmp_path):
-    kept = execute(make("train.steps=1", "probes=none")).record.folder
-    gone = execute(make("train.steps=1", "probes=none", "norm=none")).record.folder
+    kept = execute(make("train.steps=1")).record.folder
+    gone = execute(make("train.steps=1", "norm=none")).record.folder
     shown = bnexp("rm", "norm=none").out
     assert gone.name in shown
     assert kept.name not in shown
@@ -103,7 +103,7 @@ def test_runs_are_shown_before_they_are_removed(bnexp, make, tmp_path):
 def test_links_foreign_folders_and_runs_at_work_are_left_alone(bnexp, make, tmp_path):
     from bnexp.runs.folder import occupied, remove_run
 
-    record = execute(make("train.steps=1", "probes=none")).record
+    record = execute(make("train.steps=1")).record
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "mine").write_text("mine")
@@ -133,7 +133,7 @@ def test_kept_weights_are_scored_as_the_run_scored_them(bnexp, make):
 
 
 def test_a_net_without_running_statistics_is_scored_once(bnexp, make):
-    name = execute(make("train.keep=last", "norm=layer", "probes=none")).record.folder.name
+    name = execute(make("train.keep=last", "norm=layer")).record.folder.name
     assert "no running statistics" in bnexp("eval", name).out
     answer = bnexp("eval", name, "statistics=batch")
     assert (answer.code, answer.err.splitlines()[-1]) == (2, "  try: statistics=running")
@@ -142,7 +142,7 @@ def test_a_net_without_running_statistics_is_scored_once(bnexp, make):
 def test_another_data_set_has_to_fit_the_net(bnexp, make, pattern_arrays, tmp_path):
     import numpy as np
 
-    name = execute(make("train.keep=last", "probes=none")).record.folder.name
+    name = execute(make("train.keep=last")).record.folder.name
     np.savez(tmp_path / "other.npz", **{**pattern_arrays, "x_test": 255 - pattern_arrays["x_test"]})
     told = json.loads(bnexp("eval", name, "dataset.path=other.npz", "statistics=running", "--json").out)
     assert told["num_examples"] == 53
@@ -156,20 +156,20 @@ def test_data_that_have_changed_since_are_refused(bnexp, make, pattern_arrays, t
 
     own = tmp_path / "own.npz"
     np.savez(own, **pattern_arrays)
-    name = execute(make("train.keep=last", "probes=none", f"dataset.path={own}")).record.folder.name
+    name = execute(make("train.keep=last", f"dataset.path={own}")).record.folder.name
     np.savez(own, **{**pattern_arrays, "x_test": 255 - pattern_arrays["x_test"]})
     assert "are others than those the run was trained on" in bnexp("eval", name).err
 
 
 def test_a_kept_net_is_folded_compared_and_timed(bnexp, make):
-    name = execute(make("train.keep=last", "norm=batch", "probes=none")).record.folder.name
+    name = execute(make("train.keep=last", "norm=batch")).record.folder.name
     told = json.loads(bnexp("eval", name, "--fold", "--json").out)
     assert [one["reason"] for one in told["norms"]] == [""] * 3
     assert told["before"]["accuracy"] == told["after"]["accuracy"]
     assert 0 <= told["difference"] < 1e-4
     assert told["time"]["low"] <= told["time"]["times"] <= told["time"]["high"]
     assert "3 of 3 norms folded" in bnexp("eval", name, "--fold").out
-    plain = execute(make("train.keep=last", "norm=none", "probes=none")).record.folder.name
+    plain = execute(make("train.keep=last", "norm=none")).record.folder.name
     for words, advice in (([plain, "--fold"], "norm=batch"), ([name, "--fold", "statistics=batch"], "--fold alone")):
         answer = bnexp("eval", *words)
         assert answer.code == 2

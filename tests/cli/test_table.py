@@ -16,7 +16,7 @@ def report(make):
     """The last lines of a run that spent so many seconds evaluating and one training."""
 
     def carry_out(seconds: float, *words: str) -> str:
-        record = execute(make("probes=none", *words)).record
+        record = execute(make(*words)).record
         record.end["seconds"].update(eval=seconds, train=1.0)
         return " ".join(run_report(record).split())
 
@@ -40,7 +40,7 @@ def test_evaluation_that_takes_more_than_half_of_training_says_what_takes_less(r
 
 
 def test_a_sweep_ends_with_its_arms_and_with_the_runs_under_them_where_asked(make):
-    runs = [execute(make("probes=none", f"norm={norm}", f"seed={seed}")) for norm in ("none", "batch") for seed in (0, 1)]
+    runs = [execute(make(f"norm={norm}", f"seed={seed}")) for norm in ("none", "batch") for seed in (0, 1)]
     failed = Ended(status="failed", overrides=("norm=layer", "seed=0"), folder="runs/x", reason="out of memory")
     text = sweep_report([*runs, failed])
     assert text.startswith("4 runs, 2 arms by norm; ")
@@ -56,7 +56,7 @@ def test_a_sweep_ends_with_its_arms_and_with_the_runs_under_them_where_asked(mak
 
 def test_the_runs_of_a_sweep_may_have_different_targets(make):
     both = {"none": "[0.001]", "batch": "[0.001,0.999]"}
-    runs = [execute(make("probes=none", f"norm={norm}", f"train.targets={targets}")) for norm, targets in both.items()]
+    runs = [execute(make(f"norm={norm}", f"train.targets={targets}")) for norm, targets in both.items()]
     text = sweep_report(runs)
     assert "steps to 0.001" in text
     assert "no run reached 0.999" in text
@@ -72,5 +72,5 @@ def test_the_last_lines_name_first_and_last_gradient_and_the_layer_with_most_dea
 
 
 def test_the_score_of_a_net_without_running_statistics_says_by_what_it_was_normalised(make):
-    record = execute(make("probes=none", "norm.track=false", "train.batch_size=20", "train.accumulate=2")).record
+    record = execute(make("norm.track=false", "train.batch_size=20", "train.accumulate=2")).record
     assert "each normalised by its batch of 10" in run_report(record)

@@ -21,7 +21,7 @@ def table(out: str) -> list[list[str]]:
 
 
 def test_a_run_ends_with_what_one_wants_to_know(bnexp, small):
-    answer = bnexp("train", *small, "train.targets=[0.4,0.999]")
+    answer = bnexp("train", *small, "train.targets=[0.4,0.999]", "probes=light")
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[0] == "npz, mlp, norm batch, lr 0.1, seed 0: finished after 30 steps"
@@ -284,12 +284,12 @@ def test_norm_model_and_data_of_ones_own_train_like_the_built_in_ones(tmp_path):
 
 
 def test_one_command_in_an_empty_folder_trains_on_real_digits(tmp_path):
-    done = in_a_process(tmp_path, "train", "train.steps=300")
+    done = in_a_process(tmp_path, "train", "train.steps=100")
     assert done.returncode == 0, done.stderr
     assert "\r" not in done.stderr
-    assert done.stdout.startswith("mnist_5k, mlp, norm batch, lr 0.1, seed 0: finished after 300 steps\n")
+    assert done.stdout.startswith("mnist_5k, mlp, norm batch, lr 0.1, seed 0: finished after 100 steps\n")
     accuracy = float(done.stdout.split("test accuracy")[1].split("%")[0])
-    assert accuracy > 80
+    assert accuracy > 60
     for words in ("steps to 0.9 ", "layer inputs", "% of training)", "run folder", "bnexp tensorboard runs"):
         assert words in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

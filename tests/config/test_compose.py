@@ -183,6 +183,17 @@ def test_hydra_composes_once_for_each_arm_whatever_else_is_swept(monkeypatch):
     assert asked == [("norm=none",), ("norm=batch",)]
 
 
+def test_arms_put_together_of_their_choices_are_what_hydra_composes(monkeypatch):
+    composing._packaged.cache_clear()
+    for choice in ("norm=none", "norm=batch", "model=cnn", "schedule=step", "probes=shift"):
+        composing._packaged((choice,))
+    overruled = [("experiment=deep_sigmoid", "norm=batch"), ("model=cnn", "debug=fast")]  # these fill sections of others
+    arms = [("model=cnn", "norm=none", "probes=shift"), ("schedule=step", "norm=batch"), *overruled]
+    assert [composing._packaged(arm) for arm in arms] == [composing._by_hydra(arm, None) for arm in arms]
+    monkeypatch.setattr(composing, "_by_hydra", None)
+    assert composing._packaged(("norm=batch", "probes=shift"))["norm"]["name"] == "batch"
+
+
 def test_a_run_of_a_sweep_takes_less_than_five_milliseconds():
     words = ["norm=none,batch", "optimizer.lr=0.1,0.2,0.4", "seed=range(0,50)"]
     expand(words)

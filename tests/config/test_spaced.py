@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -34,13 +36,11 @@ def test_whole_numbers_stay_whole_numbers():
     assert [config.train.batch_size for config in expand(["train.batch_size=linspace(20,100,5)"])] == [20, 40, 60, 80, 100]
 
 
-@pytest.mark.parametrize(
-    "inside", ["", "1", "0,1", "0,1,1", "0,1,2.5", "a,b,3", "0,400,3", "1,1,3", "1,1.0000000001,5", "0,1,99999"]
-)
-@pytest.mark.parametrize("name", ["linspace", "logspace"])
+WRONG = ["", "1", "0,1", "0,1,1", "0,1,2.5", "a,b,3", "1,1,3", "1,1.0000000001,5", "0,1,99999"]
+
+
+@pytest.mark.parametrize(("name", "inside"), [*product(("linspace", "logspace"), WRONG), ("logspace", "0,400,3")])
 def test_what_is_no_row_of_values_is_told_with_one_that_is(name, inside):
-    if (name, inside) == ("linspace", "0,400,3"):
-        return
     with pytest.raises(UserError) as error:
         read([f"optimizer.lr={name}({inside})"])
     assert error.value.got == f"optimizer.lr={name}({inside})"

@@ -13,7 +13,7 @@ from bnexp.engine.step import eager_step
 from bnexp.models.blocks import NormAct
 from bnexp.rng import torch_stream
 
-FOUR = ("train.accumulate=4", "probes=none")
+FOUR = ("train.accumulate=4",)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -32,20 +32,20 @@ def parameters(built: Experiment) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_without_batch_statistics_it_is_the_step_on_the_whole_batch(make, norm, optimizer):
     words = (f"norm={norm}", f"optimizer={optimizer}", "optimizer.lr=0.01")
-    parts, whole = after(build(make(*FOUR, *words))), after(build(make("probes=none", *words)))
+    parts, whole = after(build(make(*FOUR, *words))), after(build(make(*words)))
     torch.testing.assert_close(parameters(parts), parameters(whole), **CLOSE)
 
 
 def test_with_statistics_of_the_whole_batch_it_is_the_step_on_the_whole_batch(make):
     parts = after(build(make(*FOUR, "train.accumulate_statistics=whole")))
-    whole = after(build(make("probes=none")))
+    whole = after(build(make()))
     torch.testing.assert_close(parts.model.state_dict(), whole.model.state_dict(), **CLOSE)
 
 
 def test_with_statistics_of_micro_batches_it_trains_as_ghosts_of_that_size_do(make):
     micro = after(build(make(*FOUR, "norm=batch")))
-    ghosts = after(build(make("probes=none", "norm=ghost", f"norm.ghost_size={micro.config.train.pass_size}")))
-    whole = after(build(make("probes=none", "norm=batch")))
+    ghosts = after(build(make("norm=ghost", f"norm.ghost_size={micro.config.train.pass_size}")))
+    whole = after(build(make("norm=batch")))
     torch.testing.assert_close(parameters(micro), parameters(ghosts), **CLOSE)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(parameters(micro), parameters(whole), **CLOSE)
@@ -58,13 +58,13 @@ def test_running_statistics_take_a_step_for_each_micro_batch(make):
 
 
 def test_loss_and_correct_answers_are_of_the_whole_batch(make):
-    one, other = build(make(*FOUR, "norm=none")), build(make("probes=none", "norm=none"))
+    one, other = build(make(*FOUR, "norm=none")), build(make("norm=none"))
     steps = [eager_step(b, *b.training_examples(b.batches.next(), b.augmentation)) for b in (one, other)]
     torch.testing.assert_close(*steps)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [FOUR, ("norm.track=false", "probes=none")], ids=["accumulate", "track"])
+@pytest.mark.parametrize("words", [FOUR, ("norm.track=false",)], ids=["accumulate", "track"])
 def test_a_compiled_step_is_the_eager_one(make, words):
     plain, fast = after(build(make(*words)), 0), after(build(make(*words)), 0)
     graph = GraphStep(fast, "traced")
@@ -74,7 +74,7 @@ def test_a_compiled_step_is_the_eager_one(make, words):
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("words", [FOUR, ("norm.track=false", "probes=none")], ids=["accumulate", "track"])
+@pytest.mark.parametrize("words", [FOUR, ("norm.track=false",)], ids=["accumulate", "track"])
 def test_side_by_side_each_run_is_the_eager_one(make, words):
     seeds = [make(*words, f"seed={seed}") for seed in (0, 1)]
     together, alone = [after(build(one), 0) for one in seeds], [after(build(one), 4) for one in seeds]
@@ -86,7 +86,7 @@ def test_side_by_side_each_run_is_the_eager_one(make, words):
 
 
 def test_a_net_without_running_statistics_is_evaluated_in_shuffled_batches_of_its_own_size(make):
-    built = after(build(make("norm.track=false", "probes=none")))
+    built = after(build(make("norm.track=false")))
     score = evaluate(built.model, built.test, built)
     again = evaluate(built.model, built.test, built)
     assert score == again

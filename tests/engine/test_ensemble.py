@@ -55,12 +55,12 @@ def alone(make, tmp_path):
 
 @pytest.fixture
 def make(composed, tmp_path):
-    """As everywhere, but a run folder may be given."""
+    """As everywhere, but with a probe, and a run folder may be given."""
 
     def configure(*words: str):
         folder = [word.removeprefix("runs_dir=") for word in words if word.startswith("runs_dir=")]
         rest = [word for word in words if not word.startswith("runs_dir=")]
-        return replace(composed(*rest), runs_dir=folder[0] if folder else str(tmp_path / "runs"))
+        return replace(composed("probes=light", *rest), runs_dir=folder[0] if folder else str(tmp_path / "runs"))
 
     return configure
 

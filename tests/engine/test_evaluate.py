@@ -82,7 +82,7 @@ def test_a_net_without_running_statistics_has_no_recomputed_score(make, norm):
 
 def test_recomputed_statistics_are_those_of_the_final_weights(make, trained):
     """After ten steps the running statistics still remember their start; recomputed ones do not."""
-    words = ["train.steps=10", "norm.momentum=0.001", "probes=none"]
+    words = ["train.steps=10", "norm.momentum=0.001"]
     experiment = trained(make(*words)).experiment
     running = evaluate(experiment.model, experiment.train, experiment)
     recomputed = evaluate_recomputed(experiment, experiment.train)

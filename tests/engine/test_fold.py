@@ -24,7 +24,7 @@ def trained_net(make):
     """A net after a few steps, so that its statistics, gamma and beta are no longer 0 and 1, and some examples."""
 
     def carry_out(*words: str) -> tuple[Experiment, torch.Tensor]:
-        built = build(make("probes=none", "optimizer.lr=0.05", *words))
+        built = build(make("optimizer.lr=0.05", *words))
         built.model.train()
         for _ in range(4):
             eager_step(built, *built.training_examples(built.batches.next(), built.augmentation))

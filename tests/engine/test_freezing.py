@@ -15,7 +15,7 @@ from bnexp.models.blocks import NormAct, freeze_norms
 pytestmark = pytest.mark.slow
 
 AFTER, STEPS = 8, 20
-WORDS = (f"norm.freeze_after={AFTER}", f"train.steps={STEPS}", "probes=none")
+WORDS = (f"norm.freeze_after={AFTER}", f"train.steps={STEPS}")
 
 
 def norms(built: Experiment) -> list[torch.nn.Module]:

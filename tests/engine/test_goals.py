@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bnexp.cli.table import run_report
 from bnexp.config.identity import run_id
 from bnexp.config.schema import TrainConfig
-from bnexp.engine.goals import Goals
+from bnexp.engine.loop import Goals
 from bnexp.records.curves import Curve, time_to_target
 from bnexp.runs.many import stacks
 from bnexp.runs.run import execute
@@ -72,7 +72,7 @@ STOPPING = ["train.steps=200", "train.eval_every=20", "train.log_every=7", "trai
 
 
 def test_a_run_stops_at_its_goal_and_is_the_beginning_of_the_run_that_does_not(make):
-    stopped, whole = (execute(make(*words)).record for words in (STOPPING, STOPPING[:3]))
+    stopped, whole = (execute(make("probes=light", *words)).record for words in (STOPPING, STOPPING[:3]))
     curve = whole.curve("val/accuracy")
     expected = curve.steps[curve.steps.index(time_to_target(curve, 0.6).steps) + 1]
     assert 0 < expected < 200
@@ -91,7 +91,7 @@ def test_a_run_stops_at_its_goal_and_is_the_beginning_of_the_run_that_does_not(m
 
 
 def test_a_run_goes_on_until_its_training_loss_is_low_as_well(make):
-    ends = [execute(make("probes=none", *STOPPING, *words)).record for words in ([], ["train.stop_at_loss=0.3"])]
+    ends = [execute(make(*STOPPING, *words)).record for words in ([], ["train.stop_at_loss=0.3"])]
     early, late = ends
     curve = late.curve("train/loss")
     assert early.end["stopped_at"] < late.end["stopped_at"] == curve.steps[-1]

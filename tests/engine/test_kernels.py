@@ -170,7 +170,7 @@ def test_wide_linear_layers_are_evaluated_by_onednn_and_equal_torchs(x, bias):
 
 @pytest.mark.parametrize("answering", [None, lambda x, weight, _: torch.zeros(*x.shape[:-1], len(weight))])
 def test_evaluation_goes_on_when_onednns_layer_is_gone_or_answers_wrongly(make, without, answering):
-    experiment = build(make("model.width=300", "probes=none"))
+    experiment = build(make("model.width=300"))
     expected = evaluate(experiment.model, experiment.validation, experiment)
     without("wide_linear", answering)
     with Calls() as calls:
@@ -201,7 +201,7 @@ def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, 
     else:
         kind.step = refuse if how == "refuses" else lambda *_: None
     assert quick_to_import(kind) is kind
-    experiment = build(make("probes=none"))
+    experiment = build(make())
     assert isinstance(build_optimizer(experiment.config.optimizer, experiment.model), torch.optim.SGD)
 
 

@@ -52,7 +52,7 @@ def test_taking_the_order_hash_moves_nothing(make):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_the_written_out_norm_learns_the_curve_of_torchs(make, trained, model):
-    words = [f"model={model}", "train.steps=60" if model == "mlp" else "train.steps=20", "probes=none"]
+    words = [f"model={model}", "train.steps=60" if model == "mlp" else "train.steps=20"]
     ours, torchs = (trained(make(f"norm={norm}", *words)) for norm in ("reference", "batch"))
     for name in ("val/loss", "val/accuracy", "train/loss"):
         np.testing.assert_allclose(ours.curve(name).values, torchs.curve(name).values, rtol=1e-3, atol=1e-4)
@@ -66,7 +66,7 @@ def test_events_fall_on_their_grids(make, trained):
 
 
 def test_a_run_evaluated_rarely_is_the_same_run(make, trained):
-    usual, rare = (trained(make("probes=none", "train.steps=40", f"train.eval_gap={gap}")) for gap in (0.05, 0.25))
+    usual, rare = (trained(make("train.steps=40", f"train.eval_gap={gap}")) for gap in (0.05, 0.25))
     curve = usual.curve("val/accuracy")
     values = dict(zip(curve.steps, curve.values, strict=True))
     steps = rare.curve("val/accuracy").steps
@@ -75,7 +75,7 @@ def test_a_run_evaluated_rarely_is_the_same_run(make, trained):
 
 
 def test_a_run_evaluated_late_scores_what_the_usual_one_scores(make, trained):
-    usual, late = (trained(make("probes=none", f"train.eval_from={start}", "train.eval_every=5")) for start in (0, 20))
+    usual, late = (trained(make(f"train.eval_from={start}", "train.eval_every=5")) for start in (0, 20))
     curve = usual.curve("val/accuracy")
     expected = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if step == 0 or step >= 20]
     assert list(zip(late.curve("val/accuracy").steps, late.curve("val/accuracy").values, strict=True)) == expected
@@ -86,7 +86,7 @@ def test_a_run_evaluated_late_scores_what_the_usual_one_scores(make, trained):
 
 
 def test_the_curve_is_the_mean_of_the_steps_since_its_last_point(make, trained):
-    words = ["probes=none", "train.steps=40", "train.eval_every=20"]
+    words = ["train.steps=40", "train.eval_every=20"]
     every_step = trained(make(*words, "train.log_every=1"))
     losses = dict(zip(every_step.curve("train/loss").steps, every_step.curve("train/loss").values, strict=True))
     sparse = trained(make(*words, "train.log_every=20")).curve("train/loss")
@@ -95,14 +95,14 @@ def test_the_curve_is_the_mean_of_the_steps_since_its_last_point(make, trained):
 
 
 def test_the_learning_rate_follows_its_schedule(make, trained):
-    run = trained(make("schedule=cosine", "schedule.warmup_steps=5", "train.log_every=1", "probes=none"))
+    run = trained(make("schedule=cosine", "schedule.warmup_steps=5", "train.log_every=1"))
     recorded = dict(zip(run.curve("train/lr").steps, run.curve("train/lr").values, strict=True))
     assert [recorded[update] for update in (1, 3, 5, 6)] == pytest.approx([0.02, 0.06, 0.1, 0.1])
     assert recorded[30] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_noise_in_evaluation_does_not_change_training(make, trained):
-    words = ["norm=noisy", "norm.in_eval=true", "probes=none"]
+    words = ["norm=noisy", "norm.in_eval=true"]
     often, seldom = (trained(make(*words, f"train.eval_every={every}")) for every in (1, 30))
     for a, b in zip(often.experiment.model.parameters(), seldom.experiment.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -141,7 +141,7 @@ def test_a_run_ends_at_the_exact_update_whose_loss_was_not_finite(make, trained,
 def test_a_diverged_run_keeps_what_was_recorded_before_and_nothing_after(make, trained, monkeypatch):
     """Even where the probe looks between the broken update and the next reading of the losses."""
     monkeypatch.setattr(LayerInputs, "steps", lambda _: range(41))
-    run = trained(make(*DIVERGING, "model.activation=identity", "optimizer.lr=0.4"))
+    run = trained(make(*DIVERGING, "model.activation=identity", "optimizer.lr=0.4", "probes=light"))
     assert run.ended.step == 23
     assert run.curve("val/accuracy").steps[-1] == 22
     assert max(event["step"] for event in run.events()) == 23
@@ -156,20 +156,20 @@ def test_a_net_that_only_the_last_update_breaks_has_finished(make, trained):
 
 def test_a_finished_net_whose_running_statistics_overflowed_is_told_of(make, trained, capsys):
     """Every loss is finite, because a batch is divided by its own infinite spread; in eval mode the net answers at random."""
-    run = trained(make("optimizer.lr=1e30", "probes=none"))
+    run = trained(make("optimizer.lr=1e30"))
     assert run.ended.status == "finished"
     assert run.ended.reason.startswith("not finite after the last step, so that its scores mean nothing: hidden1.site.norm.")
     assert f"npz mlp batch s0: {run.ended.reason}; a smaller optimizer.lr" in capsys.readouterr().err
 
 
 def test_a_finite_net_has_nothing_to_say(make, trained, capsys):
-    assert trained(make("probes=none")).ended.reason == ""
+    assert trained(make()).ended.reason == ""
     assert capsys.readouterr().err == ""
 
 
 def test_a_large_validation_split_is_evaluated_less_often_and_alike_in_all_arms(make, trained, monkeypatch):
     monkeypatch.setattr(schedule, "LEAST_EVALUATED", 0)
-    words = ["dataset.validation_examples=200", "train.batch_size=2", "probes=none"]
+    words = ["dataset.validation_examples=200", "train.batch_size=2"]
     grids = [trained(make(*words, f"norm={norm}")).curve("val/accuracy").steps for norm in ("none", "batch")]
     assert list(grids[0]) == list(grids[1]) == evaluation_steps(30, 10, LEAST_EVALUATIONS)
     assert len(grids[0]) < len(evaluation_steps(30, 10))

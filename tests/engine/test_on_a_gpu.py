@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.mark.parametrize("backend", ["traced", "inductor"])
 @pytest.mark.parametrize("words", [(), ("optimizer=adam",), ("norm=renorm",)])
 def test_a_compiled_step_is_the_eager_step(make, words, backend):
-    plain, fast = (build(make(*words, "device=cuda", "probes=none")) for _ in range(2))
+    plain, fast = (build(make(*words, "device=cuda")) for _ in range(2))
     for run in (plain, fast):
         run.model.train()
     advance = GraphStep(fast, backend)
@@ -39,7 +39,7 @@ def test_a_compiled_step_is_the_eager_step(make, words, backend):
 
 
 def test_a_convolutional_step_is_the_eager_step_whether_it_compiles_or_not(make):
-    words = ("model=cnn", "device=cuda", "probes=none", "execution.compile=on")
+    words = ("model=cnn", "device=cuda", "execution.compile=on")
     fast, plain = build(make(*words)), build(make(*words))
     _, advance = pick_step(fast, Stopwatch())
     for _ in range(6):
@@ -58,12 +58,12 @@ def test_a_run_on_the_gpu_ends_as_on_the_cpu(make):
 
 
 def test_each_of_sixty_four_runs_side_by_side_takes_at_most_a_tenth_of_the_time_of_one_alone(make):
-    config = make("device=cuda", "probes=none", "model.width=100", "train.batch_size=60")
+    config = make("device=cuda", "model.width=100", "train.batch_size=60")
     data = load_data(config)
 
     def seconds(count: int) -> float:
         runs = [
-            build(make("device=cuda", "probes=none", "model.width=100", "train.batch_size=60", f"seed={s}"), data)
+            build(make("device=cuda", "model.width=100", "train.batch_size=60", f"seed={s}"), data)
             for s in range(count)
         ]
         advance, next_batch = StackedStep(runs), NextBatch(runs)

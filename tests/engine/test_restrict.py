@@ -13,9 +13,9 @@ from bnexp.rng import torch_stream
 
 def moved(trained, make, *words):
     """Parameter to number of its entries that the small run changed, with a momentum and without weight decay."""
-    before = trained(make("train.steps=1", "optimizer.lr=1e-30", "probes=none", *words)).experiment.model
-    after = trained(make("probes=none", "optimizer.lr=0.5", *words)).experiment.model
-    start = dict(before.named_parameters())
+    config = make("optimizer.lr=0.5", *words)
+    start = dict(build(config).model.named_parameters())
+    after = trained(config).experiment.model
     return {name: int((p != start[name]).sum()) for name, p in after.named_parameters()}
 
 

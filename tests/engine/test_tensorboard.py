@@ -26,7 +26,7 @@ def read(folder) -> EventAccumulator:
 @pytest.fixture
 def arms(make):
     """Folder and TensorBoard's view of two runs that differ in their norm."""
-    folders = [execute(make(f"norm={norm}")).record.folder for norm in ("none", "batch")]
+    folders = [execute(make("probes=light", f"norm={norm}")).record.folder for norm in ("none", "batch")]
     return [(folder, read(folder)) for folder in folders]
 
 
@@ -71,7 +71,7 @@ def test_a_run_is_one_folder_with_one_file(arms):
 
 def test_scalars_are_the_events_of_the_record(arms, make):
     folder, events = arms[1]
-    recorded = execute(make("norm=batch")).record.curve("val/loss")
+    recorded = execute(make("probes=light", "norm=batch")).record.curve("val/loss")
     shown = events.Scalars(SCALARS["val/loss"])
     assert [point.step for point in shown] == list(recorded.steps)
     assert [point.value for point in shown] == pytest.approx(recorded.values)

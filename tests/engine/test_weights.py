@@ -34,7 +34,7 @@ def test_the_last_weights_are_those_that_were_tested(make):
 
 @pytest.mark.parametrize("stack", [[], pytest.param(["execution.stack=2"], marks=pytest.mark.slow)])
 def test_the_best_weights_are_those_of_the_best_evaluation(bnexp, small, tmp_path, stack):
-    words = [*small, "train.steps=90", "optimizer.lr=0.5", "train.keep=best", "probes=none", "seed=0,1", *stack]
+    words = [*small, "train.steps=90", "optimizer.lr=0.5", "train.keep=best", "seed=0,1", *stack]
     assert bnexp("train", *words).code == 0
     from bnexp.records.reader import find_runs
 

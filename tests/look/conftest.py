@@ -18,8 +18,8 @@ from bnexp.runs.run import execute
 def runs_dir(small: Sequence[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four complete runs that were looked at, and one that was not."""
     folder = tmp_path_factory.mktemp("look") / "runs"
-    arms = [[f"norm={norm}", f"seed={seed}"] for seed in (0, 1) for norm in ("none", "batch")]
-    for words in (*arms, ["probes=none", "optimizer.lr=1"]):
+    arms = [["probes=light", f"norm={norm}", f"seed={seed}"] for seed in (0, 1) for norm in ("none", "batch")]
+    for words in (*arms, ["optimizer.lr=1"]):
         assert execute(replace(compose([*small, *words]), runs_dir=str(folder))).complete
     return folder
 

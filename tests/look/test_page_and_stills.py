@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from bnexp.look import page
-from bnexp.look.animation import write_gif
 from bnexp.look.page import page_data, write_page
-from bnexp.look.stills import draw, write_stills
+from bnexp.look.stills import draw, write_gif, write_stills
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(scene, tmp_path):

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
-from bnexp.config.checks import option_names
 from bnexp.errors import UserError
-from bnexp.models import MODELS, build_model
+from bnexp.models import build_model
 from bnexp.models.blocks import NormAct
 from bnexp.models.vit import TokenNorm
 from bnexp.norms import NORMS, NormFactory
@@ -394,23 +392,6 @@ def test_the_global_generator_has_no_say_in_a_model(build, name):
             torch.manual_seed(state)
             models.append(build(name, **SMALL[name]).state_dict())
     assert all(torch.equal(models[0][key], models[1][key]) for key in models[0])
-
-
-# Configs
-
-
-def test_every_model_has_a_yaml_and_every_yaml_a_model():
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(MODELS)
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_yaml_holds_exactly_the_options_of_its_builder_and_says_what_each_means(path):
-    values, lines = OmegaConf.load(path), path.read_text().splitlines()
-    assert values.name == path.stem
-    assert set(values) == {"name", "init", "init_scale", *option_names(MODELS[path.stem])}
-    assert lines[0].startswith("# ")
-    assert lines[0].endswith(".")
-    assert all("#" in line for line in lines if not line.startswith("name:"))
 
 
 # Messages

@@ -7,10 +7,8 @@ from itertools import product
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
-from bnexp.config.checks import option_names
 from bnexp.config.paths import first_comment, group_files
 from bnexp.norms import NORMS
 from bnexp.norms.base import AFFINE
@@ -29,33 +27,12 @@ every_norm = pytest.mark.parametrize(("name", "dims"), ALL_NORMS)
 every_norm_with_affine = pytest.mark.parametrize(("name", "dims"), WITH_AFFINE)
 
 
-def options_of(name):
-    return option_names(NORMS[name].build, ("generator",) if NORMS[name].uses_noise else ())
+def test_a_yaml_says_what_a_norm_is_with_its_source_or_its_formula():
+    assert [name for name, file in group_files("norm").items() if not first_comment(file).endswith(("].", "biases."))] == []
 
 
-def test_registry_and_yaml_folder_hold_the_same_names():
-    assert set(NORMS) == set(group_files("norm"))
-
-
-@pytest.mark.parametrize("name", list(NORMS))
-def test_yaml_keys_are_the_builders_options(name):
-    values = yaml.safe_load(group_files("norm")[name].read_text(encoding="utf-8"))
-    assert list(values)[:2] == ["name", "placement"]
-    assert values["name"] == name
-    assert set(values) - {"name", "placement", "freeze_after", "track"} == set(options_of(name))
-
-
-@pytest.mark.parametrize("name", list(NORMS))
-def test_yaml_says_what_it_is_and_explains_every_option(name):
-    file = group_files("norm")[name]
-    assert first_comment(file).endswith(("].", "biases."))
-    bare = [line for line in file.read_text(encoding="utf-8").splitlines()[2:] if " # " not in line]
-    assert bare == []
-
-
-@pytest.mark.parametrize("name", list(NORMS))
-def test_builder_takes_options_without_defaults(name):
-    assert not NORMS[name].build.__kwdefaults__
+def test_builders_take_options_without_defaults():
+    assert [name for name in NORMS if NORMS[name].build.__kwdefaults__] == []
 
 
 @pytest.mark.parametrize("name", sorted(set(NORMS) - {"instance"}))

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bnexp.report.beside import elsewhere, other_budgets
-from bnexp.report.front import answers
-from bnexp.report.page import build
+from bnexp.report.page import answers, build
 
 #: ./scripts/test leaves them out.
 pytestmark = pytest.mark.slow

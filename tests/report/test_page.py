@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bnexp.report.front import answers
-from bnexp.report.page import build
+from bnexp.report.page import answers, build
 from bnexp.report.pictures import picture, save_figures
 from bnexp.report.svg import shared
 from bnexp.report.words import claim_row

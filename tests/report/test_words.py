@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bnexp.claims import CLAIMS
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import judge_claim
 from bnexp.report.page import section
 from bnexp.report.provenance import deviation_lines, provenance
-from bnexp.report.words import as_json, claim_row, seconds_spent, verdict_table
+from bnexp.report.words import AXIS_LINE, MEASURED, as_json, claim_row, measured_words, seconds_spent, verdict_table
 from bnexp.stats.intervals import Interval
+from bnexp.stats.rules import Difference
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import NO_GATES, Marks, Rule, RuleWords, Verdict, decide
 from bnexp.text import WIDTH
@@ -165,3 +167,37 @@ def test_deviation_lines_are_read_from_docstrings_without_importing(tmp_path):
     )
     assert deviation_lines(source) == ("eps is ours; the source has none.",)
     assert deviation_lines(tmp_path / "absent.py") == ()
+
+
+# At the axis of paired seeds
+
+
+@pytest.mark.parametrize(
+    ("claim", "name", "words"),
+    [
+        ("fig1_speed", "own rate", "training steps to a level of validation error"),
+        ("fig1_speed", "seconds", "seconds of training"),
+        ("hidden_normalization", "sigmoid, training loss", "training steps to a level of training loss"),
+        ("fig1_stability", "late spread", "(no unit)"),
+        ("step_cost", "step time", "milliseconds"),
+    ],
+)
+def test_what_is_measured_stands_there_with_its_unit(claim, name, words):
+    said = measured_words(claim, name, CLAIMS[claim].endpoints[name])
+    assert words in said.replace("\n", " ")
+    assert all(len(line) <= AXIS_LINE for line in said.splitlines())
+
+
+def test_of_another_claim_the_estimand_stands_there():
+    endpoint = Endpoint("points lost to colour " * 20, Difference(null=0, smallest=1), unit="points")
+    said = measured_words("mine", "first", endpoint)
+    assert said.startswith("points lost to colour")
+    assert said.endswith("...\n(points)")
+    assert len(said.splitlines()) == 4
+
+
+def test_every_claim_that_has_words_is_there_and_uses_them_all():
+    for claim, words in MEASURED.items():
+        names = list(CLAIMS[claim].endpoints)
+        chosen = {next((part for part in words if part in name), None) for name in names}
+        assert set(words) <= chosen, claim

@@ -1,4 +1,4 @@
-"""A claim of eight runs that take a quarter of a second each: enough to tune, report, fail, share, vary and judge."""
+"""A claim of eight runs that take a tenth of a second each: enough to tune, report, fail, share, vary and judge."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def test_what_a_dead_share_has_not_ended_goes_into_the_next_round_and_it_is_judg
 
 
 def test_a_round_that_ends_no_run_is_the_last(bnexp, tiny_claim, submitted_to):
-    tiny_claim(tuned=False)
+    tiny_claim(tuned=False, subject="norm=rms")  # whose runs are in both shares
     queue = submitted_to(Cores(dying=range(100)))
     answer = bnexp("reproduce", "tiny", "num_shards=2", *SLURM)
     assert (answer.code, len(queue.calls)) == (3, 2)

@@ -241,7 +241,7 @@ def same_record(one, other, without_clock):
 @pytest.mark.slow
 def test_the_loss_of_a_process_leaves_a_record_that_goes_on_to_the_same_bits(make, together, without_clock, tmp_path):
     """Three processes, whose sums depend on their order, which torch changes after the first step."""
-    config = make("norm=batch", "execution.ddp=3", "train.batch_size=21", "train.keep=last", "probes=none")
+    config = make("norm=batch", "execution.ddp=3", "train.batch_size=21", "train.keep=last")
 
     def dies(rank):
         running.CHECKPOINT_SECONDS = -1
@@ -373,7 +373,7 @@ entry()
 """
 
 
-LONGER = ("train.steps=300", "norm=sync", "train.keep=last", "probes=none")
+LONGER = ("train.steps=300", "norm=sync", "train.keep=last")
 
 
 @pytest.fixture

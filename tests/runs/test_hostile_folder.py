@@ -17,6 +17,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
+def make(make):
+    """As everywhere, but with a probe, whose arrays have a folder of their own."""
+    return lambda *words: make("probes=light", *words)
+
+
+@pytest.fixture
 def folder(make, monkeypatch, tmp_path) -> Path:
     """Of a run that was stopped after its tenth step, with a checkpoint."""
     real = running.Recording.offer

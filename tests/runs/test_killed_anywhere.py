@@ -27,7 +27,7 @@ from bnexp.runs.run import execute
 OPERATIONS = ("open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir")
 
 #: Steps, looks and checkpoints enough for every operation that a run has; weights are kept.
-WORDS = ("train.steps=4", "train.log_every=2", "train.eval_every=2", "train.keep=best")
+WORDS = ("train.steps=4", "train.log_every=2", "train.eval_every=2", "train.keep=best", "probes=light")
 
 DIED, HELD, WRONG = 9, 3, 1
 

@@ -23,11 +23,8 @@ TRAINED = [name for name in CLAIMS if CLAIMS[name].grids and "quick" in CLAIMS[n
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
-    """The plan of all claims at a quick budget, and that making it creates nothing."""
-    folder = tmp_path_factory.mktemp("plan")
-    made = make_plan([CLAIMS[name] for name in CLAIMS], BUDGETS["quick"], folder / "runs")
-    assert not list(folder.iterdir())
-    return made
+    """The plan of all claims at a quick budget."""
+    return make_plan([CLAIMS[name] for name in CLAIMS], BUDGETS["quick"], tmp_path_factory.mktemp("plan") / "runs")
 
 
 @pytest.mark.slow
@@ -61,6 +58,7 @@ def test_a_repetition_asks_for_the_same_runs_with_other_seeds_throughout(tmp_pat
     assert not {c.run_id for c in first} & {c.run_id for c in again}
 
 
+@pytest.mark.slow
 def test_a_claim_is_determined_when_nothing_has_to_be_tuned_first(plan):
     for name in CLAIMS:
         tuned = any(grid.tuning for grid in CLAIMS[name].grids if "quick" in grid.budgets)
@@ -68,8 +66,12 @@ def test_a_claim_is_determined_when_nothing_has_to_be_tuned_first(plan):
     assert plan.undetermined() > 0
 
 
-def test_shares_cover_every_job_once(plan):
-    shares = [Share(index=index, count=3) for index in range(3)]
+def test_a_plan_makes_nothing_and_shares_cover_every_job_of_it_once(tiny_claim, tmp_path):
+    claims = [tiny_claim(id="tuned"), tiny_claim(id="told", tuned=False)]
+    plan = make_plan(claims, BUDGETS["quick"], tmp_path / "plan" / "runs")
+    assert plan.determined == {"told"}
+    assert not (tmp_path / "plan").exists()
+    shares = [Share(index=index, count=2) for index in range(2)]
     assert all(sum(share.has(job) for share in shares) == 1 for job in plan.jobs.values())
     assert all(any(share.has(job) for job in plan.jobs.values()) for share in shares)
 

@@ -56,10 +56,12 @@ def same_record(without_clock):
             {**r.end, **CLOCK, "targets": [{**row, "seconds": 0} for row in r.end["targets"]]} for r in (record, other)
         ]
         assert ends[0] == ends[1]
-        arrays, others = record.arrays("layer_inputs"), other.arrays("layer_inputs")
-        assert list(arrays) == list(others)
-        for name, array in arrays.items():
-            np.testing.assert_array_equal(array, others[name])
+        assert record.probes() == other.probes()
+        for probe in record.probes():
+            arrays, others = record.arrays(probe), other.arrays(probe)
+            assert list(arrays) == list(others)
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(array, others[name])
 
     return check
 
@@ -103,6 +105,7 @@ AT_ONCE = ("noisy mlp, augmented", "folded by the first batch")
     ids=SETTINGS,
 )
 def test_a_run_interrupted_twice_is_the_unbroken_run(make, unbroken, interrupted, same_record, words):
+    words = ["probes=light", *words]
     interrupted(make(*words), 8, ctrl_c)
     interrupted(make(*words), 15, sigterm)
     same_record(execute(make(*words)).record, unbroken(*words))
@@ -258,7 +261,7 @@ def test_nothing_half_written_outlives_a_killed_attempt(make, folder):
     for name in (".checkpoint.pt.12", ".end.json.3456"):
         (folder / name).write_text("torn")
     execute(make())
-    assert {file.name for file in folder.iterdir()} == {"run.json", "events.jsonl", "end.json", "probes", "tb"}
+    assert {file.name for file in folder.iterdir()} == {"run.json", "events.jsonl", "end.json", "tb"}
 
 
 def test_the_end_is_on_disk_before_the_checkpoint_goes(make, folder, monkeypatch):

@@ -24,7 +24,7 @@ def test_an_epoch_is_as_many_whole_batches_as_there_are(make, epochs, steps):
 
 def test_a_run_trains_for_its_epochs(bnexp, small):
     words = [word for word in small if not word.startswith("train.steps")]
-    answer = bnexp("train", *words, "train.epochs=1.5", "probes=none")
+    answer = bnexp("train", *words, "train.epochs=1.5")
     assert ": finished after 15 steps" in answer.out
 
 
@@ -53,7 +53,7 @@ def test_all_is_the_number_of_training_examples(make):
 
 
 def test_a_run_of_whole_batches_sees_every_example_at_every_step(make):
-    built = build(make("train.batch_size=all", "probes=none", "norm=batch"))
+    built = build(make("train.batch_size=all", "norm=batch"))
     first, second = (built.batches.next() for _ in range(2))
     assert sorted(first.tolist()) == list(range(200))
     assert torch.equal(first, second)
@@ -95,7 +95,7 @@ def test_batches_larger_than_the_data_have_no_epochs(make):
 
 
 def test_a_run_stops_at_its_highest_target(make):
-    config = make("train.targets=[0.4,0.6]", "train.steps=200", "train.stop_at_target=true", "probes=none")
+    config = make("train.targets=[0.4,0.6]", "train.steps=200", "train.stop_at_target=true")
     assert settled(config).train.stop_at_accuracy == 0.6
     end = execute(config).record.end
     assert end["stopped_at"] < 200

@@ -185,7 +185,7 @@ def test_our_loop_takes_its_turns(small, tmp_path):
     job = replace(base_job(SMOKE, "mlp", "batch", "cpu", str(tmp_path), ""), steps=7, turns=3, batch_size=20)
     seconds = []
     with mock.patch.object(
-        ours, "config_of", lambda _, steps: compose([*small, "probes=none", f"train.steps={steps}"])
+        ours, "config_of", lambda _, steps: compose([*small, f"train.steps={steps}"])
     ):
         ours.one_run(job, seconds.append)
         ours.stacked_runs(replace(job, seeds=2), seconds.append)
@@ -379,7 +379,7 @@ def test_growth_is_fitted_to_the_upper_half_and_named_for_each_curve():
 def test_made_up_runs_are_runs_of_ten_arms(small, tmp_path, bnexp):
     from benchmark.growth import make_runs
 
-    bnexp("train", *small, "train.steps=5", "probes=none", f"runs_dir={tmp_path}/one")
+    bnexp("train", *small, "train.steps=5", f"runs_dir={tmp_path}/one")
     folder = make_runs(tmp_path / "one", tmp_path / "many", 30)
     answer = bnexp("compare", str(folder), "by=optimizer.lr", "--json")
     assert answer.code == 0, answer

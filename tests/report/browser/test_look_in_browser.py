@@ -23,7 +23,7 @@ def address(small, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("look")
     for norm in ("none", "batch"):
         for seed in (0, 1):
-            execute(replace(compose([*small, f"norm={norm}", f"seed={seed}"]), runs_dir=str(folder / "runs")))
+            execute(replace(compose([*small, "probes=light", f"norm={norm}", f"seed={seed}"]), runs_dir=str(folder / "runs")))
     return write_page(read_scene(choose([], folder / "runs")), folder / "out", "post_norm").as_uri()
 
 
