@@ -58,10 +58,12 @@ class Standardizer:
     def to(
         self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
     ) -> Standardizer:
-        """This standardiser with its constants moved to ``device``, where batches will be; they come out in ``memory_format``."""
-        self.scale, self.offset = self.scale.to(device), self.offset.to(device)
-        self._format = memory_format
-        return self
+        """This standardiser with its constants on ``device``, where batches will be; they come out in ``memory_format``."""
+        if memory_format is self._format and self.scale.device == torch.device(device):
+            return self
+        other = self.of(self.scale.to(device), self.offset.to(device))
+        other._format = memory_format
+        return other
 
     def of(self, scale: Tensor, offset: Tensor) -> Standardizer:
         """This standardiser with other constants in place of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from bnexp.data.augment import augment
 from bnexp.data.batches import Batches
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.dataset import Part, load_splits
+from bnexp.data.source import SOURCES, SourceSpec
 from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
 from bnexp.engine.kernels import quick_to_import
@@ -102,9 +104,27 @@ class Data:
 
 
 def load_data(config: ExperimentConfig) -> Data:
-    """The data set that a config asks for."""
-    device = pick_device(config.device)
-    splits = load_splits(config.dataset, resolve_data_dir(config.data_dir))
+    """The data set that a config asks for. The last one stays: runs of one data set come one after the other.
+
+    A user's own files are read again, for they may change between two runs.
+    """
+    device, data_dir = pick_device(config.device), resolve_data_dir(config.data_dir)
+    source = SOURCES[config.dataset.name]
+    asked = (source, repr(config.dataset), data_dir, device)
+    if asked in _last:
+        return _last[asked]
+    _last.clear()
+    data = _load_data(config, data_dir, device)
+    if source.fingerprint is None:
+        _last[asked] = data
+    return data
+
+
+_last: dict[tuple[SourceSpec, str, Path, torch.device], Data] = {}
+
+
+def _load_data(config: ExperimentConfig, data_dir: Path, device: torch.device) -> Data:
+    splits = load_splits(config.dataset, data_dir)
     train, validation, test = (_on(device, part) for part in (splits.train, splits.validation, splits.test))
     prepare = Standardizer(splits.train.images, config.dataset)
     return Data(

@@ -113,6 +113,9 @@ def compiled(
             tensor.copy_(value)
 
 
+#: Compiled steps that a process keeps: arms that take turns, their data standardised in several ways say, are compiled once.
+KEPT = 16
+
 _last: dict[tuple[Any, ...], tuple[Callable[..., Any], str, str]] = {}
 
 
@@ -122,8 +125,8 @@ def compile_once(
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
-    paper's step. One arm's are kept, before and after its norms freeze: runs come arm by arm. The key ends in whether they are
-    frozen, the backend, and whether products may be other than torch's own.
+    paper's step. The last ``KEPT`` that were asked for are kept. The key ends in the backend, and whether products may be other
+    than torch's own.
     """
     if key not in _last:
         *_, backend, fast = key
@@ -144,9 +147,10 @@ def compile_once(
                 from torch._inductor import compile as inductor
 
                 built = inductor(graph, tensors)
-        for other in [other for other in _last if other[:-3] != key[:-3]]:
-            del _last[other]
         _last[key] = built, products, used
+        while len(_last) > KEPT:
+            del _last[next(iter(_last))]
+    _last[key] = _last.pop(key)  # the last asked for stands last
     return _last[key]
 
 

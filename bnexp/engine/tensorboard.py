@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import socket
+import time
 from collections.abc import Mapping
-from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams, text
 
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.journal import Sink
@@ -26,37 +29,58 @@ WHOLE = {
 }
 
 
+#: What a file begins with, so that it is known for one of events.
+VERSION = "brain.Event:2"
+
+#: Tells the files of a process apart.
+_numbers = count()
+
+#: Seconds after which what was added is written to the disk.
+FLUSH = 30.0
+
+
 class TensorBoardSink(Sink):
     """Writes events below ``folder``; deleting it loses nothing, and nothing is read back from it.
+
+    Without torch's ``SummaryWriter``, whose thread takes turns with the training step: there a scalar took six times as long.
 
     Args:
         folder: the run's ``tb/``.
         config: for hparams, and to thin long training curves.
         resumed_at: events after this step, written by the part of the run that was interrupted, are hidden.
+
+    Raises:
+        OSError: the file cannot be written; so do all methods.
     """
 
     def __init__(self, folder: Path, config: ExperimentConfig, resumed_at: int | None = None) -> None:
-        purge = None if resumed_at is None else resumed_at + 1
-        quiet_about_the_disk()
-        self._writer = SummaryWriter(str(folder), purge_step=purge, max_queue=1000, flush_secs=30)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        self._file = RecordWriter((folder / name).open("xb"))
+        self._written = time.monotonic()
+        now = time.time()
+        self._write(Event(wall_time=now, file_version=VERSION))
+        if resumed_at is not None:
+            self._write(Event(wall_time=now, step=resumed_at + 1, session_log=SessionLog(status=SessionLog.START)))
+        self._event = Event(wall_time=now)
         self._spacing = config.train.steps / MAX_POINTS
         self._last: dict[str, int] = {}
         self._charts: dict[str, list[str]] = {}
         experiment, start, _ = hparams(hyperparameters(config), dict.fromkeys(metrics(config), 0.0))
         for summary in (experiment, start):
-            self._add(summary)
+            self._add(0, summary)
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """A scalar, unless the last one of its tag is too near."""
         if step - self._last.get(name, -(10**9)) >= self._spacing or step == 0:
-            self._writer.add_scalar(scalar_tag(name), value, step)
+            self._scalar(step, scalar_tag(name), value)
             self._last[name] = step
 
     def observation(self, observation: Observation) -> None:
         """Each value as a scalar under a tag that is the same in every arm, so that two runs overlay; histograms as they come."""
         tags = [f"{observation_tag(observation.name)}/{label}" for label in observation.labels]
         for tag, value in zip(tags, observation.values, strict=True):
-            self._writer.add_scalar(tag, value, observation.step)
+            self._scalar(observation.step, tag, value)
         self._charts.setdefault(observation.name, tags)
         if observation.histogram is not None:
             self._histogram(observation)
@@ -67,20 +91,19 @@ class TensorBoardSink(Sink):
         A target that was not reached has no steps: the HParams page leaves its cell empty.
         """
         self._layout()
-        status = summary.get("status", "interrupted")
+        status, last = summary.get("status", "interrupted"), summary.get("step", 0)
         if summary.get("test"):
-            self._writer.add_scalar(TEST_ACCURACY, summary["test"]["accuracy"], summary["step"])
+            self._scalar(last, TEST_ACCURACY, summary["test"]["accuracy"])
         for row in summary.get("targets", ()):
             if row["observed"]:
-                self._writer.add_scalar(target_tag(row["target"]), row["steps"], summary["step"])
+                self._scalar(last, target_tag(row["target"]), row["steps"])
         if status == "diverged":
-            self._writer.add_scalar(DIVERGED, 1.0, summary["step"])
-            self._writer.add_text(
-                "status", f"diverged: the loss of update {summary['step']} was not finite", summary["step"]
-            )
+            self._scalar(last, DIVERGED, 1.0)
+            self._add(last, text("status", f"diverged: the loss of update {last} was not finite"))
         _, _, end = hparams({}, {})
-        self._add(end)
-        self._writer.close()
+        self._add(last, end)
+        self._write(self._event)
+        self._file.close()
 
     def _layout(self) -> None:
         """One chart a layer, of lines, because a filled band is cut off where a chart ignores outliers."""
@@ -93,35 +116,37 @@ class TensorBoardSink(Sink):
                 point, _, site = place.partition("/")
                 pages.setdefault(LAYERS[point], {})[site] = ["Multiline", tags]
         pages = dict(sorted(pages.items()))
-        self._writer.add_custom_scalars(pages)
+        self._add(0, custom_scalars(pages))
 
     def _histogram(self, observation: Observation) -> None:
         assert observation.histogram is not None
         counts, edges = observation.histogram
         middles = edges[:-1] / 2 + edges[1:] / 2
-        self._writer.add_histogram_raw(
+        drawn = histogram_raw(
             observation_tag(observation.name), min=float(edges[0]), max=float(edges[-1]), num=int(counts.sum()),
             sum=float((counts * middles).sum()), sum_squares=float((counts * middles**2).sum()),
-            bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(), global_step=observation.step,
+            bucket_limits=edges[1:].tolist(), bucket_counts=counts.tolist(),
         )  # fmt: skip
+        self._add(observation.step, drawn)
 
-    def _add(self, summary: Any) -> None:
-        """A summary that ``SummaryWriter`` has no method for."""
-        assert self._writer.file_writer is not None
-        self._writer.file_writer.add_summary(summary)
+    def _scalar(self, step: int, tag: str, value: float) -> None:
+        self._at(step).summary.value.add(tag=tag, simple_value=float(value))
 
+    def _add(self, step: int, summary: Any) -> None:
+        self._at(step).summary.value.extend(summary.value)
 
-@cache
-def quiet_about_the_disk() -> None:
-    """TensorBoard writes in a thread of its own, whose traceback about a full disk would stand before what the record says."""
-    before = threading.excepthook
+    def _at(self, step: int) -> Event:
+        """The event that takes everything about a step; the one before it goes to the file."""
+        if step != self._event.step:
+            self._write(self._event)
+            self._event = Event(wall_time=time.time(), step=step)
+        return self._event
 
-    def told(failure: threading.ExceptHookArgs) -> None:
-        ours = type(failure.thread).__module__.startswith("tensorboard.")
-        if not (ours and issubclass(failure.exc_type, OSError)):
-            before(failure)
-
-    threading.excepthook = told
+    def _write(self, event: Event) -> None:
+        self._file.write(event.SerializeToString())
+        if time.monotonic() - self._written > FLUSH:
+            self._file.flush()
+            self._written = time.monotonic()
 
 
 #: Point of observation to the title of its charts.

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,17 @@ def measurement_header(*, run_id: str, claim: str, budget: str, seed: int) -> di
 
 def _circumstances() -> dict[str, Any]:
     """When, with which versions and on what kind of machine."""
-    packages = {name: version(name) for name in _PACKAGES}
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {"bnexp": __version__, "python": platform.python_version(), **packages},
+        "versions": {"bnexp": __version__, "python": platform.python_version(), **_packages()},
         "git": _own_commit(time.monotonic() // GIT_IS_KNOWN_FOR),
         "machine": {"system": platform.system(), "processor": processor(), "cores": os.cpu_count()},
     }
+
+
+@cache  # a process that writes many short runs would read the packages' descriptions again for each
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def command(overrides: Sequence[str], processes: int = 1) -> str:
@@ -93,6 +97,7 @@ def command(overrides: Sequence[str], processes: int = 1) -> str:
     return shlex.join([*torchrun, "bnexp", "train", *(o for o in overrides if o.lstrip("+").split("=")[0] not in COSMETIC)])
 
 
+@cache
 def processor() -> str:
     """The processor's name, as far as the system tells it."""
     try:

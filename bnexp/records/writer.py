@@ -71,6 +71,10 @@ class RunWriter:
         line = {"step": step, "name": name, **finite(recorded(value)), "seconds": round(seconds, 6)}
         self._events.write(json.dumps(line) + "\n")
 
+    def flush(self) -> None:
+        """Events so far can be read; they need not be on disk yet."""
+        self._events.flush()
+
     def size(self) -> int:
         """Bytes of events on disk, after a flush: what a checkpoint stores for :meth:`resume`."""
         self._events.flush()

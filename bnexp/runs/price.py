@@ -18,7 +18,8 @@ from bnexp.errors import UserError
 from bnexp.records.header import processor
 from bnexp.records.reader import find_runs
 
-CALIBRATION_STEPS = 60
+#: Steps of a calibration, and the seconds after which it makes no more of them.
+CALIBRATION_STEPS, CALIBRATION_SECONDS = 60, 0.1
 
 #: Seconds that a run takes however short it is: to build its model and data, and at its two ends, for its first and last evaluation
 #: and its records. What evaluation and records take beyond that is in the price of a step of past runs; a calibration leaves it
@@ -152,9 +153,10 @@ def _calibrate(config: ExperimentConfig) -> float:
     from bnexp.engine.step import train_step
 
     experiment = build(replace(config, threads=1, probes={}))
-    for steps in (10, CALIBRATION_STEPS):  # the first few are a warm-up
-        start = time.perf_counter()
-        for _ in range(steps):
+    for most in (10, CALIBRATION_STEPS):  # the first few are a warm-up
+        start, steps, took = time.perf_counter(), 0, 0.0
+        while steps < most and took < CALIBRATION_SECONDS:
             batch = experiment.training_batch(experiment.batches.next(), experiment.augmentation)
             train_step(experiment.model, experiment.optimizer, *batch)
-    return (time.perf_counter() - start) / CALIBRATION_STEPS
+            steps, took = steps + 1, time.perf_counter() - start
+    return took / steps

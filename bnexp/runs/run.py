@@ -262,9 +262,8 @@ class Recording:
     def conclude(self, ended: Ended) -> None:
         """Write what is known at the end, the end itself last; the checkpoint goes when the end is on disk."""
         assert self._journal is not None
-        seconds = self._journal.watch.spent()
-        self._writer.size()
-        end = summarize(self.experiment, ended, RunRecord(self.folder), seconds)
+        self._writer.flush()
+        end = summarize(self.experiment, ended, RunRecord(self.folder), self._journal.watch)
         if self.experiment.config.train.keep != "none":
             keeper = Keeper(self.experiment, self.folder)
             if ended.status == "finished":

@@ -10,12 +10,13 @@ from typing import Any
 from bnexp.config.schema import TrainConfig
 from bnexp.engine.build import Experiment
 from bnexp.engine.evaluate import evaluate, evaluate_recomputed
+from bnexp.engine.journal import Stopwatch
 from bnexp.records.curves import Curve, area_under_curve, step_milliseconds, time_to_target
 from bnexp.records.ended import Ended
 from bnexp.records.reader import RunRecord
 
 
-def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(experiment: Experiment, ended: Ended, record: RunRecord, watch: Stopwatch) -> dict[str, Any]:
     """The few numbers that most readers want; the test set is read here, once, and not at all for a diverged run
     or where ``train.test`` says so.
 
@@ -23,8 +24,14 @@ def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: 
         experiment: at its last step.
         ended: how training ended.
         record: whose events are all on disk.
-        seconds: time by part.
+        watch: of the run; reading the test set counts as evaluation.
     """
+    seconds = watch.spent()
+    test = None
+    if ended.status == "finished" and experiment.config.train.test:
+        with watch.aside("eval"):
+            test = _test_scores(experiment)
+        seconds["eval"] = watch.spent()["eval"]
     curve, step_ms = record.curve("val/accuracy"), step_milliseconds(record.curve("train/loss"))
     stopped = ended.status == "finished" and ended.step < experiment.config.train.steps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on macOS in bytes
@@ -34,7 +41,7 @@ def summarize(experiment: Experiment, ended: Ended, record: RunRecord, seconds: 
         **({"stopped_at": ended.step} if stopped else {}),
         "execution": ended.execution,
         **({"reason": ended.reason} if ended.reason else {}),
-        "test": _test_scores(experiment) if ended.status == "finished" and experiment.config.train.test else None,
+        "test": test,
         "validation": {"final": curve.values[-1] if curve.values else None, "area": area_under_curve(curve)},
         "targets": targets(curve, experiment.config.train),
         "probes": {name: probe.summary() for name, probe in experiment.probes.items()},

@@ -138,7 +138,7 @@ def test_warming_up_changes_nothing():
     assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
 
 
-def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
+def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own(monkeypatch):
     first, second = experiment("seed=1"), experiment("seed=2", "optimizer.lr=0.01")
     torch.testing.assert_close(losses(first, GraphStep(first, "traced")), losses(*eagerly("seed=1")))
     graphs = dict(graph._last)
@@ -146,7 +146,12 @@ def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own():
     assert graph._last == graphs
     torch.testing.assert_close(found, losses(*eagerly("seed=2", "optimizer.lr=0.01")), rtol=1e-4, atol=1e-5)
     GraphStep(experiment("norm=none"), "traced")
-    assert graph._last.keys().isdisjoint(graphs)
+    assert len(graph._last) == 2
+    monkeypatch.setattr(graph, "KEPT", 2)
+    GraphStep(first, "traced")
+    GraphStep(experiment("norm=layer"), "traced")  # takes the place of the one that was not asked for the longest
+    assert len(graph._last) == 2
+    assert graphs.keys() < graph._last.keys()
 
 
 @pytest.mark.parametrize("how", ["standardize=per_pixel", "binarize=true"])

@@ -189,7 +189,7 @@ def test_a_histogram_of_huge_values_is_finite(sink, tmp_path):
     writing.observation(
         Observation(step=1, name="layer_inputs/pre_norm/x", labels=("p50",), values=(0.0,), histogram=histogram)
     )
-    writing._writer.close()
+    writing.close({})
     value = read(tmp_path).Histograms("2 before the norm/x")[0].histogram_value
     assert (value.num, np.isfinite(value.sum), np.isfinite(value.sum_squares)) == (2, True, True)
 
