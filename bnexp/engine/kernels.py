@@ -352,8 +352,8 @@ def _batch_norm(
 DECOMPOSED: dict[Any, Callable[..., Any]] = {torch.ops.aten.native_batch_norm.default: _batch_norm}
 
 
-def _left_alone(operator: Any) -> None:
-    """On a CPU torch's own kernel does this, under a name that Inductor does not know.
+def _left_alone(operator: Any, places: slice, unless: Operator) -> None:
+    """On a CPU torch's own kernel does this, under a name that Inductor does not know, or ``unless`` does, where that fits.
 
     Max pooling's code by Inductor goes through the windows one number at a time: a quarter of a convolutional net's step.
     """
@@ -362,8 +362,39 @@ def _left_alone(operator: Any) -> None:
     for key in ("CPU", "Meta"):
         _LIBRARY.impl(name, operator, key)
     same = getattr(torch.ops.bnexp, name).default
-    DECOMPOSED[operator] = lambda x, *given: same(x, *given) if x.device.type == "cpu" else NotImplemented
+
+    def traced(*given: Any) -> Any:
+        on_cpu = given[0].device.type == "cpu"
+        return (unless if _by_halves(*given[places]) else same)(*given) if on_cpu else NotImplemented
+
+    DECOMPOSED[operator] = traced
 
 
-_left_alone(torch.ops.aten.max_pool2d_with_indices.default)
-_left_alone(torch.ops.aten.max_pool2d_with_indices_backward.default)
+def _by_halves(x: Tensor, size: Any, stride: Any = (), padding: Any = (), dilation: Any = (), ceil_mode: bool = False) -> bool:
+    """Whether windows of 2 x 2 lie side by side and fill the picture. Shape: x ``[B, C, H, W]``."""
+    fits = x.ndim == 4 and x.shape[2] % 2 == x.shape[3] % 2 == 0 and not ceil_mode
+    return fits and {*size} == {2} and {*stride} <= {2} and {*padding} <= {0} and {*dilation} <= {1}
+
+
+def _pool_by_halves(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    """As comparisons, which Inductor makes vectors of and puts into the kernels beside it: 3 % of a convolutional net's step.
+
+    Shape: the maxima, and which of its window each is (0 to 3, the first of equals), ``[B, C, H/2, W/2]``.
+    """
+    largest = x[:, :, ::2, ::2]
+    which = torch.zeros_like(largest)
+    for number in (1, 2, 3):
+        other = x[:, :, number // 2 :: 2, number % 2 :: 2]
+        which = torch.where(other > largest, number, which)
+        largest = torch.maximum(largest, other)
+    return largest, which
+
+
+def _pool_by_halves_backward(grad: Tensor, x: Tensor, *given: Any) -> Tensor:
+    wide_grad, wide_which = (part[:, :, :, None, :, None] for part in (grad, given[-1]))
+    spread = torch.where(wide_which == torch.arange(4.0).view(2, 1, 2), wide_grad, 0).reshape(x.shape)
+    return spread.contiguous(memory_format=torch.channels_last) if x.stride(1) == 1 else spread.contiguous()
+
+
+_left_alone(torch.ops.aten.max_pool2d_with_indices.default, slice(6), _pool_by_halves)
+_left_alone(torch.ops.aten.max_pool2d_with_indices_backward.default, slice(1, 7), _pool_by_halves_backward)

@@ -248,19 +248,25 @@ def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it(
 
 
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
-def test_max_pooling_as_it_is_traced_is_torchs_own_and_unknown_to_inductor(form):
+@pytest.mark.parametrize(("window", "height", "ours"), [(2, 6, True), (2, 7, False), (3, 6, False)])
+def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor(form, window, height, ours):
     pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
+    size = [window, window]
 
-    def pooled(x):
-        y, indices = pool(x, [2, 2], [2, 2])
-        return y, back(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, indices)
+    def pooled(x, weights):
+        y, indices = pool(x, size, size)
+        return y, back(y * weights, x, size, size, [0, 0], [1, 1], False, indices)
 
-    x = torch.randn(4, 3, 6, 8).relu().contiguous(memory_format=form)
-    graph = make_fx(pooled, kernels.DECOMPOSED)(x)
+    x = torch.randn(4, 3, height, 8).relu().contiguous(memory_format=form)  # many are 0
+    weights = 1 + torch.rand_like(pool(x, size, size)[0])
+    graph = make_fx(pooled, kernels.DECOMPOSED)(x, weights)
     assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
-    for found, expected in zip(graph(x), pooled(x), strict=True):
-        assert torch.equal(found, expected)
-        assert found.stride() == expected.stride()
+    assert ("bnexp" in graph.code) != ours
+    other = (x - 0.5).contiguous(memory_format=form).square()
+    for given in (x, other):
+        for found, expected in zip(graph(given, weights), pooled(given, weights), strict=True):
+            assert torch.equal(found, expected)
+            assert found.stride() == expected.stride()
 
 
 @pytest.mark.slow
