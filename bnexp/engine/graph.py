@@ -27,6 +27,7 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import capture
+from bnexp.engine.replayed import replay
 from bnexp.engine.step import Advance
 from bnexp.models.blocks import NormAct
 
@@ -87,6 +88,10 @@ def compiled(
     read = (*state.tensors(), prepare.scale, prepare.offset, lr)
     floats = torch.empty_like(batch[0], dtype=torch.float32)
 
+    def put_back() -> None:
+        for tensor, value in zip(state.tensors(), before, strict=True):
+            tensor.copy_(value)
+
     def tried(fast: bool) -> tuple[Advance, str, str]:
         graph, products, used = compile_once(step, (*key, fast), state, prepare, [*read, floats, batch[1]])
 
@@ -95,9 +100,10 @@ def compiled(
             return graph(*read, floats.copy_(images), labels)
 
         run(*batch)
-        if not batch[0].is_cuda:
-            return run, products, used
-        return capture(run, *batch), products, "CUDA graph" if "inductor" in key else "CUDA graph of torch's own operations"
+        if batch[0].is_cuda:
+            return capture(run, *batch), products, "CUDA graph" if "inductor" in key else "CUDA graph of torch's own operations"
+        again = replay(graph, read, batch, put_back) if key[-1] == "inductor" else None
+        return again or run, products, f"{used}; replayed" if again else used
 
     try:
         with warnings.catch_warnings():  # a GPU's owner is advised to round more coarsely, at every graph
@@ -109,8 +115,7 @@ def compiled(
         run, _, used = tried(fast=False)
         return run, f"brgemm: {kernels.first_line(error)}", used
     finally:
-        for tensor, value in zip(state.tensors(), before, strict=True):
-            tensor.copy_(value)
+        put_back()
 
 
 #: Compiled steps that a process keeps: arms that take turns, their data standardised in several ways say, are compiled once.

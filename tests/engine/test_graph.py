@@ -51,7 +51,9 @@ def losses(built: Experiment, advance) -> list[float]:
 def assert_equal_steps(*overrides: str, backend: str = "traced") -> None:
     plain, fast = experiment(*overrides), experiment(*overrides)
     expected = losses(plain, pick_step(plain, Stopwatch())[1])
-    found = losses(fast, GraphStep(fast, backend))
+    compiled = GraphStep(fast, backend)
+    found = losses(fast, compiled)
+    assert compiled.kernels.endswith("replayed") == (backend == "inductor")
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert expected[0] != expected[-1]
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
@@ -74,8 +76,20 @@ def test_the_compiled_step_equals_the_eager_one_with_batch_norm(momentum):
 
 
 @pytest.mark.slow
-def test_the_default_backend_gives_the_same():
-    assert_equal_steps("norm=batch", backend="inductor")
+@pytest.mark.parametrize("optimizer", [("optimizer=sgd",), ("optimizer=adam", "dataset.flip=true")])
+def test_the_default_backend_replays_its_kernels_and_gives_the_same(optimizer):
+    assert_equal_steps("norm=batch", *optimizer, backend="inductor")
+
+
+@pytest.mark.slow
+def test_a_convolutional_net_whose_kernels_make_new_tensors_is_not_replayed():
+    words = [word for word in SMALL if "width" not in word]
+    words += ["model=cnn", "model.width=4", "optimizer.lr=0.01", "execution.precision=fp32"]
+    plain, fast = (build(compose(words)) for _ in range(2))
+    compiled = GraphStep(fast)
+    assert "replayed" not in compiled.kernels
+    expected = losses(plain, pick_step(plain, Stopwatch())[1])
+    torch.testing.assert_close(losses(fast, compiled), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

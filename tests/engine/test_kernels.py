@@ -83,7 +83,7 @@ class Calls(torch.utils._python_dispatch.TorchDispatchMode):
 @needs_brgemm
 @pytest.mark.parametrize("backend", ["traced", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_small_products_are_done_by_brgemm_and_equal_torchs(backend):
-    a, b, c, bias = torch.randn(60, 784), torch.randn(100, 784), torch.randn(60, 100), torch.randn(100)
+    a, b, c, bias = torch.randn(60, 784), torch.randn(5, 784), torch.randn(60, 5), torch.randn(5)
     stacked = torch.randn(4, 60, 9), torch.randn(60, 4, 5).transpose(0, 1)
 
     def products(a, b, c, bias, d, e):
@@ -206,17 +206,17 @@ def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, 
 
 
 @needs_brgemm
-def test_without_avx512_products_with_weights_in_columns_stay_with_torch(monkeypatch):
+@pytest.mark.parametrize("capability", ["AVX512", "AVX2"])
+def test_products_with_many_weights_in_columns_stay_with_torch(monkeypatch, capability):
     def products(a, weight):
         h = a @ weight.t()
         return h, h.t() @ a, h @ weight
 
-    for capability, small in (("AVX512", 3), ("AVX2", 2)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
-        graph = make_fx(products)(torch.randn(60, 784), torch.randn(100, 784))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    for width, words in ((100, "brgemm 2, torch 1"), (10, "brgemm 3")):
+        graph = make_fx(products)(torch.randn(60, 100), torch.randn(width, 100))
         assert with_fastest_products(graph) == ""
-        assert used(graph).count(SMALL) == small
-        assert kernels.named(graph) == f"{capability}; products: brgemm {small}{'' if small == 3 else ', torch 1'}"
+        assert kernels.named(graph) == f"{capability}; products: {words}"
 
 
 @pytest.mark.parametrize("shape", [(60, 7), (8, 3, 5, 5)])
@@ -248,16 +248,51 @@ def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it(
 
 
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
-def test_max_pooling_as_it_is_traced_is_torchs_own_and_unknown_to_inductor(form):
+@pytest.mark.parametrize(("window", "height", "ours"), [(2, 6, True), (2, 7, False), (3, 6, False)])
+def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor(form, window, height, ours):
     pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
+    size = [window, window]
 
-    def pooled(x):
-        y, indices = pool(x, [2, 2], [2, 2])
-        return y, back(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, indices)
+    def pooled(x, weights):
+        y, indices = pool(x, size, size)
+        return y, back(y * weights, x, size, size, [0, 0], [1, 1], False, indices)
 
-    x = torch.randn(4, 3, 6, 8).relu().contiguous(memory_format=form)
-    graph = make_fx(pooled, kernels.DECOMPOSED)(x)
+    x = torch.randn(4, 3, height, 8).relu().contiguous(memory_format=form)  # many are 0
+    weights = 1 + torch.rand_like(pool(x, size, size)[0])
+    graph = make_fx(pooled, kernels.DECOMPOSED)(x, weights)
     assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
-    for found, expected in zip(graph(x), pooled(x), strict=True):
-        assert torch.equal(found, expected)
-        assert found.stride() == expected.stride()
+    assert ("bnexp" in graph.code) != ours
+    other = (x - 0.5).contiguous(memory_format=form).square()
+    for given in (x, other):
+        for found, expected in zip(graph(given, weights), pooled(given, weights), strict=True):
+            assert torch.equal(found, expected)
+            assert found.stride() == expected.stride()
+
+
+@pytest.mark.slow
+def test_recorded_kernels_do_again_what_inductors_code_does(monkeypatch):
+    from torch._inductor.codecache import PyCodeCache
+
+    def step(weight, x):
+        y = (x @ weight).relu()
+        weight.sub_(0.1 * (x.t() @ y))
+        return y.sum(), (y @ weight.t()).square().sum()
+
+    weight, x, kept = torch.rand(9, 5), torch.rand(6, 9), PyCodeCache.modules
+    graph = make_fx(step)(weight.clone(), x)
+    with_fastest_products(graph)
+    compiled = torch._inductor.compile(graph, [weight, x])
+    held = torch.zeros_like(x)
+    again, answer = kernels.recorded(lambda: compiled(weight, held))
+    for _ in range(3):
+        expected_weight, batch = weight.clone(), torch.rand(6, 9)
+        expected = step(expected_weight, batch)
+        held.copy_(batch)
+        again()
+        assert_close(answer, expected)
+        assert_close(weight, expected_weight)
+    for name, value in (("modules", []), ("modules", kept)):
+        monkeypatch.setattr(PyCodeCache, name, value)
+        monkeypatch.setattr(kernels, "MOST_HELD", 100)
+        with pytest.raises(RuntimeError, match=r"0 kernels" if not value else r"kernels on [\d,]+ bytes"):
+            kernels.recorded(lambda: compiled(weight, held))
