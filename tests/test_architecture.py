@@ -57,7 +57,7 @@ NO_TORCH = {"errors", "registry", "schedule", "config", *JUDGING}
 RESERVED = {
     "hydra": {"config/compose.py", "config/words.py", "runs/sweep.py"},  # the sweep asks Hydra which job it is
     "omegaconf": {"config/compose.py"},
-    "tensorboard": {"cli/tensorboard_view.py"},
+    "tensorboard": {"cli/tensorboard_view.py", "engine/tensorboard.py"},
 }
 
 #: Packages that take seconds to import or to use, and that most commands do without: never at the top of a file.

@@ -313,7 +313,7 @@ def _write_page(judged: Sequence[Judged], settings: Settings) -> None:
     from bnexp.report.page import build, gather
 
     asked, claims = {one.claim.key for one in judged}, [CLAIMS[name] for name in CLAIMS]
-    rest = gather(claims, settings.budget.name, settings.runs_dir)
+    rest = gather([one for one in claims if one.key not in asked], settings.budget.name, settings.runs_dir)
     known = [one for one in (*judged, *(one for one in rest if one.claim.key not in asked)) if one.runs.cells]
     others = judged_elsewhere(claims, settings.budget.name, settings.runs_dir)
     with told_if_disk_refuses(settings.runs_dir / "report", always=True):

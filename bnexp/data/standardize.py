@@ -53,16 +53,16 @@ class Standardizer:
     def __init__(self, train_images_NCHW: np.ndarray, config: DatasetConfig) -> None:
         self._binarize = config.binarize
         self.scale, self.offset = (torch.tensor(x, dtype=torch.float32) for x in _affine(train_images_NCHW, config))
-        self._format = torch.preserve_format
+        self.layout = torch.preserve_format
 
     def to(
         self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
     ) -> Standardizer:
         """This standardiser with its constants on ``device``, where batches will be; they come out in ``memory_format``."""
-        if memory_format is self._format and self.scale.device == torch.device(device):
+        if memory_format is self.layout and self.scale.device == torch.device(device):
             return self
         other = self.of(self.scale.to(device), self.offset.to(device))
-        other._format = memory_format
+        other.layout = memory_format
         return other
 
     def of(self, scale: Tensor, offset: Tensor) -> Standardizer:
@@ -75,13 +75,13 @@ class Standardizer:
         """The batch as network inputs."""
         if self._binarize:
             x_BCHW = x_BCHW >> _TOP_BIT
-        return x_BCHW.to(torch.float32, memory_format=self._format).mul_(self.scale).add_(self.offset)
+        return x_BCHW.to(torch.float32, memory_format=self.layout).mul_(self.scale).add_(self.offset)
 
     def of_floats(self, x_BCHW: Tensor) -> Tensor:
         """The same, to the bit, of bytes that have been made floats; for a compiled step, to which bytes come dear."""
         if self._binarize:
             x_BCHW = (x_BCHW > _HALF).to(torch.float32)
-        return (x_BCHW * self.scale + self.offset).contiguous(memory_format=self._format)
+        return (x_BCHW * self.scale + self.offset).contiguous(memory_format=self.layout)
 
 
 def _affine(images_NCHW: np.ndarray, config: DatasetConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -110,8 +110,14 @@ def finite(value: float) -> dict[str, Any]:
     return {"value": None, "kind": "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")}
 
 
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write ``content`` to a temporary name, flush it to the disk, then rename: a reader sees all of it or nothing."""
+def write_json(file: Path, content: Mapping[str, Any], lasting: bool = True) -> None:
+    """Write ``content`` to a temporary name, flush it to the disk, then rename: a reader sees all of it or nothing.
+
+    Args:
+        file: what is to be.
+        content: what it is to say.
+        lasting: the name, too, outlives a loss of power; else it does from the next file of the folder on that is to last.
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     text = json.dumps(content, indent=1, allow_nan=False, default=_plain) + "\n"
     with open_new(temporary) as stream:
@@ -119,7 +125,8 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)
-    sync_folder(file.parent)
+    if lasting:
+        sync_folder(file.parent)
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:

@@ -42,8 +42,8 @@ class RunWriter:
 
     @classmethod
     def begin(cls, folder: Path, header: Mapping[str, Any]) -> RunWriter:
-        """A new record: the header is on disk before the first step."""
-        write_json(folder / paths.HEADER, header)
+        """A new record: the header is on disk before the first step. A checkpoint or the end makes its name last."""
+        write_json(folder / paths.HEADER, header, lasting=False)
         return cls(folder)
 
     @classmethod

@@ -124,6 +124,14 @@ def test_a_layer_that_breaks_leaves_its_kind_without_a_price_and_stops_nothing(t
     assert prices.reasons[kind(job())] == "RuntimeError: a plugin's bug"
 
 
+def test_a_calibration_whose_steps_take_long_makes_few(tmp_path, job, monkeypatch):
+    made = []
+    monkeypatch.setattr("bnexp.engine.step.train_step", lambda *_: made.append(1))
+    monkeypatch.setattr(pricing, "CALIBRATION_SECONDS", 1e-9)
+    assert find_prices([job()], tmp_path / "runs", dry=False).known(job())
+    assert len(made) == 2  # one to warm up
+
+
 def test_a_dry_run_tells_plan_and_price_and_leaves_nothing_behind(bnexp, monkeypatch, tmp_path):
     monkeypatch.setenv("BNEXP_DATA", str(tmp_path / "data"))
     rng = np.random.default_rng(0)

@@ -113,6 +113,19 @@ def test_an_analysis_that_breaks_down_costs_no_other_claim_its_verdict_or_its_pa
     assert (again.code, "finished in" in again.err) == (0, False)
 
 
+def test_a_claim_is_judged_once_for_table_and_page_and_the_page_has_those_of_before(bnexp, tiny_claim, monkeypatch, tmp_path):
+    tiny_claim(id="before", tuned=False)
+    assert bnexp("reproduce", "before", "jobs=1").code == 0
+    claim, judged = tiny_claim(tuned=False), []
+    counted = replace(claim, analyse=lambda *given: judged.append(1) or claim.analyse(*given))
+    monkeypatch.setitem(CLAIMS._entries, "tiny", counted)
+    assert bnexp("reproduce", "tiny", "jobs=1").code == 0
+    assert len(judged) == 1
+    table = (tmp_path / "runs" / "report" / "table.md").read_text(encoding="utf-8")
+    assert "before" in table
+    assert "tiny" in table
+
+
 @pytest.mark.usefixtures("broken_layer_norm")
 def test_without_tuning_complete_machines_are_told_which_runs_are_missing(bnexp, tiny_claim, tmp_path):
     tiny_claim()

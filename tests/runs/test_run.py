@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -340,6 +341,14 @@ def test_a_run_that_is_not_tested_never_reads_the_test_set_and_is_another_run(ma
     assert "train.test=false" in dict(_test_rows(completed(record.header["config"]), record.end))["test accuracy"]
     assert record.header["config"]["train"]["test"] is False
     assert "test" not in computed(make())["train"]
+
+
+def test_reading_the_test_set_counts_as_evaluation(make, runs, monkeypatch):
+    scores = summary._test_scores
+    monkeypatch.setattr(summary, "_test_scores", lambda experiment: time.sleep(0.3) or scores(experiment))
+    execute(make(), show=False)
+    (record,) = runs()
+    assert record.end["seconds"]["eval"] > 0.3
 
 
 def test_a_comparison_of_runs_that_are_not_tested_judges_validation(make, runs):
