@@ -107,7 +107,7 @@ def test_a_link_in_the_place_of_a_folder_of_ours_is_refused(bnexp, run, thesis, 
 def test_a_run_folder_that_is_a_link_is_not_written_into(bnexp, run, thesis, small):
     run.rename(thesis.parent / "moved")
     run.symlink_to(thesis)
-    assert bnexp("train", *small, "train.keep=last").code == 2
+    assert bnexp("train", *small, "probes=light", "train.keep=last").code == 2
     assert is_whole(thesis)
 
 

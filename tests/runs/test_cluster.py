@@ -216,7 +216,7 @@ def test_a_sweeps_table_tells_what_records_say_of_jobs_that_died(bnexp, small, s
 
 @pytest.mark.slow
 def test_what_a_dead_share_has_not_ended_goes_into_the_next_round_and_it_is_judged(bnexp, tiny_claim, submitted_to, tmp_path):
-    tiny_claim()
+    tiny_claim(subject="norm=rms")  # whose runs are in both shares
     submitted_to(Cores(dying=[0]))
     answer = bnexp("reproduce", "tiny", "num_shards=2", *SLURM)
     assert answer.code == 0, answer.err
