@@ -6,6 +6,7 @@ probes, and ``claims.json`` says which run is which in which claim. docs/records
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -22,7 +23,7 @@ from bnexp.records import paths
 from bnexp.records.compact import LOSS_DIGITS, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import loads, read_json, write_text, write_whole
-from bnexp.records.reader import MOST_BYTES, RunRecord, first_line
+from bnexp.records.reader import MOST_BYTES, RunRecord, first_line, load_arrays
 from bnexp.records.shape import are_cells, end_misfit, header_misfit, is_name
 from bnexp.records.shared import pack, unpack
 
@@ -127,27 +128,21 @@ class ArchivedRun(RunRecord):
 
     def probes(self) -> list[str]:
         """Names of the probes that left arrays."""
-        return sorted({key.split("/")[1] for key in _keys(self.folder.parent, self.folder.name)})
+        file = self.folder.parent / ARRAYS
+        return _probes_by_run(file, _stamp(file)).get(self.folder.name, []) if file.is_file() else []
 
     def arrays(self, probe: str) -> dict[str, np.ndarray]:
         """A probe's arrays by name."""
-        start = f"{self.folder.name}/{probe}/"
-        keys = [key for key in _keys(self.folder.parent, self.folder.name) if key.startswith(start)]
-        if not keys:
-            raise FileNotFoundError(f"{self.folder.name} has no arrays of {probe} in {self.folder.parent / ARRAYS}")
-        file = self.folder.parent / ARRAYS
-        members = _members(file)
+        file, run = self.folder.parent / ARRAYS, self.folder.name
+        if probe not in self.probes():
+            raise FileNotFoundError(f"{run} has no arrays of {probe} in {file}")
         try:
-            size = sum(members.getinfo(f"{key}.npy").file_size for key in keys)
-            if size > MOST_BYTES:
-                raise ValueError(f"they would take {size:,} bytes")
-            found = {}
-            for key in keys:
-                with members.open(f"{key}.npy") as stream:
-                    found[key.removeprefix(start)] = np.lib.format.read_array(stream, allow_pickle=False)
+            member = _members(file).getinfo(f"{run}/{probe}.npz")
+            if member.file_size > MOST_BYTES:
+                raise ValueError(f"they would take {member.file_size:,} bytes")
+            return load_arrays(io.BytesIO(_members(file).read(member)))
         except Exception as error:
-            raise _damaged(file, f"the arrays of {self.folder.name} are damaged: {first_line(error)}") from error
-        return found
+            raise _damaged(file, f"the arrays of {run} are damaged: {first_line(error)}") from error
 
 
 def archived_runs(folder: Path) -> dict[str, ArchivedRun]:
@@ -198,18 +193,13 @@ def is_run(name: Any, header: Any, end: Any, curves: Any) -> bool:
     return all(isinstance(curve["values"], list) and isinstance(curve["steps"], str | list) for curve in curves.values())
 
 
-def _keys(folder: Path, name: str) -> list[str]:
-    """The keys of ``arrays.npz`` that belong to a run."""
-    file = folder / ARRAYS
-    return _keys_by_run(file, _stamp(file)).get(name, []) if file.is_file() else []
-
-
 @lru_cache(maxsize=4)
-def _keys_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:  # noqa: ARG001 - as above
-    keys: dict[str, list[str]] = {}
-    for member in _members(file).namelist():
-        keys.setdefault(member.split("/")[0], []).append(member.removesuffix(".npy"))
-    return keys
+def _probes_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:  # noqa: ARG001 - as above
+    probes: dict[str, list[str]] = {}
+    for member in sorted(_members(file).namelist()):
+        run, _, probe = member.removesuffix(".npz").rpartition("/")
+        probes.setdefault(run, []).append(probe)
+    return probes
 
 
 def _members(file: Path) -> zipfile.ZipFile:
@@ -341,17 +331,20 @@ def kept_targets(record: RunRecord) -> list[float]:
 
 
 def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str, str, str], bool] | None) -> None:
-    """An npz of all runs, array by array, since all of them together may not fit into memory."""
+    """Each probe of each run as an npz of its own, packed as a whole: the names of its arrays take more room than many of them."""
     with zipfile.ZipFile(file, "w") as members:
         for record in records:
             for probe in record.probes():
-                for name, array in sorted(record.arrays(probe).items()):
-                    if keep is None or keep(record.folder.name, probe, name):
-                        # dated 1980: the same bytes
-                        member = zipfile.ZipInfo(f"{record.folder.name}/{probe}/{name}.npy")
-                        member.compress_type = zipfile.ZIP_LZMA
-                        with members.open(member, "w", force_zip64=True) as stream:
-                            np.lib.format.write_array(stream, array if keep is None else rounded(array), allow_pickle=False)
+                arrays = {
+                    name: array if keep is None else rounded(array)
+                    for name, array in sorted(record.arrays(probe).items())
+                    if keep is None or keep(record.folder.name, probe, name)
+                }
+                if arrays:
+                    inner = io.BytesIO()
+                    np.savez(inner, **arrays)  # type: ignore[arg-type]
+                    member = zipfile.ZipInfo(f"{record.folder.name}/{probe}.npz")  # dated 1980: the same bytes
+                    members.writestr(member, inner.getbuffer(), zipfile.ZIP_LZMA)
 
 
 def _claims_text(cells: Cells, commands: Mapping[str, str]) -> str:

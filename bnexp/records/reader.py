@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -140,7 +140,7 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def load_arrays(file: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+def load_arrays(file: Path | IO[bytes], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Arrays of an npz file by name, all of them or those that are named; nothing in it is executed.
 
     Raises:
@@ -148,7 +148,8 @@ def load_arrays(file: Path, names: Collection[str] | None = None) -> dict[str, n
     """
     import numpy as np  # here, because a command that only composes a config is quicker without
 
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as members:
+    opened = file.open("rb") if isinstance(file, Path) else file
+    with opened as stream, np.load(stream, allow_pickle=False) as members:
         wanted = list(members.files if names is None else names)
         inside = {*wanted, *(f"{name}.npy" for name in wanted)}
         size = sum(member.file_size for member in members.zip.infolist() if member.filename in inside)
