@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,18 +44,22 @@ class Score:
     num_examples: int
 
 
-def evaluate(model: nn.Module, split: Set, experiment: Experiment) -> Score:
+def evaluate(
+    model: nn.Module, split: Set, experiment: Experiment, forward: Callable[[Tensor], Tensor] | None = None
+) -> Score:
     """Eval-mode score on every example of ``split``, the last incomplete batch included; the mode is put back.
 
-    The batches (:func:`evaluation_batches`) decide the score of a net that normalises by them (``norm.track=false``) only.
+    The batches (:func:`evaluation_batches`) decide the score of a net that normalises by them (``norm.track=false``) only. They go
+    through ``forward``, which is ``model`` where it is not given.
     """
+    forward = forward or model
     was_training = model.training
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     with torch.inference_mode(), fast_inference():
         for x, labels in _inputs(model, split, experiment):
-            logits = model(x)
+            logits = forward(x)
             correct += (logits.argmax(1) == labels).sum()
             loss += F.cross_entropy(logits, labels, reduction="sum")
     model.train(was_training)

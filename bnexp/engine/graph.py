@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -118,10 +118,21 @@ def compiled(
         put_back()
 
 
-#: Compiled steps that a process keeps: arms that take turns, their data standardised in several ways say, are compiled once.
+#: Graphs that a process keeps: arms that take turns, their data standardised in several ways say, are compiled once.
 KEPT = 16
 
-_last: dict[tuple[Any, ...], tuple[Callable[..., Any], str, str]] = {}
+_last: dict[tuple[Any, ...], Any] = {}
+Made = TypeVar("Made")
+
+
+def made_once(key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+    """What ``make`` gives, or gave for the same ``key`` in this process; the last ``KEPT`` that were asked for are kept."""
+    if key not in _last:
+        _last[key] = make()
+        while len(_last) > KEPT:
+            del _last[next(iter(_last))]
+    _last[key] = _last.pop(key)  # the last asked for stands last
+    return _last[key]
 
 
 def compile_once(
@@ -130,33 +141,32 @@ def compile_once(
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
-    paper's step. The last ``KEPT`` that were asked for are kept. The key ends in the backend, and whether products may be other
-    than torch's own.
+    paper's step. The key ends in the backend, and whether products may be other than torch's own.
     """
-    if key not in _last:
-        *_, backend, fast = key
-        # a torch built for GPUs complains of their absence
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    *_, backend, fast = key
 
-        def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
-            *changed, scale, offset, lr, images, labels = given
-            return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
+    def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
+        *changed, scale, offset, lr, images, labels = given
+        return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
 
+    def make() -> tuple[Callable[..., Any], str, str]:
         with torch.no_grad():
-            graph = step.traced(flat, tensors)
+            graph = traced(step.model, flat, tensors)
             products = kernels.with_fastest_products(graph) if fast else ""
             used = kernels.named(graph)
-            built: Callable[..., Any] = graph
-            if backend == "inductor":
-                # here, so that a torch without it can still train side by side
-                from torch._inductor import compile as inductor
+            return (fused(graph, tensors) if backend == "inductor" else graph), products, used
 
-                built = inductor(graph, tensors)
-        _last[key] = built, products, used
-        while len(_last) > KEPT:
-            del _last[next(iter(_last))]
-    _last[key] = _last.pop(key)  # the last asked for stands last
-    return _last[key]
+    return made_once(key, make)
+
+
+def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
+    """The kernels that Inductor makes of a graph of ``tensors``."""
+    # a torch built for GPUs complains of their absence
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # here, so that a torch without it can still train side by side
+    from torch._inductor import compile as inductor
+
+    return inductor(graph, list(tensors))
 
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:
@@ -235,7 +245,7 @@ class PureStep:
     ) -> None:
         if any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.momentum is None for m in model.modules()):
             raise RuntimeError("torch's batch norm without momentum reads its count as a number, which a graph would keep")
-        self._model = deepcopy(model).train()
+        self.model = deepcopy(model).train()
         self._update = update_of(optimizer)
         self._parameter_names = [name for name, p in model.named_parameters() if p.requires_grad]
         self._buffer_names = [name for name, _ in model.named_buffers()]
@@ -283,37 +293,39 @@ class PureStep:
         averaged = [sum(one) / self._num_passes for one in zip(*by_pass, strict=True)]
         return averaged, sum(losses) / self._num_passes, sum(counts)
 
-    def traced(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
-        """A ``function`` that calls this step, as a graph of tensor operations, which is what one call with ``tensors`` did.
-
-        Raises:
-            RuntimeError: a layer keeps count of something outside its buffers, so that the next call would do something else.
-        """
-        before = self._plain_attributes()
-        graph = make_fx(function, kernels.DECOMPOSED)(*tensors)
-        after = self._plain_attributes()
-        for name, value in after.items():
-            if before.get(name) != value:
-                raise RuntimeError(f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold")
-        return graph
-
-    def _plain_attributes(self) -> dict[str, Any]:
-        plain = (bool, int, float, str, tuple, type(None))
-        return {
-            f"{place}.{name}".lstrip("."): value
-            for place, module in self._model.named_modules()
-            for name, value in vars(module).items()
-            if isinstance(value, plain)
-        }
-
     def _loss(
         self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, y: Tensor
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
         moved = [buffer.clone() for buffer in buffers]  # a forward pass moves them in place
         named = dict(zip(self._parameter_names, parameters, strict=True))
         named |= dict(zip(self._buffer_names, moved, strict=True))
-        logits = functional_call(self._model, named, (x,))
+        logits = functional_call(self.model, named, (x,))
         return F.cross_entropy(logits, y), ((logits.argmax(1) == y).sum(), moved)
+
+
+def traced(model: nn.Module, function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
+    """A ``function`` that calls ``model``, as a graph of tensor operations, which is what one call with ``tensors`` did.
+
+    Raises:
+        RuntimeError: a layer keeps count of something outside its buffers, so that the next call would do something else.
+    """
+    before = _plain_attributes(model)
+    graph = make_fx(function, kernels.DECOMPOSED)(*tensors)
+    after = _plain_attributes(model)
+    for name, value in after.items():
+        if before.get(name) != value:
+            raise RuntimeError(f"{name} changes in every forward pass and is not a buffer, which a graph cannot hold")
+    return graph
+
+
+def _plain_attributes(model: nn.Module) -> dict[str, Any]:
+    plain = (bool, int, float, str, tuple, type(None))
+    return {
+        f"{place}.{name}".lstrip("."): value
+        for place, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, plain)
+    }
 
 
 def slot_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:

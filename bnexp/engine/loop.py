@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bnexp.config.schema import TrainConfig
 from bnexp.engine.build import Experiment, prepare_weights
 from bnexp.engine.evaluate import evaluate
+from bnexp.engine.forward import pick_forward
 from bnexp.engine.journal import Journal, Ledger, Stopwatch, run_title
 from bnexp.engine.processes import any_of
 from bnexp.engine.step import pick_step, set_lr
@@ -119,6 +120,7 @@ class Looks:
         train = experiment.config.train
         self._experiment, self._journal, self._ledger, self._save = experiment, journal, ledger, save
         self._evaluations, self._logs = _when(experiment)
+        self._forward = pick_forward(experiment, len(self._evaluations), journal.watch)
         self._observations = {name: set(probe.steps()) for name, probe in experiment.probes.items()}
         self._last_step = train.steps
         self.goals = Goals(train)
@@ -150,7 +152,7 @@ class Looks:
                 journal.watch.aside("eval"),
                 guest(experiment.model, [experiment.noise]),
             ):  # norm.in_eval draws noise here too
-                score = evaluate(experiment.model, experiment.validation, experiment)
+                score = evaluate(experiment.model, experiment.validation, experiment, self._forward)
             self.goals.see("val/accuracy", recorded(score.accuracy))
             journal.scalars(step, {"val/accuracy": score.accuracy, "val/loss": score.loss})
             with journal.watch.aside("record"):
