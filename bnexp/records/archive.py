@@ -20,7 +20,7 @@ import numpy as np
 
 from bnexp.errors import UserError
 from bnexp.records import paths
-from bnexp.records.compact import LOSS_DIGITS, few_points, rounded, spans, steps_of
+from bnexp.records.compact import LOSS_DIGITS, PER, as_shares, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import loads, read_json, write_text, write_whole
 from bnexp.records.reader import MOST_BYTES, RunRecord, first_line, load_arrays
@@ -96,7 +96,7 @@ class ArchivedRun(RunRecord):
         rows = [
             (step, name, value, seconds)
             for name, curve in self.line["curves"].items()
-            for step, value, seconds in zip(self._steps(curve), curve["values"], self._seconds(curve), strict=True)
+            for step, value, seconds in zip(self._steps(curve), _values(curve), self._seconds(curve), strict=True)
         ]
         for step, name, value, seconds in sorted(rows, key=lambda row: row[:2]):
             told = {"value": None, "kind": value} if isinstance(value, str) else {"value": value}
@@ -110,7 +110,7 @@ class ArchivedRun(RunRecord):
 
     def _curve(self, name: str) -> Curve:
         curve = self.line["curves"].get(name, {"steps": "", "values": ()})
-        values = tuple(None if isinstance(value, str) else value for value in curve["values"])
+        values = tuple(None if isinstance(value, str) else value for value in _values(curve))
         return Curve(self._steps(curve), values, tuple(self._seconds(curve)))
 
     def _steps(self, curve: Mapping[str, Any]) -> tuple[int, ...]:
@@ -143,6 +143,12 @@ class ArchivedRun(RunRecord):
             return load_arrays(io.BytesIO(_members(file).read(member)))
         except Exception as error:
             raise _damaged(file, f"the arrays of {run} are damaged: {first_line(error)}") from error
+
+
+def _values(curve: Mapping[str, Any]) -> list[Any]:
+    """Numbers and words of a curve, from shares where it is written in these."""
+    per = curve.get("per")
+    return [one / per if isinstance(one, int) else one for one in curve["values"]] if per else curve["values"]
 
 
 def archived_runs(folder: Path) -> dict[str, ArchivedRun]:
@@ -190,7 +196,10 @@ def is_run(name: Any, header: Any, end: Any, curves: Any) -> bool:
         return False
     if header_misfit(header) or end_misfit(end, header) or not isinstance(end.get("status"), str):
         return False
-    return all(isinstance(curve["values"], list) and isinstance(curve["steps"], str | list) for curve in curves.values())
+    return all(
+        isinstance(curve["values"], list) and isinstance(curve["steps"], str | list) and curve.get("per", PER) == PER
+        for curve in curves.values()
+    )
 
 
 @lru_cache(maxsize=4)
@@ -236,7 +245,7 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
             if not isinstance(claims, dict) or not all(map(are_cells, claims.values())):
                 raise _damaged(folder / CLAIMS, f"the lists of runs for budget={budget} are damaged")
         for row in (row for claims in cells.values() for rows in claims.values() for row in rows):
-            if row.get("command", "") is None:
+            if row.get("command") is None:
                 line = archived_lines(folder).get(row["run_id"])
                 if line is None:
                     raise _damaged(folder / CLAIMS, f"{row['run_id']} is in no line of {RUNS}")
@@ -321,6 +330,8 @@ def _curve(record: RunRecord, name: str, events: Sequence[Mapping[str, Any]], mo
         curve["seconds"] = [event["seconds"] for event in events]
     elif name == "train/loss":
         curve["values"] = [float(f"{one:.{LOSS_DIGITS}g}") if isinstance(one, float) else one for one in curve["values"]]
+    elif (shares := as_shares(curve["values"])) is not None:
+        curve |= {"values": shares, "per": PER}
     return curve | ({"of": before} if before else {})
 
 
@@ -351,14 +362,14 @@ def _claims_text(cells: Cells, commands: Mapping[str, str]) -> str:
     """JSON with a line for each run of a claim, so that a difference shows which; without commands that the runs' headers have."""
 
     def shorter(row: Mapping[str, Any]) -> dict[str, Any]:
-        known = "command" in row and row["command"] == commands.get(row.get("run_id", ""))
-        return {**row, "command": None} if known else dict(row)
+        known = row.get("command") == commands.get(row.get("run_id", ""))
+        return {key: value for key, value in row.items() if not (known and key == "command")}
 
     budgets = []
     for budget, claims in sorted(cells.items()):
         lists = []
         for claim, rows in sorted(claims.items()):
-            lines = ",\n".join(json.dumps(shorter(row)) for row in rows)
+            lines = ",\n".join(json.dumps(shorter(row), separators=(",", ":")) for row in rows)
             lists.append(f"{json.dumps(claim)}: [\n{lines}\n]")
         budgets.append(f"{json.dumps(budget)}: {{\n" + ",\n".join(lists) + "\n}")
     return "{\n" + ",\n".join(budgets) + "\n}\n"

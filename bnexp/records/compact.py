@@ -15,6 +15,22 @@ MANY = 1000
 #: Significant digits that a kept training loss has, which is the mean of one mini-batch.
 LOSS_DIGITS = 5
 
+#: Kept accuracies are written in units of one in so many, where they are whole in these: of 10,000 examples, or of 1,000 or 500.
+PER = 10_000
+
+
+def as_shares(values: Sequence[float | str]) -> list[int | str] | None:
+    """Accuracies as whole numbers of ten-thousandths, words as they are; None where that would not be exact.
+
+    Example:
+        >>> as_shares([0.1, 0.9676, "nan"])
+        [1000, 9676, 'nan']
+        >>> as_shares([1 / 3])
+    """
+    shares = [value if isinstance(value, str) else round(value * PER) for value in values]
+    exact = all(isinstance(share, str) or share / PER == value for share, value in zip(shares, values, strict=True))
+    return shares if exact else None
+
 
 def rounded(array: np.ndarray) -> np.ndarray:
     """float32 numbers, and many float64 ones, to 12 bits, a relative error of at most 2^-12; others as they are.

@@ -18,7 +18,7 @@ from benchmark.growth import slope
 from benchmark.modes import MODES
 from benchmark.numbers import milliseconds, spread
 from benchmark.targets import table_rows
-from bnexp.figures.style import SERIES, own_look, save
+from bnexp.figures.style import SERIES, own_look, save_as
 
 TITLES = {"mlp": "the paper's network, batch 60, with BN", "cnn": "model=cnn, 32x32, batch 64, with BN"}
 BAR = 0.38
@@ -31,7 +31,7 @@ LARGE = {"font.size": 12, "axes.titlesize": 12}
 
 
 def draw(steps: Mapping[str, Any], file: Path) -> None:
-    """Write PNG and SVG: a panel a network, a bar a loop and instruction set.
+    """Write a PNG: a panel a network, a bar a loop and instruction set.
 
     Args:
         steps: instruction set to what was measured with it.
@@ -45,7 +45,7 @@ def draw(steps: Mapping[str, Any], file: Path) -> None:
             draw_network(steps, network, axes)
         handles, words = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, words, loc="outside lower center", ncols=3)
-        save(figure, file)
+        save_as(figure, file.with_suffix(""), ("png",))
         plt.close(figure)
 
 
@@ -77,7 +77,7 @@ def draw_network(steps: Mapping[str, Any], network: str, axes: Axes) -> None:
 
 
 def draw_growth(found: Mapping[str, Any], file: Path) -> None:
-    """Write PNG and SVG: a small panel a curve, on logarithmic axes, with a dotted line of slope 1 through its last point."""
+    """Write a PNG: a small panel a curve, on logarithmic axes, with a dotted line of slope 1 through its last point."""
     curves = [curve for curve in found["curves"].values() if "skipped" not in curve]
     rows = -(-len(curves) // COLUMNS)
     with own_look(LARGE):
@@ -87,7 +87,7 @@ def draw_growth(found: Mapping[str, Any], file: Path) -> None:
         for axes in panels.flat[len(curves) :]:
             axes.set_axis_off()
         figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center")
-        save(figure, file)
+        save_as(figure, file.with_suffix(""), ("png",))
         plt.close(figure)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -50,10 +51,16 @@ def written_out(steps: str) -> list[int]:
     return [n for first, last, by in found for n in range(int(first), int(last or first) + 1, int(by or 1))]
 
 
+def accuracies(run: Run) -> list[float]:
+    """Of validation, in the order of the evaluations; nan where a number was not finite."""
+    curve = run["curves"]["val/accuracy"]
+    return [value / curve.get("per", 1) if isinstance(value, float | int) else math.nan for value in curve["values"]]
+
+
 def steps_to(run: Run, level: float, horizon: int) -> float:
     """First of two consecutive evaluations with an error below the level; the horizon where there is none by then."""
     curve = run["curves"]["val/accuracy"]
-    beyond = [isinstance(value, float | int) and value > 1 - level for value in curve["values"]]
+    beyond = [accuracy > 1 - level for accuracy in accuracies(run)]
     for step, here, there in zip(written_out(curve["steps"]), beyond, beyond[1:], strict=False):
         if here and there:
             return max(step, 1) if step <= horizon else horizon
@@ -179,7 +186,7 @@ def test_a_difference_in_accuracy_is_the_same_by_other_means(budget):
         return 100 * run["end"]["test"]["recomputed_accuracy"]
 
     def score(run: Run) -> float:
-        return 100 * float(np.mean(run["curves"]["val/accuracy"]["values"][-5:]))
+        return 100 * float(np.mean(accuracies(run)[-5:]))
 
     claim = cells["minibatch_noise"]
     sides = [table(claim, runs, name, "own", points) for name in ("m = 16", "m = 32", "m = 256")]

@@ -29,7 +29,10 @@ ARRAYS_OF = {
     "layer_inputs": {"steps": np.array([0, 10]), "hidden1/pre_norm/unit_sd": SD_TU},
     "measure": {"names": np.array(["a", "bc"]), "flag": np.array(True)},
 }
-CELLS = {"quick": {"speed": [{"run_id": "b", "seed": 0}, {"run_id": "a", "seed": 1}]}, "full": {"law": []}}
+CELLS = {
+    "quick": {"speed": [{"run_id": "b", "seed": 0, "command": "x"}, {"run_id": "a", "seed": 1, "command": "y"}]},
+    "full": {"law": []},
+}
 
 
 def make_run(runs, name, status="finished"):
@@ -93,7 +96,7 @@ def test_the_command_of_a_cell_is_stated_once_with_the_run(tmp_path):
     cells = {"quick": {"speed": [{"run_id": "a", "command": commands["a"]}, {"run_id": "b", "command": "another"},
                                  {"run_id": "gone", "command": "bnexp train"}]}}  # fmt: skip
     write_archive(tmp_path / "out", find_runs(tmp_path / "runs"), cells)
-    assert (tmp_path / "out" / CLAIMS).read_text().count("null") == 1
+    assert (tmp_path / "out" / CLAIMS).read_text().count("command") == 2
     assert read_cells(tmp_path / "out") == cells
 
 
