@@ -15,7 +15,7 @@ from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import LEARNS, SIDES, SWEEPS, Swept, all_grids, all_swept, largest, learns, num_near_best
 from bnexp.claims.words import ending
 from bnexp.figures.arms import draw_series
-from bnexp.figures.style import SERIES
+from bnexp.figures.style import SERIES, legend_above, rate_axis
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
     panels = figure.subplots(1, len(evidence.data), squeeze=False)[0]
     for axes, one in zip(panels, evidence.data.values(), strict=True):
         _draw_net(one, axes)
+    legend_above(figure)
 
 
 def _draw_net(one: Mapping[str, Any], axes: Axes) -> None:
@@ -117,10 +118,8 @@ def _draw_net(one: Mapping[str, Any], axes: Axes) -> None:
     draw_series(rates, series, axes, xlabel="learning rate", ylabel="test accuracy, %")
     for (side, _), (color, _, style) in zip(LABELS.items(), SERIES, strict=False):
         axes.axvline(tops[side], color=color, linestyle=style, linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:.0f}")
-    axes.set(ylim=(0, 100))
-    axes.annotate(str(one["words"]), (0.02, 0.02), xycoords="axes fraction", fontsize=8)
+    rate_axis(axes)
+    axes.set(ylim=(0, 100), title=str(one["words"]))
 
 
 _LARGEST, _WIDTH = Difference(null=0, smallest=2), Difference(null=0, smallest=1)

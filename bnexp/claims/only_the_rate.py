@@ -12,6 +12,7 @@ from bnexp.claims.runs import test_points
 from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at, final_loss
 from bnexp.claims.words import by_outcome, ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
+from bnexp.figures.style import rate_axis
 from bnexp.stats.rules import Difference, Equivalence
 
 #: The source's nets read their whole training set; one whose training loss is still above this (nats, median seed) does not.
@@ -99,8 +100,7 @@ def draw(evidence: Evidence, figure: Figure) -> None:
         draw_series(one["rates"], {"with BN minus without": one["gain"]}, below, xlabel="learning rate of both nets",
                     ylabel="gain in test accuracy, points")  # fmt: skip
         below.axhline(0, color="#333333", linewidth=0.9)
-        below.set_xscale("log", base=2)
-        below.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:.0f}")
+        rate_axis(below)
     for above in panels[0, 1:]:
         above.set_yticklabels([])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,18 @@ def main(argv: list[str]) -> int:
     from bnexp.report.pictures import TOGETHER, drawings
 
     needed = dict.fromkeys(part for name in names for part in ([p.claim for p in TOGETHER.get(name, ())] or [name]))
-    known = drawings({name: _evidence(name, budget, folder) for name in needed})
+    evidence, absent = {}, dict[str, UserError]()
+    for name in needed:
+        try:
+            evidence[name] = _evidence(name, budget, folder)
+        except UserError as error:
+            if "all" not in arguments.words:
+                raise
+            absent[name] = error
+    if not evidence:
+        raise next(iter(absent.values()))
+    known = drawings(evidence)
+    names = [name for name in names if name in known]
     written: list[str] = []
     with told_if_unwritable(arguments.out, "out=FOLDER, one you may write to"):
         for name in names:
@@ -57,6 +69,8 @@ def main(argv: list[str]) -> int:
                     todo=f"{program()} report {folder} budget={budget}",
                 ) from error  # fmt: skip
     print(json.dumps(written) if arguments.json else "\n".join(written))
+    if absent:
+        print(f"not drawn, for want of runs in {folder}: {', '.join(absent)}", file=sys.stderr)
     return DONE
 
 
@@ -120,6 +134,7 @@ def _evidence(name: str, budget: str, folder: Path) -> tuple[Claim, Evidence]:
     from bnexp.claims import CLAIMS
     from bnexp.claims.judge import in_one_line
     from bnexp.claims.runs import Runs, kept_cells
+    from bnexp.records.archive import is_archive
     from bnexp.rng import numpy_stream
 
     claim, cells = CLAIMS[name], kept_cells(folder, budget).get(name, ())
@@ -127,7 +142,8 @@ def _evidence(name: str, budget: str, folder: Path) -> tuple[Claim, Evidence]:
     missing = runs.missing()
     if not cells or missing:
         what = f"{len(missing)} runs of {name} are missing" if cells else f"{name} was not reproduced"
-        todo = f"{program()} reproduce {name} budget={budget} runs_dir={folder}"
+        place = "" if is_archive(folder) else f" runs_dir={folder}"  # nothing is added to an export
+        todo = f"{program()} reproduce {name} budget={budget}{place}"
         raise UserError(f"{what} in this folder with budget={budget}", got=folder, todo=todo)
     try:
         return claim, claim.analyse(runs, numpy_stream(0, f"claims/{claim.id}"))

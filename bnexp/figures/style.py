@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bnexp.records.jsonfile import write_whole
@@ -24,6 +25,9 @@ SERIES = (
     ("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"),
     ("#56B4E9", "v", "-"), ("#E69F00", "P", "--"), ("#000000", "X", "-."), ("#7f7f7f", "*", ":"),
 )  # fmt: skip
+
+#: How wide a bold letter is on average, in its size, and the share of a panel that is above its horizontal axis.
+LETTER, ABOVE_AXIS = 0.66, 0.8
 
 #: Settings of matplotlib that hold for every figure.
 SETTINGS: dict[Any, Any] = {
@@ -72,6 +76,29 @@ def plain_log_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=subs))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def rate_axis(ax: Axes) -> None:
+    """The horizontal axis logarithmic in learning rates that are powers of two, every third of which is named: 1/64, 1/8, 1, 8."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(LogLocator(base=8, numticks=99))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:.0f}"))
+
+
+def fit_titles(figure: Figure) -> None:
+    """Break each panel's title into lines that are no wider than the panel."""
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        place, titles = axes.get_subplotspec(), {axes.get_title(loc=where) for where in ("left", "center", "right")} - {""}
+        if place is None:
+            continue
+        width = ABOVE_AXIS * len(place.colspan) / place.get_gridspec().ncols * axes.figure.bbox.width / axes.figure.dpi
+        for text in axes.findobj(Text):
+            if isinstance(text, Text) and text.get_text() in titles:
+                text.set_text(fill(text.get_text(), max(12, int(72 * width / (LETTER * float(text.get_fontsize()))))))
 
 
 def legend_above(figure: Figure, columns: int = 2) -> None:

@@ -17,7 +17,7 @@ from bnexp.claims import fig1_speed, fig1_stability
 from bnexp.claims.base import Claim, Endpoint, Evidence
 from bnexp.claims.judge import Judged, in_one_line
 from bnexp.claims.words import about
-from bnexp.figures.style import own_look, save_as
+from bnexp.figures.style import fit_titles, own_look, save_as
 from bnexp.report.interval import interval_svg
 from bnexp.report.seeds import errors_svg, pairs_svg, values_svg
 from bnexp.report.svg import lighter
@@ -103,6 +103,7 @@ def picture(
             for line in (line for axes in figure.axes for line in axes.lines):
                 line.set_rasterized(line.get_linestyle() == "None" and np.size(line.get_xdata()) > MANY_POINTS)
             in_letters(figure)
+            fit_titles(figure)
             # print_svg draws once; savefig draws twice, so that it knows what sticks out
             FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
             edges = figure.get_tightbbox().padded(PADDING)
@@ -142,6 +143,7 @@ class Drawing:
         with own_look():
             figure = Figure(figsize=self.size)
             self.draw(figure)
+            fit_titles(figure)
             return save_as(figure, file, formats)
 
 

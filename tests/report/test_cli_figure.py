@@ -48,3 +48,13 @@ def test_a_mistake_is_one_message_and_nothing_is_written(known, tmp_path, monkey
     with pytest.raises(UserError, match=what):
         main([*words, f"runs_dir={known.runs_dir}"])
     assert not (tmp_path / "x").exists()
+
+
+def test_all_draws_what_there_is_and_names_the_rest(known, tmp_path, capsys):
+    assert main(["all", str(known.runs_dir), f"out={tmp_path / 'x'}", "format=svg"]) == 0
+    told = capsys.readouterr()
+    assert "identity.svg" in told.out
+    assert not (tmp_path / "x" / "missing.svg").exists()
+    (line,) = told.err.splitlines()
+    assert line.startswith("not drawn, for want of runs in ")
+    assert "missing" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from bnexp.figures.curves import draw_arms, draw_tracks
 from bnexp.figures.endpoints import draw_interval
 from bnexp.figures.levels import draw_levels
-from bnexp.figures.style import plain_log_axis
+from bnexp.figures.style import fit_titles, own_look, plain_log_axis, rate_axis
 from bnexp.figures.tuning import draw_tuning
 from bnexp.records.curves import Curve
 from bnexp.stats.intervals import Interval
@@ -143,3 +144,24 @@ def test_tracks_are_drawn_from_step_0_on_and_named_at_their_ends(ax):
         ("85 %", (50, 11)),
     ]
     assert ax.get_xlim() == (0, 50)
+
+
+def test_titles_are_broken_until_they_fit_their_panels():
+    words = "a small convolutional net on colour photographs"
+    with own_look():
+        figure = Figure(figsize=(8, 3), dpi=100)
+        panels = figure.subplots(1, 3)
+        for axes, title in zip(panels, (words, "short", words), strict=True):
+            axes.set_title(title)
+        fit_titles(figure)
+        figure.draw_without_rendering()
+        edges = [axes.title.axes.get_tightbbox() for axes in panels]
+    assert [axes.get_title(loc="left").replace("\n", " ") for axes in panels] == [words, "short", words]
+    assert all(left.x1 < right.x0 for left, right in pairwise(edges))
+    assert edges[-1].x1 <= 800
+
+
+def test_rates_are_named_as_fractions(ax):
+    ax.plot([2**-9, 2**6], [1, 2])
+    rate_axis(ax)
+    assert {ax.xaxis.get_major_formatter()(value) for value in ax.get_xticks()} >= {"1/512", "1/64", "1/8", "1", "8", "64"}
