@@ -80,10 +80,10 @@ def test_no_bar_is_drawn_where_there_is_no_terminal(bnexp, small, monkeypatch):
 def fail_for(norm: str, monkeypatch) -> None:
     real = loop.evaluate
 
-    def evaluate(model, split, experiment):
+    def evaluate(model, split, experiment, forward=None):
         if experiment.config.norm.name == norm:
             raise RuntimeError("out of luck")
-        return real(model, split, experiment)
+        return real(model, split, experiment, forward)
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
 

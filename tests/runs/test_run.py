@@ -161,9 +161,9 @@ def test_the_test_set_is_read_after_the_last_update_and_only_then(make, monkeypa
         moments.append("step")
         return real_step(*arguments)
 
-    def spy(model, split, experiment):
+    def spy(model, split, experiment, forward=None):
         moments.append("test" if split is experiment.test else "validation")
-        return real_evaluate(model, split, experiment)
+        return real_evaluate(model, split, experiment, forward)
 
     monkeypatch.setattr(stepping, "train_step", step)
     for module in (loop, summary):
