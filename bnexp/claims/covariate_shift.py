@@ -17,6 +17,7 @@ from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.sizes import draw_sizes
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference, Equivalence
 from bnexp.stats.sample import Sample, Side
 
@@ -147,13 +148,12 @@ def _mean(by_kind: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.mean([by_kind[kind] for kind in SHIFTS], axis=0)
 
 
-def _gates(tables: Mapping[str, Table], coloured_S: np.ndarray) -> dict[str, bool]:
+def _gates(tables: Mapping[str, Table], coloured_S: np.ndarray) -> dict[str, bool | Gate]:
     none, batch = (tables[arm]["training"] for arm in (CONTROL, SUBJECT))
-    clean = none[CLEAN].mean()
     return {
-        HURTS: bool(clean - none[COLOUR].mean() > ADVANTAGE),
-        MATCHED: bool(abs(batch[CLEAN].mean() - clean) < ADVANTAGE),
-        READABLE: bool(clean - coloured_S.mean() < LOSS),
+        HURTS: Gate.above(ADVANTAGE, none[CLEAN] - none[COLOUR]),
+        MATCHED: Gate(tuple(batch[CLEAN] - none[CLEAN]), -ADVANTAGE, ADVANTAGE),
+        READABLE: Gate.below(LOSS, none[CLEAN] - coloured_S),
     }
 
 
@@ -285,7 +285,7 @@ def _grid(*overrides: str, arms: Mapping[str, str]) -> Grid:
         arms=arms,
         tuning=Tuning(key="optimizer.lr", values=(0.1, 0.3, 1.0), by=FinalAccuracy(),
                       overrides=dict.fromkeys(_BUDGETS, ("probes=none",))),
-        budgets=_BUDGETS,
+        budgets=_BUDGETS, num_seeds={"quick": 16},
     )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ CLAIM = register(Claim(
     "the gradient; blown up: loss not finite or above 10 times its first value, or weights before norms 100 times as long. "
     "Beside it the same for rates that learn (last loss below half of the first), and the growth of the weights' length at rate "
     "1",
-    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 8, "full": 8}),
+    measurement=Measurement(measure=measure, num_seeds={"smoke": 2, "quick": 16, "full": 8}),
     endpoints={
         f"{net}: {name}": endpoint
         for net in NETS

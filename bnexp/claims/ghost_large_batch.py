@@ -93,7 +93,7 @@ CLAIM = register(Claim(
                     "train.log_every=500",
                 ),
             },
-            num_seeds={"smoke": 2, "quick": 12, "full": 12},
+            num_seeds={"smoke": 2, "quick": 24, "full": 12},
         ),
     ),
     endpoints={

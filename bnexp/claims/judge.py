@@ -13,7 +13,7 @@ from bnexp.claims.variants import variant_of
 from bnexp.claims.words import about
 from bnexp.rng import numpy_stream
 from bnexp.stats.holm import holm
-from bnexp.stats.verdict import Verdict
+from bnexp.stats.verdict import Verdict, stability
 
 #: What an adjusted p has to be at most.
 LEVEL = 0.05
@@ -98,10 +98,8 @@ def _judge_one(claim: Claim, name: str, evidence: Evidence) -> Verdict:
         return Verdict("INCONCLUSIVE", evidence.out_of_reach[name], None, "out of reach")
     rule, sample = claim.endpoints[name].rule, evidence.samples[name]
     verdict = rule.judge(sample, numpy_stream(0, f"claims/{claim.id}/{name}"), evidence.gates)
-    if verdict.word in ("gate failed", "not powered"):  # no draw of seeds changes that
-        return verdict
-    again = rule.redraw(sample, numpy_stream(0, f"claims/{claim.id}/{name}/again"))
-    return replace(verdict, stability=again.count(verdict.outcome) / len(again)) if again else verdict
+    rng = numpy_stream(0, f"claims/{claim.id}/{name}/again")
+    return replace(verdict, stability=stability(verdict, rule.redraw(sample, rng), evidence.gates, rng))
 
 
 def _corrected(claim: Claim, evidence: Evidence, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:

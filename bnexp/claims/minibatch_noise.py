@@ -17,6 +17,7 @@ from bnexp.claims.speed import REACHED
 from bnexp.claims.words import points_more, rates_words
 from bnexp.figures.style import COLORS
 from bnexp.records.reader import RunRecord
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference, Scaling
 from bnexp.stats.sample import Sample
 from bnexp.stats.slopes import log_log_slopes
@@ -129,16 +130,16 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         samples["equal training loss"] = sample(partial(points_at_loss, level=level))
     else:
         out_of_reach["equal training loss"] = f"A training loss of {level:g} is reached in too few runs ({runs.budget})."
-    exponent = float(log_log_slopes(sizes, gaussian[:, FITTED:]).mean())
+    exponents_S = log_log_slopes(sizes, gaussian[:, FITTED:])
     accuracy = side_by_side(runs, {arm: Arm(arm) for arm in (*GHOSTS, PLAIN)}, recomputed_points)
     return Evidence(
         samples=samples,
         out_of_reach=out_of_reach,
-        gates=runs.tuning_gate() | runs.finished_gate() | {THEOREM: abs(exponent + 1) < 0.1},
+        gates=runs.tuning_gate() | runs.finished_gate() | {THEOREM: Gate(tuple(exponents_S), -1.1, -0.9)},
         numbers={f"test accuracy, {arm}": f"{points.mean():.2f} %" for arm, points in accuracy.items()}
         | {f"training accuracy at the end, {arm}": f"{by_seed(runs, Arm(arm), train_points).mean():.2f} %" for arm in accuracy}
         | {f"learning rate, {arm}": rates_words(runs, arm) for arm in accuracy}
-        | {"exponent on Gaussian values (a check)": f"{exponent:.2f}"},
+        | {"exponent on Gaussian values (a check)": f"{exponents_S.mean():.2f}"},
         data={"accuracy": accuracy, "gaussian": gaussian, "layers": layers},
     )
 

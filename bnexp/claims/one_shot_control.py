@@ -13,6 +13,7 @@ from bnexp.claims.places import PLACES, PLACES_AT_QUICK
 from bnexp.claims.speed import Comparison, judged
 from bnexp.claims.words import ending, sooner_words
 from bnexp.figures.ratios import draw_ratios
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference
 
 NONE, BN, ONCE, FROZEN = "none", "BN", "one-shot", "frozen"
@@ -33,7 +34,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     comparisons, samples, ratios, shares = {}, {}, {}, {}
     out_of_reach: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    gains = True
+    gains: bool | Gate = True
     for grid, (place, one) in enumerate(PLACES.items()):
         if not runs.arms(grid):
             out_of_reach |= runs.out_of_reach(f"{place}: ", runs.absent(grid))
@@ -48,12 +49,11 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         samples[f"{place}: accuracy, {ONCE}"] = contrast(runs, arms[BN], arms[ONCE])
         log_gain = {arm: pair.sample().effects("ratio") for arm, pair in against.items() if not pair.too_few()}
         shares[place] = {arm: _share(log_gain[arm], log_gain[BN], rng) for arm in SHORT if arm in log_gain}
-        if BN in log_gain and log_gain[BN].mean() < np.log(GAINS):
-            if place == "sigmoid":
-                gains = False
-            else:
-                little = f"Here BN itself is {np.exp(log_gain[BN].mean()):.2f} times sooner, which is no gain to be shared out."
-                out_of_reach |= {name: little for name in comparisons if name.startswith(f"{place}: ")}
+        if place == "sigmoid":
+            gains = Gate.above(np.log(GAINS), log_gain[BN]) if BN in log_gain else True
+        elif BN in log_gain and log_gain[BN].mean() < np.log(GAINS):
+            little = f"Here BN itself is {np.exp(log_gain[BN].mean()):.2f} times sooner, which is no gain to be shared out."
+            out_of_reach |= {name: little for name in comparisons if name.startswith(f"{place}: ")}
         numbers |= sooner_words(place, ratios[one.words])
         numbers |= {
             f"{place}: share of BN's gain in log steps, {SHORT[arm]}": f"{share:.2f} [{low:.2f}, {high:.2f}] (bootstrap over seeds)"
@@ -64,7 +64,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     return Evidence(
         samples=timed | samples,
         out_of_reach=unreached | out_of_reach,
-        gates=runs.tuning_gate() | runs.finished_gate() | {BN_GAINS: gains},
+        gates=runs.tuning_gate() | runs.finished_gate(0) | {BN_GAINS: gains},
         numbers=numbers,
         data={"ratios": ratios, "shares": shares},
     )

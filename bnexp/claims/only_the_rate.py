@@ -13,6 +13,7 @@ from bnexp.claims.sweeps import SIDES, SWEEPS, Swept, all_grids, all_swept, at, 
 from bnexp.claims.words import by_outcome, ending, means_words, points_more
 from bnexp.figures.arms import draw_arms_by_seed, draw_series
 from bnexp.figures.style import rate_axis
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference, Equivalence
 
 #: The source's nets read their whole training set; one whose training loss is still above this (nats, median seed) does not.
@@ -33,7 +34,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         points, rates = {side: swept.read(side, test_points) for side in SIDES}, _rates(swept)
         at_rate = {(side, rate): at(points[side], index_S) for side in SIDES for rate, index_S in rates.items()}
         if net == "ReLU":
-            gates[CONVERGED] = bool(np.median(at(swept.read("control", final_loss), rates["largest"])) < LEARNT)
+            gates[CONVERGED] = Gate.below(LEARNT, at(swept.read("control", final_loss), rates["largest"]), "median")
         steps = {side: np.exp(at(swept.log_steps(side), rates["largest"])) for side in SIDES}
         answers = (
             Sample.of(at_rate["subject", "largest"], at_rate["control", "largest"]),

@@ -36,7 +36,7 @@ class Place:
 
     def grid(
         self, arms: Mapping[str, str], *, by: Quantity | None = None, same_as: str | None = None, probes: str = "none",
-        also: tuple[str, ...] = (),
+        also: tuple[str, ...] = (), num_seeds: Mapping[str, int] = {},
     ) -> Grid:  # fmt: skip
         """Arms here, each at its own best learning rates.
 
@@ -46,6 +46,7 @@ class Place:
             same_as: as in :class:`Tuning`.
             probes: of the reported runs; tuning runs have none.
             also: further overrides of all runs.
+            num_seeds: as in :class:`Grid`.
         """
         return Grid(
             overrides=(*self.overrides, *also, f"probes={probes}"),
@@ -55,6 +56,7 @@ class Place:
                 overrides={budget: ("probes=none", *self._stop(budget, by)) for budget in self.budgets},
             ),
             budgets=self.budgets,
+            num_seeds=num_seeds,
             needs=self.needs,
         )  # fmt: skip
 

@@ -77,7 +77,7 @@ CLAIM = register(Claim(
                     "train.eval_every=640",
                 ),
             },
-            num_seeds={"quick": 16, "full": 16},
+            num_seeds={"quick": 32, "full": 16},
         ),
     ),
     endpoints={

@@ -10,6 +10,7 @@ from bnexp.claims.quantities import FinalAccuracy
 from bnexp.claims.words import ending, means_words, rates_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.records.reader import RunRecord
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Equivalence
 
 BN, SKIP_INIT, FIXUP, PLAIN = "BN", "SkipInit", "Fixup", "no scalar"
@@ -73,7 +74,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             for depth in DEPTHS
             for arm in (SKIP_INIT, FIXUP)
         },
-        gates=(runs.tuning_gate() if tuned else {}) | {FAILS: bool(deep[PLAIN].mean() < deep[BN].mean() - ENOUGH)},
+        gates=(runs.tuning_gate() if tuned else {}) | {FAILS: Gate.below(deep[BN].mean() - ENOUGH, deep[PLAIN])},
         numbers={
             **{
                 f"test accuracy, {depth} blocks, {label}": words

@@ -12,6 +12,7 @@ from bnexp.claims.contrast import Arm, by_seed, contrast
 from bnexp.claims.runs import test_points
 from bnexp.claims.words import ending, mean_words, means_words
 from bnexp.figures.arms import draw_series
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference
 
 BATCH = 64
@@ -58,7 +59,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             GROUP: contrast(runs, Arm(GROUP), _arm(2)),
             **{mend: Sample.of(share) for mend, share in shares.items()},
         },
-        gates=runs.finished_gate() | {PENALTY: bool(lost.mean() >= LEAST)},
+        gates=runs.finished_gate() | {PENALTY: Gate.above(LEAST, lost)},
         numbers=means_words(test, of="test accuracy")
         | {"penalty of m = 2 against 64, held-out examples": mean_words(lost, " points")},
         data={"test": {arm: float(points.mean()) for arm, points in test.items()}, "series": series,

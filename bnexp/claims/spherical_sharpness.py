@@ -21,6 +21,7 @@ from bnexp.claims.words import ending, mean_words
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import plain_log_axis
 from bnexp.rng import numpy_stream
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     return Evidence(
         samples=samples,
         out_of_reach={} if found else dict.fromkeys(ENDPOINTS, "Of one run the sharpness was not found, or it diverged."),
-        gates={PAST: bool(edges[with_decay].min() > 1.5)},
+        gates={PAST: Gate.above(1.5, edges[with_decay].min(1), "most")},
         numbers={
             **{
                 f"spherical sharpness {arm}": f"{falls[f'{arm}/spherical'][0].mean():.3g} at the first look, "

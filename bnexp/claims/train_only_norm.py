@@ -64,6 +64,7 @@ _BUDGETS = {
     "full": (*DIGITS["full"], "train.steps=1500", "train.eval_every=300"),
 }
 _NET = ("model=resmlp", f"model.depth={DEPTH}", f"model.width={WIDTH}", "optimizer.momentum=0", "probes=none")
+_SEEDS = {"quick": 16}
 _POINTS = Difference(null=0, smallest=3)
 
 CLAIM = register(Claim(
@@ -77,9 +78,11 @@ CLAIM = register(Claim(
         Grid(
             overrides=(*_NET, "norm=batch"), arms={NORM: "train.only=norm", RANDOM: "train.only=random"},
             tuning=Tuning(key="optimizer.lr", values=(1.0, 3.0, 10.0, 30.0), by=FinalAccuracy()), budgets=_BUDGETS,
+            num_seeds=_SEEDS,
         ),
-        Grid(overrides=(*_NET, "norm=batch"), arms={OUTPUT: "train.only=output optimizer.lr=1"}, budgets=_BUDGETS),
-        Grid(overrides=(*_NET, "norm=batch"), arms={ALL: "train.only=all optimizer.lr=0.1"}, budgets=_BUDGETS),
+        Grid(overrides=(*_NET, "norm=batch"), arms={OUTPUT: "train.only=output optimizer.lr=1"}, budgets=_BUDGETS,
+             num_seeds=_SEEDS),
+        Grid(overrides=(*_NET, "norm=batch"), arms={ALL: "train.only=all optimizer.lr=0.1"}, budgets=_BUDGETS, num_seeds=_SEEDS),
     ),
     endpoints={
         RANDOM: Endpoint("mean difference to as many weights of hidden layers, drawn at random, two of each channel", _POINTS,

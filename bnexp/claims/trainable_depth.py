@@ -16,6 +16,7 @@ from bnexp.claims.runs import first_measured
 from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_series
 from bnexp.rng import numpy_stream
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Difference, Equivalence
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             "no norm, orthogonal": Sample.of(half[BN], half[ORTHOGONAL]),
         },
         gates={
-            SHALLOW: bool(min(best[BN][0].mean(), best[RESIDUAL][-1].mean()) > HALF),
-            PLAIN: bool(max(np.median(half[HE]), np.median(half[ORTHOGONAL])) >= THEORY),
+            SHALLOW: Gate.above(HALF, min(best[BN][0], best[RESIDUAL][-1], key=np.mean)),
+            PLAIN: Gate.above(THEORY, max(half[HE], half[ORTHOGONAL], key=np.median), "median"),
         },
         numbers=means_words({LABELS[arm]: half[arm] for arm in ARMS}, " layers", 0, of="depth of 50 % accuracy")
         | {

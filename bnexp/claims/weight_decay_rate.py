@@ -20,6 +20,7 @@ from bnexp.claims.sphere import Digits, Nets, Training, digits, trained
 from bnexp.claims.words import ending, means_words
 from bnexp.figures.arms import draw_arms_by_seed
 from bnexp.figures.style import SERIES, plain_log_axis
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Equivalence, Scaling
 from bnexp.stats.slopes import log_log_slopes
 
@@ -77,7 +78,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
     ratio_R = np.array([one.lr / one.decay for one in DECAYED])
     by_arm = dict(zip((L2, FIXED, NEITHER), points_S3R.mean(-1).T, strict=True))
     change = float(np.abs(stacked(runs, "settled").mean(axis=0) - 1).max())
-    difference = float((by_arm[L2] - by_arm[NEITHER]).mean())
+    matters_S = by_arm[L2] - by_arm[NEITHER]
     return Evidence(
         samples={
             "length": Sample.of(log_log_slopes(ratio_R, length_SR)),
@@ -85,7 +86,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             "length, rate alone": Sample.of(log_log_slopes(RATES, np.exp(np.log(length_SAB).mean(2)))),
             "fixed length instead": Sample.of(by_arm[FIXED], by_arm[L2]),
         },
-        gates={SETTLED: change < 0.1, MATTERS: abs(difference) > 0.3},
+        gates={SETTLED: change < 0.1, MATTERS: Gate.above(0.3, np.sign(matters_S.mean()) * matters_S)},
         numbers=means_words(by_arm, digits=2, of="test accuracy")
         | {"lengths between the third and the last quarter": f"change by at most {100 * change:.1f} %"},
         data={"ratio": ratio_R, "length": length_SR, "arms": by_arm},

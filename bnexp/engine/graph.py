@@ -176,7 +176,7 @@ def structure(experiment: Experiment) -> tuple[Any, ...]:
     shapes = tuple((tuple(parameter.shape), parameter.requires_grad) for parameter in experiment.model.parameters())
     inputs = (config.dataset.binarize, experiment.prepare.scale.shape, tuple(experiment.train.images.shape[1:]))
     batch = (config.train.batch_size, config.train.pass_size)
-    parts = (config.model.name, config.model.options, config.norm, optimizer, batch, config.execution, shapes, inputs)
+    parts = (config.model.network, config.norm, optimizer, batch, config.execution, shapes, inputs)
     frozen = any(module.frozen for module in experiment.model.modules() if isinstance(module, NormAct))
     return (*map(repr, parts), str(experiment.train.labels.device), frozen)
 

@@ -23,7 +23,7 @@ from bnexp.records import paths
 from bnexp.records.compact import LOSS_DIGITS, PER, as_shares, few_points, rounded, spans, steps_of
 from bnexp.records.curves import Curve
 from bnexp.records.jsonfile import loads, read_json, write_text, write_whole
-from bnexp.records.reader import MOST_BYTES, RunRecord, first_line, load_arrays
+from bnexp.records.reader import MOST_BYTES, Arrays, RunRecord, first_line
 from bnexp.records.shape import are_cells, end_misfit, header_misfit, is_name
 from bnexp.records.shared import pack, unpack
 
@@ -131,18 +131,23 @@ class ArchivedRun(RunRecord):
         file = self.folder.parent / ARRAYS
         return _probes_by_run(file, _stamp(file)).get(self.folder.name, []) if file.is_file() else []
 
-    def arrays(self, probe: str) -> dict[str, np.ndarray]:
+    def arrays(self, probe: str) -> Mapping[str, np.ndarray]:
         """A probe's arrays by name."""
         file, run = self.folder.parent / ARRAYS, self.folder.name
         if probe not in self.probes():
             raise FileNotFoundError(f"{run} has no arrays of {probe} in {file}")
+
+        def damaged(why: str) -> UserError:
+            return _damaged(file, f"the arrays of {run} are damaged: {why}")
+
         try:
             member = _members(file).getinfo(f"{run}/{probe}.npz")
             if member.file_size > MOST_BYTES:
                 raise ValueError(f"they would take {member.file_size:,} bytes")
-            return load_arrays(io.BytesIO(_members(file).read(member)))
+            content = _members(file).read(member)
         except Exception as error:
-            raise _damaged(file, f"the arrays of {run} are damaged: {first_line(error)}") from error
+            raise damaged(first_line(error)) from error
+        return Arrays(content, damaged)
 
 
 def _values(curve: Mapping[str, Any]) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import io
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from bnexp.errors import UserError
 from bnexp.records import paths
@@ -117,22 +118,17 @@ class RunRecord:
         """Names of the probes that left arrays."""
         return sorted(file.stem for file in (self.folder / paths.PROBES).glob("[!.]*.npz"))
 
-    def arrays(self, probe: str) -> dict[str, np.ndarray]:
-        """A probe's arrays by name; nothing in the file is executed.
+    def arrays(self, probe: str) -> Mapping[str, np.ndarray]:
+        """A probe's arrays by name.
 
         Raises:
             FileNotFoundError: there are none.
-            Damaged: they cannot be read.
+            Damaged: they cannot be read; one that is damaged itself says so when it is asked for.
         """
         place = self.folder / paths.PROBES / f"{probe}.npz"
         if place.exists() and not place.is_file():
             raise _damaged(place, f"{place.name} is not a file")
-        try:
-            return load_arrays(place)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise _damaged(place, f"the arrays of {probe} are damaged: {first_line(error)}") from error
+        return Arrays(place.read_bytes(), lambda why: _damaged(place, f"the arrays of {probe} are damaged: {why}"))
 
 
 def first_line(error: Exception) -> str:
@@ -140,22 +136,44 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def load_arrays(file: Path | IO[bytes], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of an npz file by name, all of them or those that are named; nothing in it is executed.
+class Arrays(Mapping[str, "np.ndarray"]):
+    """The arrays of an npz file by name, each decoded when it is asked for; nothing in it is executed.
+
+    Args:
+        content: the file.
+        damaged: the error that says of which file and why.
 
     Raises:
-        Exception: numpy, zipfile and zlib have a dozen kinds for a file that is damaged; ValueError where the arrays are too large.
+        UserError: what ``damaged`` gives, here or where an array is asked for.
     """
-    import numpy as np  # here, because a command that only composes a config is quicker without
 
-    opened = file.open("rb") if isinstance(file, Path) else file
-    with opened as stream, np.load(stream, allow_pickle=False) as members:
-        wanted = list(members.files if names is None else names)
-        inside = {*wanted, *(f"{name}.npy" for name in wanted)}
-        size = sum(member.file_size for member in members.zip.infolist() if member.filename in inside)
+    def __init__(self, content: bytes, damaged: Callable[[str], UserError]) -> None:
+        import numpy as np  # here, because a command that only composes a config is quicker without
+
+        self._damaged = damaged
+        try:  # numpy, zipfile and zlib have a dozen kinds of error for a file that is damaged
+            self._members = np.load(io.BytesIO(content), allow_pickle=False)
+            self._names = tuple(self._members.files)
+            size = sum(member.file_size for member in self._members.zip.infolist())
+        except Exception as error:
+            raise damaged(first_line(error)) from error
         if size > MOST_BYTES:
-            raise ValueError(f"they would take {size:,} bytes")
-        return {name: members[name] for name in wanted}
+            raise damaged(f"they would take {size:,} bytes")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        try:
+            array: np.ndarray = self._members[name]
+        except Exception as error:
+            raise self._damaged(first_line(error)) from error
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _events(lines: list[bytes]) -> list[Any]:

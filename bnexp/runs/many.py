@@ -88,7 +88,7 @@ def program(config: ExperimentConfig) -> ExperimentConfig:
 def step_of(config: ExperimentConfig) -> str:
     """The part of its program that a training step depends on: runs with equal steps pay for one compilation."""
     train, optimizer = config.train, replace(config.optimizer, lr=1.0)
-    net = (config.model.name, config.model.options, config.norm, config.dataset.name)
+    net = (config.model.network, config.norm, config.dataset.name)
     return repr((*net, optimizer, train.batch_size, train.pass_size, train.only))
 
 

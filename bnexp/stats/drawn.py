@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from bnexp.stats.intervals import Interval, MeanEffect, intervals_by_bootstrap, intervals_by_t, mean_effect
+from bnexp.stats.redraws import REDRAWS, as_far_as_new, redrawn_seeds
 from bnexp.stats.sample import Sample, Scale
-from bnexp.stats.verdict import REDRAWS, Gates, Verdict, counted, decide
+from bnexp.stats.verdict import Gates, Verdict, counted, decide
 
 
 def by_bootstrap_and_t(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[Interval]:
@@ -25,20 +26,15 @@ def on_scale(effect: MeanEffect, scale: Scale, level: float = 0.95) -> Interval:
 
 
 def redrawn_effects(sample: Sample, scale: Scale, rng: np.random.Generator) -> list[MeanEffect]:
-    """The effect of each re-draw of reported seeds and tuning seeds, as far from the one found as a new experiment's would be.
-
-    A re-draw with replacement varies by (S-1)/S of what new seeds would; its distances and its sd are widened by that much.
-    """
+    """The effect of each re-draw of reported seeds and tuning seeds, as far from the one found as a new experiment's would be."""
     found, num_seeds = mean_effect(sample, scale, rng), sample.num_seeds
-    seeds_RS = rng.integers(num_seeds, size=(REDRAWS, num_seeds))
-    num_tuning = sample.num_tuning
+    seeds_RS, num_tuning = redrawn_seeds(num_seeds, rng), sample.num_tuning
     tuning_RJ = rng.integers(num_tuning, size=(REDRAWS, num_tuning)) if num_tuning > 1 else None
     effects_RS = sample.redrawn(scale, seeds_RS, tuning_RJ)
-    widened = math.sqrt(num_seeds / (num_seeds - 1))
-    means_R = found.estimate + widened * (effects_RS.mean(-1) - found.estimate)
+    means_R = as_far_as_new(effects_RS.mean(-1), found.estimate, num_seeds)
     of_seeds = float(sample.effects(scale).var(ddof=1)) / num_seeds
     of_choice = max(found.error**2 - of_seeds, 0.0)
-    errors_R = np.sqrt(widened**2 * effects_RS.var(-1, ddof=1) / num_seeds + of_choice)
+    errors_R = np.sqrt(effects_RS.var(-1, ddof=1) / (num_seeds - 1) + of_choice)
     return [MeanEffect(float(mean), float(error), num_seeds) for mean, error in zip(means_R, errors_R, strict=True)]
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from bnexp.stats.drawn import interval_sentence
 from bnexp.stats.intervals import Interval
+from bnexp.stats.redraws import redrawn_seeds
 from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import (
     NO_GATES,
-    REDRAWS,
     Gates,
     Marks,
     Outcome,
@@ -129,7 +129,7 @@ class RankCorrelation(Rule):
     def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:
         """Cases drawn again with replacement, judged with p by z."""
         x_K, y_K = _pairs(sample)
-        draws_RK = rng.integers(len(x_K), size=(REDRAWS, len(x_K)))
+        draws_RK = redrawn_seeds(len(x_K), rng)
         drawn = ((x_K[draw_K], y_K[draw_K]) for draw_K in draws_RK)
         return [self._judge_one(Ranked(rank_interval(*pairs), z_p(0.0, *pairs))).outcome for pairs in drawn]
 

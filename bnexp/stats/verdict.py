@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
+from bnexp.stats.gates import Gate
 from bnexp.stats.intervals import Interval
 from bnexp.stats.sample import Sample
 
@@ -35,15 +36,13 @@ Word = Literal[
     "not finite",  # INCONCLUSIVE: an error could not be computed
 ]
 #: What had to hold, in words, to whether it did.
-Gates = Mapping[str, bool]
+Gates = Mapping[str, bool | Gate]
 T = TypeVar("T")
 
 NO_GATES: Gates = MappingProxyType({})
 
 #: A verdict that comes out again in fewer re-draws than this is fragile (docs/claims.md, O0).
 STABLE = 0.8
-#: Re-draws behind a stability.
-REDRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class Verdict:
         reason: one plain sentence.
         effect: the primary interval; None for an exact claim.
         word: the kind of outcome, to be read where there is no room for the reason.
-        stability: share of re-draws over seeds and tuning that give this outcome; None where nothing is drawn, as in algebra.
+        stability: share of re-draws over seeds, those of gates too, and tuning that give this outcome; None where nothing is
+            drawn, as in algebra.
         p: of a secondary endpoint, adjusted for their number; None where there is none.
     """
 
@@ -249,8 +249,28 @@ class Rule(ABC):
         return None
 
     def redraw(self, sample: Sample, rng: np.random.Generator) -> list[Outcome]:  # noqa: ARG002
-        """The outcome of each of ``REDRAWS`` re-draws of seeds and tuning; empty where nothing is drawn."""
+        """The outcome of each of ``redraws.REDRAWS`` re-draws of seeds and tuning; empty where nothing is drawn."""
         return []
+
+
+def stability(verdict: Verdict, again: Sequence[Outcome], gates: Gates, rng: np.random.Generator) -> float | None:
+    """Share of re-draws with a verdict's outcome, which is open wherever a gate fails; None where no draw of seeds changes it.
+
+    Args:
+        verdict: of the evidence as it is.
+        again: what the rule says of each re-draw of the sample; empty where nothing is drawn.
+        gates: what had to hold; those that are no :class:`Gate` are the same in every draw.
+        rng: draws the gates' seeds.
+    """
+    sure = verdict.word == "gate failed" and any(not isinstance(gate, Gate) and not gate for gate in gates.values())
+    if not again or sure or verdict.word == "not powered":
+        return None
+    hold_R = np.ones(len(again), bool)
+    for gate in gates.values():
+        if isinstance(gate, Gate):
+            hold_R &= gate.redrawn(rng)
+    same_R = np.array([outcome == verdict.outcome for outcome in again])
+    return float(np.where(hold_R, same_R, verdict.outcome == "INCONCLUSIVE").mean())
 
 
 def counted(count: int, noun: str) -> str:

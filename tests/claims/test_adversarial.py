@@ -138,7 +138,7 @@ def test_the_analysis_tells_worlds_apart_and_the_sentence_follows(with_bn, witho
 @pytest.mark.parametrize(
     ("gate", "world"),
     [
-        (ALIKE, World(30, 50, clean_with=93)),
+        (ALIKE, World(30, 50, clean_with=94)),
         (ARRIVED, World(30, 50, arrived=False)),
         (STRONGER, World(30, 50, masked=True)),
         (SLOPED, World(30, 50, flat=0.2)),

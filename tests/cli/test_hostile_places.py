@@ -14,7 +14,7 @@ import pytest
 
 from bnexp.cli.main import Output
 from bnexp.records.archive import ARRAYS, RUNS, archived_runs
-from bnexp.records.reader import Damaged, RunRecord, load_arrays
+from bnexp.records.reader import Arrays, Damaged, RunRecord
 from bnexp.runs.run import execute
 
 #: ./scripts/test leaves them out.
@@ -199,8 +199,8 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("bnexp.records.reader.MOST_BYTES", 2**22)
     bomb(tmp_path / ARRAYS, 2**23)
     assert (tmp_path / ARRAYS).stat().st_size < 2**15
-    with pytest.raises(ValueError, match="they would take 8,388"):
-        load_arrays(tmp_path / ARRAYS)
+    with pytest.raises(Damaged, match="they would take 8,388"):
+        Arrays((tmp_path / ARRAYS).read_bytes(), Damaged)
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(run):

@@ -67,7 +67,7 @@ def test_the_written_table_is_the_one_for_the_readme(world):
 def test_a_verdict_stands_there_with_its_stability_and_an_effect_with_its_unit(world):
     table = markdown_table(world.judged)
     assert '(`refuted`) | ✗ **CONTRADICTED**, too small; supported: "late"; again in 100 % | 0.010 points [-0.001,' in table
-    assert "(`fragile`) | ✓ **SUPPORTED**, as claimed; fragile, 6" in table
+    assert "(`fragile`) | ✓ **SUPPORTED**, as claimed; fragile, 5" in table
     assert table.count(STABILITY) == 1
     assert STABILITY not in markdown_table([world.of("identity"), world.of("missing")])
 

@@ -15,8 +15,8 @@ from scipy import stats
 
 from bnexp.stats.intervals import Interval
 from bnexp.stats.ranks import RankCorrelation, Ranked, permutation_p, rank_interval, spearman, z_p
+from bnexp.stats.redraws import REDRAWS
 from bnexp.stats.sample import Sample
-from bnexp.stats.verdict import REDRAWS
 
 RULE = RankCorrelation(0.6, drawn="normaliser")
 RISING = np.arange(10.0)
