@@ -67,12 +67,17 @@ def _plain(word: str) -> str:
     return re.sub(r"[^a-z0-9.]", "", word.lower())
 
 
+#: Names that fit into a message.
+MOST_LISTED = 50
+
 #: Groups whose names are not words for one of theirs.
 SINGULAR = {"probes": "choice of probes", "debug": "debug setting"}
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str], guess: str | None = None) -> UserError:
     """The error for a name that no registry, folder or schema knows; ``guess`` is what it may mean, by default the nearest.
+
+    All names stand in it, or the command that lists them where they are more than ``MOST_LISTED``.
 
     Example:
         >>> print(unknown_name("norm", "bacth", ["batch", "layer"]))
@@ -82,6 +87,6 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], guess: str | None
     """
     known = sorted(choices)
     guess = guess or nearest(str(name), known)
-    listing = f"known: {', '.join(known)}"
+    listing = f"known: {', '.join(known)}" if len(known) <= MOST_LISTED else f"all of them: bnexp list {kind}s"
     todo = f"{kind}={guess} ({listing})" if guess else f"one of these; {listing}"
     return UserError(f"there is no {SINGULAR.get(kind, kind)} named {name!r}", got=f"{kind}={name}", todo=todo)

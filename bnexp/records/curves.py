@@ -50,10 +50,12 @@ def time_to_target(curve: Curve, target: float) -> Duration:
     """
     if not curve.steps:
         return Duration(0, 0.0, False)
-    above = [value is not None and value > target for value in curve.values]
-    for index in range(len(above) - 1):
-        if above[index] and above[index + 1]:
-            return Duration(curve.steps[index], curve.seconds[index], True)
+    before = False
+    for index, value in enumerate(curve.values):
+        above = value is not None and value > target
+        if before and above:
+            return Duration(curve.steps[index - 1], curve.seconds[index - 1], True)
+        before = above
     return Duration(curve.steps[-1], curve.seconds[-1], False)
 
 

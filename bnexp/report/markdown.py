@@ -20,7 +20,8 @@ HEADINGS = ("claim", "verdict", "effect [95 % interval]")
 
 #: Under a table in which stabilities stand.
 STABILITY = (
-    "The percentage is the share of re-draws of seeds and tuning that give the same verdict; below 80 % it is fragile."
+    "The percentage is how often a new experiment would give the same verdict, by re-draws of seeds, gates and tuning; "
+    "below 80 % it is fragile."
 )
 
 #: Lines about training that a README has at most.

@@ -60,6 +60,7 @@ class Workers:
         self._free: list[ProcessPoolExecutor] = []
         self._ready: dict[ProcessPoolExecutor, str] = {}
         self._at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
+        self._cold = True
 
     def __enter__(self) -> Workers:
         return self
@@ -99,6 +100,7 @@ class Workers:
             answers = []
             for future in done:
                 place, executor = self._at_work.pop(future)
+                self._cold &= not self._ready.get(executor)
                 error = future.exception()
                 ended = future.result() if error is None else [_died(error)] * len(groups[place])
                 if isinstance(error, BrokenProcessPool) or any(LOST_GPU in one.reason for one in ended):
@@ -112,7 +114,7 @@ class Workers:
         self._free += [self._hire() for _ in range(min(self.count, waiting.count + len(self._at_work)) - busy)]
         for executor in list(self._free):
             held = {self._ready.get(other, "") for _, other in self._at_work.values()}
-            if picked := waiting.pick(self._ready.get(executor, ""), held):
+            if picked := waiting.pick(self._ready.get(executor, ""), held, self._cold and any(held)):
                 place, ready = picked
                 self._free.remove(executor)
                 used, future = self._submit(executor, carry_out, groups[place])
@@ -163,7 +165,7 @@ class Waiting:
         self._seen = len(self._groups)
         return self.count > 0
 
-    def pick(self, ready: str, held: Collection[str] = ()) -> tuple[int, str] | None:
+    def pick(self, ready: str, held: Collection[str] = (), cold: bool = False) -> tuple[int, str] | None:
         """The place of a process's next group and what the process has ready then; None where it had better wait.
 
         Its own kind comes first, then the costliest that nobody is at, then groups of no kind, with which all end together.
@@ -171,13 +173,16 @@ class Waiting:
         Args:
             ready: the kind that the process has made ready.
             held: those of the processes that are at work.
+            cold: one of these makes ready the first kind of all. What that takes is half a compiler's own start on this machine,
+                which another process had better find done.
         """
         cost = {name: sum(kind.cost for _, kind in waiting) for name, waiting in self._kinds.items() if waiting}
         named = sorted(cost.keys() - {""}, key=lambda name: -cost[name])
         own = [name for name in named if name == ready]
         free = [name for name in named if name not in held]
         shared = [name for name in named if name in held and cost[name] >= self._kinds[name][0][1].worth]
-        for name in (*own, *free, *(name for name in cost if not name), *shared):
+        plain = [name for name in cost if not name]
+        for name in (*own, *(plain if cold else ()), *free, *plain, *shared):
             return self._kinds[name].popleft()[0], name or ready
         return None
 

@@ -143,3 +143,11 @@ def test_a_process_takes_its_own_kind_first_and_another_s_only_where_that_is_wor
     assert waiting.pick("", {"A", "B"}) is None
     assert [waiting.pick("A", {"B"}), waiting.pick("B", {"A"})] == [(6, "A"), (5, "B")]
     assert not waiting.look()
+
+
+def test_while_the_first_kind_of_all_is_made_ready_another_process_does_what_needs_nothing():
+    waiting = Waiting([["A1"], ["A2"], ["B1"], ["a"]], kinds)
+    assert waiting.look()
+    assert waiting.pick("") == (0, "A")
+    assert waiting.pick("", {"A"}, cold=True) == (3, "")
+    assert waiting.pick("", {"A"}, cold=True) == (2, "B")  # rather than nothing

@@ -526,7 +526,7 @@ def test_an_effect_at_its_threshold_is_a_toss_of_a_coin():
 
 
 def test_second_experiments_agree_as_often_as_the_first_ones_say():
-    # Pairs of experiments on truths that nobody knows. The share of re-draws of one truth known exactly would promise 7 points more.
+    # Pairs of experiments on truths that nobody knows. Re-draws around a truth known exactly would promise 7 points more.
     rule, rng, promised, agreed = Difference(0, 1), np.random.default_rng(5), [], []
     for truth in rng.uniform(-0.7, 2.5, 400):
         first, second = (Sample.of(rng.normal(truth, 0.7, 8)) for _ in range(2))
