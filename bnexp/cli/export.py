@@ -25,7 +25,7 @@ from bnexp.records.reader import RunRecord, find_runs
 from bnexp.stats.verdict import counted
 
 #: Curves of which an export with budget= keeps so many points; what analyses read it keeps whole, other curves not at all.
-SHOWN_CURVES, POINTS = ("train/loss", "val/accuracy"), 12
+SHOWN_CURVES, POINTS = ("train/loss", "val/accuracy"), 8
 
 #: A run's name, a probe and the name of an array; or a run's name, ``""`` and the name of a curve.
 Read = set[tuple[str, str, str]]
