@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from bnexp.claims.base import Claim, Evidence
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.claims.variants import variant_of
 from bnexp.claims.words import about
+from bnexp.records.reader import RunRecord
 from bnexp.rng import numpy_stream
 from bnexp.stats.holm import holm
 from bnexp.stats.verdict import Verdict, stability
@@ -52,16 +53,22 @@ class Judged:
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
     """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``, each followed by its variants."""
     kept = kept_cells(folder, budget)
+    opened: dict[str, RunRecord] = {}
     judged = []
     for claim in claims:
         own = [key for key in sorted(kept) if key.split(" ")[0] == claim.id and (not claim.variant or key == claim.key)]
-        judged += [judge_claim(variant_of(claim, key.split(" ")[1:]), budget, kept[key], folder) for key in own]
+        judged += [judge_claim(variant_of(claim, key.split(" ")[1:]), budget, kept[key], folder, opened) for key in own]
     return judged
 
 
-def judge_claim(claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> Judged:
-    """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time."""
-    runs = Runs(claim, budget, cells, folder)
+def judge_claim(
+    claim: Claim, budget: str, cells: Sequence[Cell], folder: Path, opened: MutableMapping[str, RunRecord] | None = None
+) -> Judged:
+    """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time.
+
+    ``opened`` is as in :class:`Runs`.
+    """
+    runs = Runs(claim, budget, cells, folder, opened)
     judged = Judged(claim=claim, budget=budget, runs=runs, missing=tuple(runs.missing()))
     if judged.missing or not cells:
         return judged

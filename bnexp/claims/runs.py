@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -61,11 +61,21 @@ class Runs:
         budget: of the runs.
         cells: every run the claim asks for.
         folder: where the runs are, of either kind: a folder each, or an archive.
+        opened: records by name that other claims have read already; those of this one are added.
     """
 
-    def __init__(self, claim: Claim, budget: str, cells: Sequence[Cell], folder: Path) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        budget: str,
+        cells: Sequence[Cell],
+        folder: Path,
+        opened: MutableMapping[str, RunRecord] | None = None,
+    ) -> None:
         self.claim, self.budget, self.cells = claim, budget, tuple(cells)
-        self._records = {cell.run_id: open_record(folder, cell.run_id) for cell in cells}
+        self._records = {} if opened is None else opened
+        for name in {cell.run_id for cell in cells} - self._records.keys():
+            self._records[name] = open_record(folder, name)
         self._measured: dict[int, Mapping[str, np.ndarray]] = {}
 
     def missing(self) -> list[Cell]:

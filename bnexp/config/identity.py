@@ -14,10 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bnexp.config.schema import COSMETIC, ExperimentConfig
+from bnexp.config.schema import COSMETIC, ExperimentConfig, ModelConfig
 
 #: Raised when the same config computes something else than before, so that old records are not taken for new ones.
 SCHEMA_VERSION = 2
+
+#: Options of models that are factors on first weights: nets that differ in these alone train by the same graph.
+OF_FIRST_WEIGHTS = ("first_scale",)
 
 #: Settings that are younger than some published run, with the value that was in force before there were any. A run that leaves one
 #: at that value has the name it always had, and a record without one is read with it.
@@ -272,3 +275,8 @@ def _source_digest(module: str) -> str:
     file = Path(spec.origin)
     sources = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]  # of a package, all of it
     return hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
+
+
+def network_of(model: ModelConfig) -> tuple[str, dict[str, Any]]:
+    """What decides a network but for its first weights."""
+    return model.name, {name: value for name, value in model.options.items() if name not in OF_FIRST_WEIGHTS}

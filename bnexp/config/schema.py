@@ -18,9 +18,6 @@ from bnexp.errors import UserError, unknown_name
 
 Options = Mapping[str, Any]
 
-#: Options of models that are factors on first weights: nets that differ in these alone train by the same graph.
-OF_FIRST_WEIGHTS = ("first_scale",)
-
 INITS = ("gaussian", "he", "glorot", "lecun", "orthogonal")
 STANDARDIZE = ("none", "unit", "center", "global", "per_pixel")
 PLACEMENTS = ("before", "after")
@@ -86,11 +83,6 @@ class ModelConfig(Section):
     init: str = _by(checks.choice, options=INITS)
     init_scale: float = _by(checks.real, above=0, example=1.0)
     options: Options
-
-    @property
-    def network(self) -> tuple[str, dict[str, Any]]:
-        """What decides the network but for its first weights."""
-        return self.name, {name: value for name, value in self.options.items() if name not in OF_FIRST_WEIGHTS}
 
 
 @dataclass(frozen=True, kw_only=True)

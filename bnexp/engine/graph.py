@@ -23,6 +23,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from bnexp.config.identity import network_of
 from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
@@ -176,7 +177,7 @@ def structure(experiment: Experiment) -> tuple[Any, ...]:
     shapes = tuple((tuple(parameter.shape), parameter.requires_grad) for parameter in experiment.model.parameters())
     inputs = (config.dataset.binarize, experiment.prepare.scale.shape, tuple(experiment.train.images.shape[1:]))
     batch = (config.train.batch_size, config.train.pass_size)
-    parts = (config.model.network, config.norm, optimizer, batch, config.execution, shapes, inputs)
+    parts = (network_of(config.model), config.norm, optimizer, batch, config.execution, shapes, inputs)
     frozen = any(module.frozen for module in experiment.model.modules() if isinstance(module, NormAct))
     return (*map(repr, parts), str(experiment.train.labels.device), frozen)
 

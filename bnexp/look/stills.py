@@ -129,13 +129,8 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
     bottom = figure.add_subplot(grid[height, :])
     for run, ink in zip(shown, colour, strict=True):
         values = np.array(run.accuracy.values, float)
-        bottom.plot(
-            _spots(run.accuracy.steps),
-            values,
-            color=ink,
-            linestyle="--" if run.norm == "none" else "-",
-            label=run.label,
-        )
+        style = "--" if run.norm == "none" else "-"
+        bottom.plot(_spots(run.accuracy.steps), values, color=ink, linestyle=style, label=run.label)
     if step is not None:
         bottom.axvline(max(step, ZERO), color="black", linewidth=1)
     _step_axis(bottom, last, words=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnexp.config.identity import run_id
+from bnexp.config.identity import network_of, run_id
 from bnexp.config.schema import ExperimentConfig
 from bnexp.config.values import with_value
 from bnexp.data.cache import resolve_data_dir
@@ -88,7 +88,7 @@ def program(config: ExperimentConfig) -> ExperimentConfig:
 def step_of(config: ExperimentConfig) -> str:
     """The part of its program that a training step depends on: runs with equal steps pay for one compilation."""
     train, optimizer = config.train, replace(config.optimizer, lr=1.0)
-    net = (config.model.network, config.norm, config.dataset.name)
+    net = (network_of(config.model), config.norm, config.dataset.name)
     return repr((*net, optimizer, train.batch_size, train.pass_size, train.only))
 
 

@@ -12,6 +12,7 @@ from bnexp.engine.build import Experiment, build
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.step import backend, pick_step, wants_graph
+from bnexp.runs.many import step_of
 
 STEPS = 8
 SMALL = (
@@ -264,5 +265,7 @@ def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(
 
 def test_runs_share_a_graph_where_they_differ_in_first_weights_and_not_where_other_weights_train():
     plain = graph.structure(experiment("norm=batch"))
-    assert graph.structure(experiment("norm=batch", "model.init_scale=0.5", "seed=3", "optimizer.lr=0.7")) == plain
+    other = experiment("norm=batch", "model.init_scale=0.5", "model.first_scale=0.5", "seed=3", "optimizer.lr=0.7")
+    assert graph.structure(other) == plain
+    assert step_of(other.config) == step_of(experiment("norm=batch").config)
     assert graph.structure(experiment("norm=batch", "train.only=norm")) != plain
