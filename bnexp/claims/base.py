@@ -130,7 +130,7 @@ class Evidence:
     Attributes:
         samples: endpoint name to what its rule judges; the names are those of ``Claim.endpoints``.
         out_of_reach: endpoints of which too few levels are reached, and why; they need no sample.
-        gates: manipulation check to whether it passed.
+        gates: manipulation check to whether it passed; a :class:`~bnexp.stats.gates.Gate` where it is a number of every seed.
         numbers: further numbers worth reporting, name to value in words.
         data: whatever ``draw`` needs, JSON-like or arrays.
         notes: what the reader should know about these runs.
