@@ -107,7 +107,7 @@ def test_small_batches_judges_the_slope_and_what_mends_it(penalty, back, slope, 
     assert verdicts["batch statistics"].outcome == verdicts["frozen at the end"].outcome == share
     assert verdicts["slope"].effect.estimate == pytest.approx(penalty, abs=0.2)
     assert words in sentence
-    assert evidence.gates[small_batches.PENALTY] == (penalty > 1)
+    assert bool(evidence.gates[small_batches.PENALTY]) == (penalty > 1)
 
 
 def lagging(early: float, later: float = 0.0, end: float = 0.0):

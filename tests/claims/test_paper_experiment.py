@@ -123,14 +123,16 @@ def test_the_gain_in_test_accuracy_is_judged_and_said(tmp_path, gain, outcome, w
     can_be_drawn(one)
 
 
-def test_a_diverged_run_scores_nothing_and_fails_the_gate(tmp_path):
+@pytest.mark.parametrize(("diverged", "word"), [((3,), "too noisy"), ((3, 5), "gate failed")])
+def test_a_diverged_run_scores_nothing_and_two_of_eight_fail_the_gate(tmp_path, diverged, word):
     one = judged(
         tmp_path,
         "fig1_accuracy",
-        lambda arm, seed: {"status": "diverged", "test": None} if (arm, seed) == ("control", 3) else {},
+        lambda arm, seed: {"status": "diverged", "test": None} if arm == "control" and seed in diverged else {},
     )
-    assert one.verdicts["own rate"].word == "gate failed"
-    assert one.sentence == one.verdicts["own rate"].reason
+    assert one.verdicts["own rate"].word == word
+    if word == "gate failed":
+        assert one.sentence == one.verdicts["own rate"].reason
     assert float(one.evidence.data["accuracy"][0]) < 90
 
 

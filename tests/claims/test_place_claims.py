@@ -103,7 +103,7 @@ def test_noise_that_moves_nothing_says_nothing(tmp_path):
     speeds = {"none": 1.0, "BN": 3.0, "noisy": 3.0, "noise x4": 0.7}
     one = judged("noisy_norm", tmp_path, make(speeds, {NONE: 0.1, "BN": 0.02, NOISY: 0.05}))
     assert one.primary is not None
-    assert (one.primary.word, one.evidence.gates[MOVE]) == ("gate failed", False)
+    assert (one.primary.word, bool(one.evidence.gates[MOVE])) == ("gate failed", False)
 
 
 # B24
@@ -133,7 +133,7 @@ def test_how_much_of_the_gain_is_a_good_start(tmp_path, once, outcome, words):
 def test_where_bn_gains_nothing_there_is_nothing_to_share(tmp_path):
     one = judged("one_shot_control", tmp_path, make({"none": 4.0, "BN": 4.2, "one-shot": 4.0, "frozen": 4.0}))
     assert one.primary is not None
-    assert (one.primary.word, one.evidence.gates[BN_GAINS]) == ("gate failed", False)
+    assert (one.primary.word, bool(one.evidence.gates[BN_GAINS])) == ("gate failed", False)
     assert one.verdicts["ReLU: half, one-shot"].word == "out of reach"
 
 

@@ -49,14 +49,14 @@ class World:
             to base 2 is what it gains in points of test accuracy.
         best: the tuned value that is best, of every arm.
         plain: how fast the arms without the effect are.
-        diverged: whether the reported runs of the arm with the effect diverge at seed 3.
+        diverged: the seeds at which reported runs of the arm with the effect diverge.
     """
 
     outcome: str
     factor: Sequence[float]
     best: float = 2.0
     plain: float = 1.0
-    diverged: bool = False
+    diverged: tuple[int, ...] = ()
 
     def made(self, cell: Cell, has_effect: bool) -> Made:
         """The record of one run; tuning seeds have the middle of the effect."""
@@ -65,7 +65,7 @@ class World:
         luck = 1 + 0.02 * ((cell.seed * 7) % 5 - 2)
         off = 0.0 if cell.value is None else abs(np.log2(cell.value / self.best))
         speed = self.plain * luck * (factor if has_effect else 1.0) * np.exp(-0.3 * off**2)
-        return Made(speed, "diverged" if self.diverged and has_effect and cell.seed == 3 else "finished")
+        return Made(speed, "diverged" if has_effect and cell.seed in self.diverged else "finished")
 
 
 @dataclass(frozen=True)
@@ -231,10 +231,11 @@ def test_and_where_it_is_out_of_sight_nothing_is_said(tmp_path):
     assert "every tuned value lies inside its list" in one.verdicts["own rate"].reason
 
 
-def test_a_diverged_run_fails_its_gate(tmp_path):
-    one = judged("fig1_speed", replace(WORLDS["there"], diverged=True), tmp_path)
+def test_one_diverged_run_of_eight_passes_the_gate_and_two_fail_it(tmp_path):
+    assert judged("fig1_speed", replace(WORLDS["there"], diverged=(3,)), tmp_path / "one").primary.outcome == "SUPPORTED"
+    one = judged("fig1_speed", replace(WORLDS["there"], diverged=(3, 5)), tmp_path / "two")
     assert {verdict.word for verdict in one.verdicts.values()} == {"gate failed"}
-    assert "no reported run diverged" in one.verdicts["own rate"].reason
+    assert "at most one reported seed in eight diverged" in one.verdicts["own rate"].reason
 
 
 def test_levels_that_the_plain_net_does_not_reach_do_not_count_and_too_few_of_them_say_nothing(tmp_path):
