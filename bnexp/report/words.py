@@ -41,8 +41,8 @@ MEANINGS = {
 MOST_NAMED = 2
 
 #: Of the terminal's table.
-HEADINGS = ("claim", "verdict", "again", "effect [95 %]", "n")
-EXACT_HEADINGS = (*HEADINGS[:3], "exact", "n")
+HEADINGS = ("claim", "verdict", "again", "n", "effect [95 %]")
+EXACT_HEADINGS = (*HEADINGS[:4], "exact")
 
 
 @dataclass(frozen=True)
@@ -178,18 +178,22 @@ def verdict_table(judged: Sequence[Judged]) -> str:
 
 
 def _table(rows: Sequence[ClaimRow]) -> str:
-    """Empty where there is no row; a column in which nothing stands is left out."""
+    """Empty where there is no row; a column in which nothing stands is left out, and an effect for which a line has no room stands
+    in the next.
+    """
     if not rows:
         return ""
     claims = [one.id.split(" ")[0] for one in rows]
     pairs = zip(claims, ["", *claims], strict=False)
     names = ["  variant" if one.variant and own == above else own for one, (own, above) in zip(rows, pairs, strict=True)]
     cells = [
-        [name, one.outcome, one.share, one.effect, one.count.split(" ")[0]] for name, one in zip(names, rows, strict=True)
+        [name, one.outcome, one.share, one.count.split(" ")[0], one.effect] for name, one in zip(names, rows, strict=True)
     ]
     kept = [index for index, column in enumerate(zip(*cells, strict=True)) if any(column)]
     headings = EXACT_HEADINGS if rows[0].exact else HEADINGS
     heading, *lines = columns([[row[index] or "-" for index in kept] for row in (headings, *cells)]).splitlines()
+    effect = heading.index(headings[-1]) if kept[-1] == len(headings) - 1 else WIDTH
+    lines = [line if len(line) <= WIDTH else f"{line[:effect].rstrip()}\n  {line[effect:]}" for line in lines]
     below = [textwrap.wrap(_below(one), WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False,
                            break_on_hyphens=False) for one in rows]  # fmt: skip
     return "\n".join([heading, *(line for above, more in zip(lines, below, strict=True) for line in (above, *more))])

@@ -59,7 +59,7 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
     judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
     assert judged.primary.outcome == "SUPPORTED"
     assert claim_row(judged).effect == "1.00 [0.63, 1.00]"
-    assert "most   SUPPORTED  1.00 [0.63, 1.00]  8\n  as claimed. Most gain.\n" in verdict_table([judged])
+    assert "most   SUPPORTED  8  1.00 [0.63, 1.00]\n  as claimed. Most gain.\n" in verdict_table([judged])
     assert (claim_row(judged).share, judged.verdicts["again"].p) == ("", None)
     endpoint = section(judged).endpoints[0]
     assert endpoint.rule.supports == "Most seeds gain."
@@ -125,7 +125,7 @@ def test_the_terminal_says_numbers_in_columns_and_the_sentence_below_within_its_
         "gated", "law", "speed", "variant", "fragile", "refuted", "broken", "missing", "unstarted", "unafforded", "identity",
     ]  # fmt: skip
     refuted = rows["refuted"]
-    assert lines[refuted].split() == ["refuted", "CONTRADICTED", "100", "%", "0.010", "points", "[-0.001,", "0.021]", "8"]
+    assert lines[refuted].split() == ["refuted", "CONTRADICTED", "100", "%", "8", "0.010", "points", "[-0.001,", "0.021]"]
     assert lines[refuted + 1].startswith('  too small; supported: "late". The sentence of refuted')
     assert lines[rows["variant"] + 1].startswith("  subject=norm=ghost: as claimed. The sentence of speed")
     assert " fragile, 5" in lines[rows["fragile"]]
@@ -135,8 +135,8 @@ def test_the_terminal_says_numbers_in_columns_and_the_sentence_below_within_its_
 def test_claims_of_algebra_have_a_table_of_their_own_without_a_stability(world):
     alone = verdict_table([world.of("identity")]).splitlines()
     assert [line.split() for line in alone[:2]] == [
-        ["claim", "verdict", "exact", "n"],
-        ["identity", "SUPPORTED", "largest", "error", "1.0e-13", "200"],
+        ["claim", "verdict", "n", "exact"],
+        ["identity", "SUPPORTED", "200", "largest", "error", "1.0e-13"],
     ]
     assert "\n".join(alone[:3]) in verdict_table(world.judged)
 
@@ -145,8 +145,10 @@ def test_the_longest_rows_fit_a_terminal(world):
     law = world.of("law")
     effect = Interval(-12.345, -22.345, -2.345, 0.95, 16)
     primary = replace(law.primary, outcome="INCONCLUSIVE", stability=0.55, effect=effect)
-    long = replace(law, claim=replace(law.claim, id="hidden_normalization"), verdicts={"exponent": primary})
-    assert max(map(len, verdict_table([long]).splitlines())) <= 88 - len("exponent ")
+    long = replace(law, claim=replace(law.claim, id="hidden_normalization_of_inputs"), verdicts={"exponent": primary})
+    heading, row, effect, *_ = verdict_table([long]).splitlines()
+    assert max(map(len, (heading, row, effect))) <= WIDTH
+    assert (row.split()[-1], effect) == ("16", "  exponent -12 [-22, -2]")
 
 
 def test_provenance_tells_what_differs_between_runs_and_no_dates(world):
