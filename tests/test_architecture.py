@@ -15,16 +15,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "bnexp"
 
-SMALL = {"errors", "registry", "rng", "schedule", "text"}
+SMALL = {"errors", "parallel", "registry", "rng", "schedule", "text"}
 JUDGING = {"records", "stats", "figures", "claims", "compare", "report", "look"}
 PRODUCING = {"data", "norms", "models", "probes", "engine"}
 
-#: Part of the package to the parts it may import, itself apart. Read as: errors, registry, rng, schedule <- config <- data, norms,
+#: Part of the package to the parts it may import, itself apart. Read as: the small ones <- config <- data, norms,
 #: models, probes <- engine <- runs <- cli, and records, stats, figures <- claims <- report <- cli beside it.
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
+    "parallel": set(),
     "rng": set(),
     "text": set(),
     "registry": {"errors"},
@@ -51,7 +52,7 @@ ALLOWED_INSIDE = {"claims": PRODUCING}
 
 #: Parts that import torch, or anything that does, only inside a function (claims that measure) or not at all (the others).
 #: ``rng`` hands out torch generators and imports it when asked for one.
-NO_TORCH = {"errors", "registry", "schedule", "config", *JUDGING}
+NO_TORCH = {"errors", "parallel", "registry", "schedule", "config", *JUDGING}
 
 #: Package to the only files that may import it, at any depth.
 RESERVED = {
@@ -64,7 +65,7 @@ RESERVED = {
 SLOW = {"torchvision", "mlxtend", "pandas"}
 
 #: The files that may use what another package keeps private. Both engine files are behind the guard of ``engine/kernels.py``.
-PRIVATE = {"engine/kernels.py", "engine/graph.py"}
+PRIVATE = {"engine/kernels.py", "engine/inductor.py"}
 
 #: Private by their spelling alone.
 PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}

@@ -121,7 +121,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
                 f"mean cosine {cosine_S[kind].mean():.3f} ({least:.3f} to {most:.3f}), loss {first:.3g} at first, {last:.3g} at "
                 "the end"
             )
-    return Evidence(samples=samples, numbers=numbers, data={"means": means, "measured": measured})
+    return Evidence(samples=samples, numbers=numbers, data={"means": means, "measured": dict(measured)})
 
 
 def say(evidence: Evidence, verdicts: Verdicts) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bnexp.claims.base import Claim, Evidence
+from bnexp.claims.repetitions import Repetition, read_repetitions, repeats_of
 from bnexp.claims.runs import Cell, Runs, kept_cells
 from bnexp.claims.variants import variant_of
 from bnexp.claims.words import about
+from bnexp.parallel import for_each
 from bnexp.records.reader import RunRecord
 from bnexp.rng import numpy_stream
 from bnexp.stats.holm import holm
 from bnexp.stats.verdict import Verdict, stability
+
+#: Fewer are judged in less time than a process takes to start.
+CLAIMS_A_PROCESS = 5
 
 #: What an adjusted p has to be at most.
 LEVEL = 0.05
@@ -51,26 +56,36 @@ class Judged:
 
 
 def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged]:
-    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``, each followed by its variants."""
-    kept = kept_cells(folder, budget)
+    """Every claim whose list of runs was kept by ``bnexp reproduce`` in ``folder``, each followed by its variants.
+
+    What whole repetitions said (``repetitions.jsonl``) is put to the primary verdicts.
+    """
+    kept, repetitions = kept_cells(folder, budget), read_repetitions(folder, budget)
     opened: dict[str, RunRecord] = {}
-    judged = []
+    asked = []
     for claim in claims:
         own = [key for key in sorted(kept) if key.split(" ")[0] == claim.id and (not claim.variant or key == claim.key)]
-        judged += [judge_claim(variant_of(claim, key.split(" ")[1:]), budget, kept[key], folder, opened) for key in own]
-    return judged
+        asked += [Runs(variant_of(claim, key.split(" ")[1:]), budget, kept[key], folder, opened) for key in own]
+
+    def judged(place: int) -> Judged:
+        return replace(judge_runs(asked[place]), claim=None, runs=None)  # type: ignore[arg-type] # asker has them
+
+    answers = for_each(judged, len(asked), CLAIMS_A_PROCESS)
+    return [_repeated(replace(one, claim=runs.claim, runs=runs), repetitions) for one, runs in zip(answers, asked, strict=True)]
 
 
-def judge_claim(
-    claim: Claim, budget: str, cells: Sequence[Cell], folder: Path, opened: MutableMapping[str, RunRecord] | None = None
-) -> Judged:
-    """Judge one claim on the records below ``folder``; the draws are seeded by its name, so the verdict is the same each time.
+def _repeated(judged: Judged, repetitions: Sequence[Repetition]) -> Judged:
+    verdicts = dict(judged.verdicts)
+    for name in list(verdicts)[:1]:
+        verdicts[name] = replace(verdicts[name], repeats=repeats_of(judged.claim, repetitions))
+    return replace(judged, verdicts=verdicts)
 
-    ``opened`` is as in :class:`Runs`.
-    """
-    runs = Runs(claim, budget, cells, folder, opened)
+
+def judge_runs(runs: Runs) -> Judged:
+    """Judge a claim on its records; the draws are seeded by its name, so the verdict is the same each time."""
+    claim, budget = runs.claim, runs.budget
     judged = Judged(claim=claim, budget=budget, runs=runs, missing=tuple(runs.missing()))
-    if judged.missing or not cells:
+    if judged.missing or not runs.cells:
         return judged
     try:
         evidence = claim.analyse(runs, numpy_stream(0, f"claims/{claim.id}"))

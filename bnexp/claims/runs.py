@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bnexp.claims.base import Claim
 
 INSIDE = "every tuned value lies inside its list, which grew as far as it may"
-FINISHED = "in every arm runs of at most one reported seed in eight diverged"
+FINISHED = "in every arm behind the primary endpoint, runs of at most one reported seed in eight diverged"
 
 #: How an arm's tuned value came about: its ``own`` choice, the ``same`` as another arm's, or being tried while ``tuning``.
 REGIMES = ("own", "same", "tuning")

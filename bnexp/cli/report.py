@@ -17,10 +17,11 @@ from bnexp.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bnexp.claims.base import Claim
+    from bnexp.claims.judge import Judged
 
 
 #: Settings that may be given with = as well.
-SETTINGS = ("budget", "runs_dir", "out", "figures", "plugins")
+SETTINGS = ("budget", "runs_dir", "out", "figures", "plugins", "repeats")
 
 
 def main(argv: list[str]) -> int:
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     if readme is not None:
         check_place(readme)
     judged = gather(claims, budget, runs_dir)
+    repeats = arguments.repeats.expanduser() if arguments.repeats else None
+    told = _add_repetition(judged, repeats, budget) if repeats else ""
     out = arguments.out or (runs_dir if is_archive(runs_dir) else own_folder(runs_dir / "report"))
     with told_if_unwritable(out, "out=FOLDER, one you may write to"):
         others = judged_elsewhere(claims, budget, runs_dir)
@@ -58,18 +61,18 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         print(json.dumps([as_json(one) for one in judged], allow_nan=False))
     else:
-        print(f"{verdict_table(judged)}\n\n{columns(files)}")
+        print("\n\n".join(filter(None, [verdict_table(judged), columns(files), told])))
     return DONE
 
 
 def _parser() -> Parser:
     parser = Parser(
         "bnexp report",
-        usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [plugins=[MODULE]] [--write-readme [FILE]] "
-        "[--json]",
+        usage="bnexp report [FOLDER] [CLAIM ...] [budget=NAME] [out=DIR] [figures=DIR] [plugins=[MODULE]] [repeats=FOLDER] "
+        "[--write-readme [FILE]] [--json]",
         description="Verdicts from records: a page, a Markdown table, lines here. "
         "FOLDER is a runs folder or what bnexp export wrote.",
-        epilog="budget=full is the same as --budget full, and so are runs_dir=, out=, figures= and plugins=.",
+        epilog="budget=full is the same as --budget full, and so are runs_dir=, out=, figures=, plugins= and repeats=.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -82,10 +85,39 @@ def _parser() -> Parser:
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write every claim's figure there as SVG and PNG")
     parser.add_argument("--plugins", default="", metavar="[MODULE]", help="your own modules with claims of their own")
+    parser.add_argument("--repeats", type=Path, metavar="FOLDER", help="these runs, made with first_seed=N, repeat those there: "
+                        "write down beside them what came out again")  # fmt: skip
     parser.add_argument("--write-readme", nargs="?", type=Path, const=Path("README.md"), metavar="FILE",
                         help="put table and answer between the markers of this file (default: README.md)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
+
+
+def _add_repetition(judged: Sequence[Judged], folder: Path, budget: str) -> str:
+    """Write what these runs say of their claims beside those that they repeat; says how many verdicts came out as there.
+
+    Raises:
+        UserError: nothing was reproduced there with this budget, or the runs are partly the very same.
+    """
+    from bnexp.claims.judge import judge_all
+    from bnexp.claims.repetitions import FILE, add_repetition, in_words, repetition_of
+    from bnexp.claims.runs import kept_cells
+    from bnexp.stats.verdict import counted
+
+    there, claims = kept_cells(folder, kept_budget(folder, budget)), [one.claim for one in judged]
+    same = {cell.run_id for cells in there.values() for cell in cells} & {
+        cell.run_id for one in judged for cell in one.runs.cells if cell.regime != "tuning"
+    }
+    if same:
+        what = f"a repetition has seeds of its own, and {counted(len(same), 'run')} of these stand in {folder} too"
+        todo = f"{program()} reproduce all budget={budget} first_seed=100 runs_dir=again"
+        raise UserError(what, got=sorted(same)[0], todo=todo)
+    new = repetition_of(judged, budget)
+    with told_if_unwritable(folder, "repeats=FOLDER, one you may write to"):
+        add_repetition(folder, new)
+    primaries = {one.claim.key: one.primary for one in judge_all(claims, budget, folder) if one.primary}
+    lines = in_words({key: verdict for key, verdict in primaries.items() if key in new.verdicts})
+    return columns([["repetitions in", str(folder / FILE)]]) + "\n" + "\n".join(lines)
 
 
 def own_folder(folder: Path) -> Path:

@@ -58,7 +58,8 @@ def fused_forward(experiment: Experiment) -> Forward:
     """
     from torch.func import functional_call  # these take a while to import, and most runs do without
 
-    from bnexp.engine.graph import fused, made_once, structure, traced
+    from bnexp.engine.graph import made_once, structure, traced
+    from bnexp.engine.inductor import fused
 
     model, images = experiment.model, experiment.validation.images
     size = min(evaluation_batch(model, images.device), len(images))

@@ -1,14 +1,13 @@
 """The training step as a function of tensors only, and as one compiled graph: what a long run or several runs at once train with.
 
 ``step.py`` is the definition and this one's test. The graph changes the same model and optimiser in place, so nothing else knows
-about it. Private names of torch: ``torch._inductor.compile``; whatever stops it leaves the eager step, with the reason.
+about it. Whatever stops compiling leaves the eager step, with the reason.
 
 Legend: S runs side by side (the axis is absent for one run), B batch.
 """
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -28,6 +27,7 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import capture
+from bnexp.engine.inductor import fused
 from bnexp.engine.replayed import replay
 from bnexp.engine.step import Advance
 from bnexp.models.blocks import NormAct
@@ -158,16 +158,6 @@ def compile_once(
             return (fused(graph, tensors) if backend == "inductor" else graph), products, used
 
     return made_once(key, make)
-
-
-def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
-    """The kernels that Inductor makes of a graph of ``tensors``."""
-    # a torch built for GPUs complains of their absence
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    # here, so that a torch without it can still train side by side
-    from torch._inductor import compile as inductor
-
-    return inductor(graph, list(tensors))
 
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:

@@ -144,7 +144,7 @@ def _teach_inductor(kernel: Operator) -> None:
     register_lowering(torch.ops.bnexp.small_product.default, type_promotion_kind=None)(lower)
 
 
-_SMALL_PRODUCT = "bnexp_small_product"
+_SMALL_PRODUCT = "bnexp_small_product"  # kept graphs call the kernel by it: other arguments are another name
 _known: dict[str, Any] = {}  # Inductor takes a name once
 
 

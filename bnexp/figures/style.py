@@ -96,7 +96,7 @@ def fit_titles(figure: Figure) -> None:
         if place is None:
             continue
         width = ABOVE_AXIS * len(place.colspan) / place.get_gridspec().ncols * axes.figure.bbox.width / axes.figure.dpi
-        for text in axes.findobj(Text):
+        for text in axes.get_children():
             if isinstance(text, Text) and text.get_text() in titles:
                 text.set_text(fill(text.get_text(), max(12, int(72 * width / (LETTER * float(text.get_fontsize()))))))
 

@@ -15,12 +15,16 @@ from typing import Literal
 
 from bnexp.claims.judge import Judged
 from bnexp.figures.argument import Measured, SourceRow, draw_dispute, draw_sources
+from bnexp.parallel import for_each
 from bnexp.report.disputes import ANSWER, DISPUTES, THE_REASON, Dispute, Test
 from bnexp.report.pictures import Picture, effect_in_words, picture
 from bnexp.report.words import SIGNS, ClaimRow, claim_row
 from bnexp.stats.verdict import Verdict, counted
 
 Outcome = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
+
+#: Fewer are drawn in less time than a process takes to start.
+DISPUTES_A_PROCESS = 3
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def the_answer(judged: Sequence[Judged], overruled: Sequence[str] = ()) -> list[
 def argument(judged: Sequence[Judged]) -> list[DisputeView]:
     """Every dispute of which at least one claim was judged."""
     known = {one.claim.id: one for one in _own(judged)}
-    views = []
+    views, pictures = [], []
     for dispute in DISPUTES:
         tests = list(_judged_tests(dispute, known))
         if not tests:
@@ -90,10 +94,11 @@ def argument(judged: Sequence[Judged]) -> list[DisputeView]:
             "Each bar is a measured effect with its interval; shaded is where it would have to lie for the side that is named in "
             "the shading, and the sign at the right says whom the verdict fits."
         )
-        shown = picture(partial(draw_dispute, drawn), caption, label, (8.6, 1.1 * len(drawn) + 0.3))
+        pictures.append(partial(picture, partial(draw_dispute, drawn), caption, label, (8.6, 1.1 * len(drawn) + 0.3)))
         not_run = [name for name in names if name not in known]
-        views.append(DisputeView(dispute, shown, follows(dispute, known), rows, not_run))
-    return views
+        views.append(DisputeView(dispute, None, follows(dispute, known), rows, not_run))
+    shown = for_each(lambda place: pictures[place](), len(pictures), DISPUTES_A_PROCESS)
+    return [replace(view, picture=one) for view, one in zip(views, shown, strict=True)]
 
 
 def row_of(one: Judged, judged: Sequence[Judged]) -> ClaimRow:

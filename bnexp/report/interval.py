@@ -18,11 +18,16 @@ from bnexp.stats.verdict import Marks
 WIDTH, MARGIN = 400, 6
 BAR, SEEDS, AXIS, TICKS, WORDS = 66, 86, 104, 119, 136
 
+#: The lowest line of a repetition, and how far above it the next one lies.
+REPEATS, APART = 56, 4
+
 #: Height of a line of words.
 LINE = 15
 
 
-def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S: Sequence[float] = ()) -> str:
+def interval_svg(
+    effect: Interval, marks: Marks, words: str, label: str, seeds_S: Sequence[float] = (), repeats: Sequence[Interval] = ()
+) -> str:
     """The interval as a bar with its estimate as a dot; an arrow where it has no end; the supporting zone shaded.
 
     Args:
@@ -31,9 +36,11 @@ def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S
         words: what stands at the axis, in lines.
         label: what a screen reader says.
         seeds_S: what each seed says, as small rings under the bar.
+        repeats: the same effect in whole repetitions, as thin bars above it.
     """
     seen = [value for value in seeds_S if drawable(value, marks.log)]
-    ends = [value for value in (effect.low, effect.high, effect.estimate, *seen) if drawable(value, marks.log)]
+    bars = [end for one in (effect, *repeats) for end in (one.low, one.high, one.estimate)]
+    ends = [value for value in (*bars, *seen) if drawable(value, marks.log)]
     left, right = limits([*ends, *(value for value, _ in marks.values)], marks.log)
 
     x = scale(left, right, marks.log, MARGIN, WIDTH - MARGIN)
@@ -49,6 +56,12 @@ def interval_svg(effect: Interval, marks: Marks, words: str, label: str, seeds_S
         f'<path class="bar" d="M{at(low)} {BAR}H{at(high)}"/>',
         f'<path class="end" d="{_end(effect.low, at(low), 6, marks.log)}{_end(effect.high, at(high), -6, marks.log)}"/>',
     ]
+    if repeats:
+        drawn = [
+            f"M{at(min(max(one.low, left), right))} {REPEATS - APART * index}H{at(min(max(one.high, left), right))}"
+            for index, one in enumerate(repeats)
+        ]
+        parts.append(f'<path class="repeats" d="{"".join(drawn)}"/>')
     if drawable(effect.estimate, marks.log):
         parts.append(f'<circle cx="{at(effect.estimate)}" cy="{BAR}" r="5"/>')
     if seen:

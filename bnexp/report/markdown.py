@@ -23,6 +23,10 @@ STABILITY = (
     "The percentage is how often a new experiment would give the same verdict, by re-draws of seeds, gates and tuning; "
     "below 80 % it is fragile."
 )
+REPETITIONS = (
+    " A repetition is the whole protocol with other seeds, tuning included; a verdict is fragile too where two or more of them, "
+    "and more than a fifth, said otherwise."
+)
 
 #: Lines about training that a README has at most.
 MOST_LINES = 11
@@ -48,7 +52,9 @@ def markdown_table(judged: Sequence[Judged], *, short: bool = False) -> str:
     cells = [*(_cells(one) for one in shown), *([_exact_cells(exact)] if exact else [])]
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_line, cells)]
     budget = ", ".join(sorted({one.budget for one in own}))
-    summary = f"{tally(rows)} (budget={budget}).{f' {STABILITY}' if any(one.share for one in rows) else ''}"
+    meaning = f" {STABILITY}" if any(one.share for one in rows) else ""
+    meaning += REPETITIONS if any(one.repeats for one in shown) else ""
+    summary = f"{tally(rows)} (budget={budget}).{meaning}"
     return "\n".join([BEGIN, "", *lines, "", summary, "", END])
 
 
@@ -112,6 +118,7 @@ def _around(text: str, file: Path, begin: str, end: str) -> tuple[str, str]:
 
 def _cells(one: ClaimRow) -> list[str]:
     share = one.share if one.share.startswith(("fragile", "budget=")) else one.share and f"again in {one.share}"
+    share += f" and {one.repeats} repetitions" if share and one.repeats else ""
     verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, share]))}"
     return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bnexp.claims.base import Claim
 from bnexp.claims.judge import Judged, judge_all
 from bnexp.claims.runs import Runs
+from bnexp.parallel import for_each
 from bnexp.records.jsonfile import write_text
 from bnexp.report.argument import argument, sources_picture, the_answer
 from bnexp.report.beside import Elsewhere, elsewhere, filled, overruled
@@ -33,6 +30,7 @@ from bnexp.report.words import (
     in_order,
     measured_words,
     p_words,
+    repeats_words,
     tally,
 )
 from bnexp.stats.verdict import RuleWords, Verdict
@@ -49,9 +47,6 @@ PAPER = ("fig1_speed", "fig1_accuracy", "fig1_stability")
 
 #: Fewer are drawn in less time than a process takes to start.
 CLAIMS_A_PROCESS = 5
-
-#: What a process draws.
-_claims: Sequence[tuple[Judged, Sequence[Judged]]] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +156,7 @@ class EndpointView:
         p: of no effect, Holm-adjusted among secondary endpoints; empty where there is none.
         pictures: interval and seeds.
         elsewhere: what other budgets say.
+        repeats: what whole repetitions said, one sentence; empty where there is none.
     """
 
     name: str
@@ -172,6 +168,7 @@ class EndpointView:
     p: str
     pictures: list[Picture]
     elsewhere: list[Elsewhere]
+    repeats: str
 
 
 @dataclass(frozen=True)
@@ -202,31 +199,15 @@ class Section:
 
 
 def sections_of(claims: Sequence[tuple[Judged, Sequence[Judged]]]) -> list[Section]:
-    """A section of each claim, with what other budgets say of it; drawn on all cores where a process can be forked safely."""
-    from joblib import cpu_count  # which knows of a container's share of the cores, and is slow to import
-
-    jobs = min(cpu_count(), len(claims) // CLAIMS_A_PROCESS)
-    if jobs < 2 or sys.platform != "linux":
-        return [section(*one) for one in claims]
+    """A section of each claim, with what other budgets say of it."""
     import matplotlib.backends.backend_svg  # noqa: F401 - once, not in every process
 
-    with warnings.catch_warnings():
-        # Python 3.12 warns of any thread; the only ones here are those of numpy's products, which are made for forking
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(jobs, context, initializer=_take, initargs=(claims,)) as pool:
-            made = list(pool.map(_section, range(len(claims))))
+    def drawn(place: int) -> Section:
+        made = section(*claims[place])
+        return replace(made, judged=replace(made.judged, claim=None, runs=None, evidence=None))  # type: ignore[arg-type] # asker has it
+
+    made = for_each(drawn, len(claims), CLAIMS_A_PROCESS)
     return [replace(one, judged=judged) for one, (judged, _) in zip(made, claims, strict=True)]
-
-
-def _take(claims: Sequence[tuple[Judged, Sequence[Judged]]]) -> None:
-    global _claims  # of a process of its own, which has them by being forked: functions cannot be sent
-    _claims = claims
-
-
-def _section(index: int) -> Section:
-    made = section(*_claims[index])
-    return replace(made, judged=replace(made.judged, claim=None, runs=None, evidence=None))  # type: ignore[arg-type] # asker has it
 
 
 def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
@@ -240,7 +221,10 @@ def section(judged: Judged, others: Sequence[Judged] = ()) -> Section:
         drawn = endpoint_pictures(endpoint, sample, verdict, measured) if sample else []
         p = p_words(verdict.p) if verdict and verdict.p is not None else ""
         again, rule = again_words(verdict) if verdict else "", endpoint.rule.in_words()
-        endpoints.append(EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name]))
+        repeats = repeats_words(endpoint, sample, verdict) if verdict and sample else ""
+        endpoints.append(
+            EndpointView(name, endpoint.estimand, index == 0, rule, verdict, again, p, drawn, said[name], repeats)
+        )
     return Section(
         row=claim_row(judged),
         judged=judged,

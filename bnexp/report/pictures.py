@@ -201,7 +201,10 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
             effects_S = sample.effects("ratio" if marks.log and sample.base else "difference")
             seeds_S = np.exp(effects_S).tolist() if marks.log and sample.base else effects_S.tolist()
 
-        pictures.append(Picture(caption, label, drawing=interval_svg(effect, marks, words, label, seeds_S)))
+        repeats = [one.effect for one in verdict.repeats if one.effect] if verdict else []
+        if repeats:
+            caption += f" Thin bars: {counted(len(repeats), 'whole repetition')} with other seeds."
+        pictures.append(Picture(caption, label, drawing=interval_svg(effect, marks, words, label, seeds_S, repeats)))
     if measured or effect is None:
         pictures.append(_seeds_picture(endpoint, sample, measured))
     return pictures

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bnexp.claims.judge import Judged
+from bnexp.claims.repetitions import in_words
 from bnexp.claims.runs import Cell
 from bnexp.records.reader import RunRecord
 from bnexp.report.words import cost_words, seconds_spent
@@ -44,6 +45,7 @@ def provenance(judged: Sequence[Judged]) -> list[tuple[str, str]]:
         ("Data", _answers(header["data"]["name"] for header in headers if header.get("data"))),
         ("Versions", _answers(map(_versions, headers))),
         ("Code", _answers(map(_commit, headers))),
+        *(("Repetition", words) for words in in_words({one.claim.key: one.primary for one in judged if one.primary})),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from bnexp.claims.base import Claim, Endpoint
 from bnexp.claims.judge import Judged
 from bnexp.stats.intervals import Interval
+from bnexp.stats.sample import Sample
 from bnexp.stats.verdict import Verdict, counted
 from bnexp.text import WIDTH, columns
 
@@ -60,7 +61,8 @@ class ClaimRow:
         count: seeds or cases.
         cost: computing time of all runs behind the claim.
         share: how often the verdict would come out again, e.g. ``fragile, 64 %``; empty where nothing is drawn.
-        again: the same as part of a sentence.
+        repeats: in how many whole repetitions it did, e.g. ``1 of 3``; empty where there is none, or nothing is drawn.
+        again: both as part of a sentence.
         sentence: what was found, as the claim says it; empty where there is no verdict.
     """
 
@@ -77,6 +79,7 @@ class ClaimRow:
     count: str = ""
     cost: str = ""
     share: str = ""
+    repeats: str = ""
     again: str = ""
     sentence: str = ""
 
@@ -104,6 +107,7 @@ def claim_row(judged: Judged) -> ClaimRow:
         word="; ".join([judged.primary.word, *_otherwise(judged)]),
         cost=cost_words(seconds_spent([judged])),
         share=judged.primary.share_words,
+        repeats="" if row.exact else judged.primary.repeat_words,
         again=again_words(judged.primary),
         sentence=judged.sentence,
     )
@@ -134,8 +138,22 @@ def again_words(verdict: Verdict) -> str:
         >>> again_words(Verdict("SUPPORTED", "", None, "as claimed", 0.64))
         'fragile, comes out again in 64 % of re-draws'
     """
-    *fragile, share = verdict.share_words.rpartition(", ")
-    return f"{''.join(fragile)}comes out again in {share} of re-draws" if share else ""
+    share = [] if verdict.stability is None else [f"in {100 * verdict.stability:.0f} % of re-draws"]
+    repeats = [f"in {verdict.repeat_words} whole repetitions"] if verdict.repeats and share else []
+    fragile = ["fragile"] if verdict.fragile else []
+    return ", ".join([*fragile, *([f"comes out again {' and '.join([*share, *repeats])}"] if share else [])])
+
+
+def repeats_words(endpoint: Endpoint, sample: Sample, verdict: Verdict) -> str:
+    """What whole repetitions said of an endpoint, one sentence; empty where there is none, and of algebra."""
+    if endpoint.rule.per_case or not verdict.repeats:
+        return ""
+    said = []
+    for one in verdict.repeats:
+        shown = replace(verdict, effect=one.effect)
+        effect = f" {endpoint.rule.result_in_words(sample, shown, endpoint.unit).effect}" if one.effect else ""
+        said.append(f"{one.outcome}{effect} (seeds from {one.first_seed:,} on)")
+    return f"Whole repetitions with other seeds, tuning included: {'; '.join(said)}."
 
 
 def _otherwise(judged: Judged) -> list[str]:
@@ -187,7 +205,7 @@ def _table(rows: Sequence[ClaimRow]) -> str:
     pairs = zip(claims, ["", *claims], strict=False)
     names = ["  variant" if one.variant and own == above else own for one, (own, above) in zip(rows, pairs, strict=True)]
     cells = [
-        [name, one.outcome, one.share, one.count.split(" ")[0], one.effect] for name, one in zip(names, rows, strict=True)
+        [name, one.outcome, _share(one), one.count.split(" ")[0], one.effect] for name, one in zip(names, rows, strict=True)
     ]
     kept = [index for index, column in enumerate(zip(*cells, strict=True)) if any(column)]
     headings = EXACT_HEADINGS if rows[0].exact else HEADINGS
@@ -197,6 +215,10 @@ def _table(rows: Sequence[ClaimRow]) -> str:
     below = [textwrap.wrap(_below(one), WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False,
                            break_on_hyphens=False) for one in rows]  # fmt: skip
     return "\n".join([heading, *(line for above, more in zip(lines, below, strict=True) for line in (above, *more))])
+
+
+def _share(one: ClaimRow) -> str:
+    return ", ".join(filter(None, [one.share, one.repeats.replace(" of ", "/")]))
 
 
 def _below(one: ClaimRow) -> str:
@@ -234,6 +256,10 @@ def as_json(judged: Judged) -> dict[str, Any]:
                 "word": verdict.word,
                 "reason": verdict.reason,
                 "stability": verdict.stability,
+                "repetitions": [
+                    {"first_seed": one.first_seed, "outcome": one.outcome, "effect": _interval_json(one.effect)}
+                    for one in verdict.repeats
+                ],
                 "p": verdict.p,
                 "effect": _interval_json(verdict.effect),
             }

@@ -41,8 +41,24 @@ T = TypeVar("T")
 
 NO_GATES: Gates = MappingProxyType({})
 
-#: A verdict that comes out again in fewer re-draws than this is fragile (docs/claims.md, O0).
-STABLE = 0.8
+#: A verdict that comes out again in fewer re-draws than this is fragile (docs/claims.md, O0); so it is in fewer whole repetitions,
+#: as soon as this many of them said something else.
+STABLE, TOO_OFTEN = 0.8, 2
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What a whole repetition with other seeds, tuning included, said.
+
+    Attributes:
+        first_seed: of its reported runs.
+        outcome: its verdict.
+        effect: None where there is none.
+    """
+
+    first_seed: int
+    outcome: Outcome
+    effect: Interval | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,7 @@ class Verdict:
         stability: share of re-draws over seeds, those of gates too, and tuning that give this outcome; None where nothing is
             drawn, as in algebra.
         p: of a secondary endpoint, adjusted for their number; None where there is none.
+        repeats: what whole repetitions said; empty where none was made.
     """
 
     outcome: Outcome
@@ -65,6 +82,7 @@ class Verdict:
     word: Word
     stability: float | None = None
     p: float | None = None
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -79,8 +97,15 @@ class Verdict:
 
     @property
     def fragile(self) -> bool:
-        """Whether another draw of the same experiment would often say something else."""
-        return self.stability is not None and self.stability < STABLE
+        """Whether another draw of the same experiment would often say something else, or has done so."""
+        unsteady = self.stability is not None and self.stability < STABLE
+        otherwise = len(self.repeats) - self.again
+        return unsteady or (otherwise >= TOO_OFTEN and self.again < STABLE * len(self.repeats))
+
+    @property
+    def again(self) -> int:
+        """How many whole repetitions gave this outcome."""
+        return sum(one.outcome == self.outcome for one in self.repeats)
 
     @property
     def share_words(self) -> str:
@@ -90,9 +115,13 @@ class Verdict:
             >>> Verdict("SUPPORTED", "", None, "as claimed", 0.64).share_words
             'fragile, 64 %'
         """
-        if self.stability is None:
-            return ""
-        return f"{'fragile, ' if self.fragile else ''}{100 * self.stability:.0f} %"
+        share = [] if self.stability is None else [f"{100 * self.stability:.0f} %"]
+        return ", ".join([*(["fragile"] if self.fragile else []), *share])
+
+    @property
+    def repeat_words(self) -> str:
+        """The repetitions in words, e.g. ``1 of 3``; empty where there is none."""
+        return f"{self.again} of {len(self.repeats)}" if self.repeats else ""
 
 
 def decide(

@@ -24,9 +24,9 @@ from bnexp.claims import projection_bound as c5
 from bnexp.claims import smoother_landscape as c3
 from bnexp.claims.base import BUDGETS
 from bnexp.claims.causes import COMPARED, GRIDS
-from bnexp.claims.judge import Judged, judge, judge_claim
+from bnexp.claims.judge import Judged, judge, judge_runs
 from bnexp.claims.places import PLACES
-from bnexp.claims.runs import Cell
+from bnexp.claims.runs import Cell, Runs
 from bnexp.config.compose import compose
 from bnexp.engine.build import build
 from bnexp.figures.style import SETTINGS
@@ -99,7 +99,7 @@ def made_up(tmp_path) -> Callable[..., Judged]:
                     cells.append(
                         Cell(grid=grid, regime=regime, arm=arm, value=value, seed=seed, run_id=folder.name, command="")
                     )
-        return judge_claim(CLAIMS[claim], "quick", cells, tmp_path)
+        return judge_runs(Runs(CLAIMS[claim], "quick", cells, tmp_path))
 
     return make
 

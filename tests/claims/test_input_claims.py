@@ -16,7 +16,7 @@ from bnexp.claims.base import BUDGETS
 from bnexp.claims.contrast import Arm
 from bnexp.claims.hidden_normalization import CELLS
 from bnexp.claims.inputs import LOSS_SPEED, RMS, SPEED, inputs
-from bnexp.claims.judge import Judged, judge_claim
+from bnexp.claims.judge import Judged, judge_runs
 from bnexp.claims.runs import Cell, Runs
 from bnexp.claims.speed import Comparison
 from bnexp.config.compose import compose
@@ -138,7 +138,7 @@ def drawn(one: Judged) -> Figure:
 )
 def test_centring_is_judged_by_what_it_does_and_said_so(made_up, center, outcome, words):
     slowness = tuned(unit=2.0, center=center, per_pixel=1.0, bytes=6.0) | tuned(**{"global": center})
-    one = judge_claim(CLAIMS["input_normalization"], "quick", *made_up(slowness))
+    one = judge_runs(Runs(CLAIMS["input_normalization"], "quick", *made_up(slowness)))
     assert one.verdicts["centring"].outcome == outcome, one.failure
     assert one.verdicts["scale"].outcome == "CONTRADICTED"
     assert one.verdicts["per pixel"].effect.estimate == pytest.approx(2, rel=0.1)
@@ -150,7 +150,7 @@ def test_centring_is_judged_by_what_it_does_and_said_so(made_up, center, outcome
 
 def test_bytes_that_arrive_nowhere_are_out_of_reach_and_leave_the_rest_its_verdicts(made_up):
     slowness = tuned(unit=2.0, center=1.0, per_pixel=1.0, bytes=100.0) | tuned(**{"global": 1.0})
-    one = judge_claim(CLAIMS["input_normalization"], "quick", *made_up(slowness))
+    one = judge_runs(Runs(CLAIMS["input_normalization"], "quick", *made_up(slowness)))
     assert one.verdicts["bytes"].word == "out of reach"
     assert one.verdicts["centring"].outcome == "SUPPORTED"
     assert "bytes 0 to 255: reaches none" in drawn(one).axes[0].get_xlabel()
@@ -158,7 +158,7 @@ def test_bytes_that_arrive_nowhere_are_out_of_reach_and_leave_the_rest_its_verdi
 
 def test_best_against_best_takes_the_better_inputs_of_each_side(made_up):
     sigmoid = cells_of(2.0, 1.0, 4.0, 1.6)  # raw none, raw BN, standardised none, standardised BN
-    one = judge_claim(CLAIMS["hidden_normalization"], "quick", *made_up(factorial(sigmoid, cells_of(3, 3, 1, 1))))
+    one = judge_runs(Runs(CLAIMS["hidden_normalization"], "quick", *made_up(factorial(sigmoid, cells_of(3, 3, 1, 1)))))
     effects = {name: verdict.effect.estimate for name, verdict in one.verdicts.items()}
     assert effects["sigmoid, best against best"] == pytest.approx(2 / 1, rel=0.1)
     assert effects["sigmoid, standardised inputs"] == pytest.approx(4 / 1.6, rel=0.1)
@@ -175,7 +175,7 @@ def test_best_against_best_takes_the_better_inputs_of_each_side(made_up):
 
 def test_bn_that_only_does_what_standardising_does_is_contradicted(made_up):
     sigmoid = cells_of(3.0, 1.0, 1.0, 1.0)
-    one = judge_claim(CLAIMS["hidden_normalization"], "quick", *made_up(factorial(sigmoid, sigmoid)))
+    one = judge_runs(Runs(CLAIMS["hidden_normalization"], "quick", *made_up(factorial(sigmoid, sigmoid))))
     assert one.verdicts["sigmoid, best against best"].outcome == "CONTRADICTED"
     assert one.verdicts["sigmoid, interaction"].outcome == "SUPPORTED"
     assert one.verdicts["sigmoid, main effect"].effect.estimate == pytest.approx(np.sqrt(3), rel=0.1)

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import Evidence
 from bnexp.claims.fig1_stability import TRACK
-from bnexp.claims.judge import Judged, judge_claim
+from bnexp.claims.judge import Judged, judge_runs
 from bnexp.claims.pinned_moments import DRIFTS
-from bnexp.claims.runs import Cell
+from bnexp.claims.runs import Cell, Runs
 from bnexp.figures.style import SETTINGS
 from bnexp.report.pictures import save_figures
 
@@ -48,7 +48,7 @@ def judged(folder: Path, name: str, end: Any, arrays: Any = lambda *_: {}, *, lo
                     Cell(grid=0, regime=regime, arm=arm, value=value, seed=seed, run_id=run_id, command="made up")
                     for regime in (("own", "same") if reported else ("tuning",))
                 ]
-    return judge_claim(CLAIMS[name], "quick", cells, folder)
+    return judge_runs(Runs(CLAIMS[name], "quick", cells, folder))
 
 
 def write(

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS, deep_sigmoid
 from bnexp.claims.base import BUDGETS
-from bnexp.claims.judge import Judged, judge_claim
+from bnexp.claims.judge import Judged, judge_runs
 from bnexp.claims.noisy_norm import LOOKS, MOVE, NOISY, NONE
 from bnexp.claims.one_shot_control import BN_GAINS
-from bnexp.claims.runs import Cell
+from bnexp.claims.runs import Cell, Runs
 from bnexp.figures.style import SETTINGS
 from bnexp.runs.plan import advance, make_plan
 
@@ -55,7 +55,7 @@ def judged(name: str, folder: Path, make: Make) -> Judged:
         for job in plan.missing():
             write_run(folder / job.run_id, *make(cells[job.run_id]))
         if not advance(plan):
-            one = judge_claim(claim, "quick", plan.cells[claim.key], folder)
+            one = judge_runs(Runs(claim, "quick", plan.cells[claim.key], folder))
             assert not one.failure
             assert one.evidence is not None
             return one

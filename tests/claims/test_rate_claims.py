@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS
-from bnexp.claims.judge import Judged, judge_claim
-from bnexp.claims.runs import Cell
+from bnexp.claims.judge import Judged, judge_runs
+from bnexp.claims.runs import Cell, Runs
 from bnexp.claims.sweeps import at, best_mean, cross_fitted, largest, largest_for_all, num_near_best
 from bnexp.figures.style import SETTINGS
 from bnexp.runs.plan import make_plan
@@ -63,7 +63,7 @@ def judged(name: str, folder: Path, make: Callable[[str, float], tuple[float, fl
         points, steps, learns = make(side, float(rate) / (1 if _is_relu(cell) else 16))
         luck = (cell.seed * 7) % 5 - 2
         write_run(folder / cell.run_id, points + 0.1 * luck, steps * (1 + 0.02 * luck), learns)
-    one = judge_claim(claim, "quick", plan.cells[claim.key], folder)
+    one = judge_runs(Runs(claim, "quick", plan.cells[claim.key], folder))
     assert not one.failure
     with matplotlib.rc_context(dict(SETTINGS)):
         figure = Figure()

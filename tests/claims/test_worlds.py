@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Claim
-from bnexp.claims.judge import Judged, judge_claim
-from bnexp.claims.runs import Cell
+from bnexp.claims.judge import Judged, judge_runs
+from bnexp.claims.runs import Cell, Runs
 from bnexp.figures.style import SETTINGS
 from bnexp.records.reader import RunRecord
 from bnexp.runs.plan import Job, advance, make_plan
@@ -128,7 +128,7 @@ def judged(name: str, world: World, folder: Path, made: Callable[[Cell], Made] |
         for job in plan.missing():
             make(cells[job.run_id]).write(folder / job.run_id, job)
         if not advance(plan):
-            return judge_claim(claim, "quick", plan.cells[claim.key], folder)
+            return judge_runs(Runs(claim, "quick", plan.cells[claim.key], folder))
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def test_a_record_that_is_missing_leaves_a_claim_without_a_verdict(tmp_path):
     cell = one.runs.cells[-1]
     assert RunRecord(tmp_path / cell.run_id).complete
     (tmp_path / cell.run_id / "end.json").unlink()
-    again = judge_claim(CLAIMS["fig1_speed"], "quick", one.runs.cells, tmp_path)
+    again = judge_runs(Runs(CLAIMS["fig1_speed"], "quick", one.runs.cells, tmp_path))
     assert [missing.run_id for missing in again.missing] == [cell.run_id]
     assert (again.verdicts, again.sentence) == ({}, "")
 
@@ -271,5 +271,5 @@ def test_an_analysis_that_breaks_down_is_named(in_world):
     one = in_world("fig1_speed", "there")
     folder = one.runs.record(one.runs.cells[0]).folder.parent
     broken: Claim = replace(CLAIMS["fig1_speed"], say=lambda *_: {}["nothing"])
-    again = judge_claim(broken, "quick", one.runs.cells, folder)
+    again = judge_runs(Runs(broken, "quick", one.runs.cells, folder))
     assert again.failure.startswith("KeyError: 'nothing' (test_worlds.py, line ")

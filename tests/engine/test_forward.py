@@ -6,7 +6,7 @@ import pytest
 
 from bnexp.config.compose import compose
 from bnexp.engine import evaluate as evaluation
-from bnexp.engine import forward, graph, step
+from bnexp.engine import forward, graph, inductor, step
 from bnexp.engine.build import Experiment, build
 from bnexp.engine.evaluate import evaluate
 from bnexp.engine.forward import fused_forward, pick_forward, wants_fused
@@ -29,7 +29,7 @@ def experiment(*overrides: str) -> Experiment:
 @pytest.fixture
 def traced_only(monkeypatch):
     """Compiling takes seconds; the graph as it was traced computes the same."""
-    monkeypatch.setattr(graph, "fused", lambda traced, _: traced)
+    monkeypatch.setattr(inductor, "fused", lambda traced, _: traced)
 
 
 def assert_same_scores(built: Experiment, fused: forward.Forward) -> None:
@@ -89,7 +89,7 @@ def test_a_net_that_a_graph_cannot_hold_is_evaluated_layer_by_layer_and_told(mon
     watch = Stopwatch()
     assert pick_forward(built, MANY, watch) is not built.model
     graph._last.clear()
-    monkeypatch.setattr(graph, "fused", lambda traced, _: lambda *tensors: traced(*tensors) + 1)
+    monkeypatch.setattr(inductor, "fused", lambda traced, _: lambda *tensors: traced(*tensors) + 1)
     assert pick_forward(built, MANY, watch) is built.model
     assert "layer by layer: RuntimeError: the compiled network computes something else" in capsys.readouterr().err
 
@@ -98,7 +98,7 @@ def test_a_net_that_a_graph_cannot_hold_is_evaluated_layer_by_layer_and_told(mon
 def test_a_run_that_is_evaluated_often_goes_through_it(monkeypatch, make):
     seen = []
     monkeypatch.setattr(forward, "WORTH_FUSING_EVALUATION", 1)
-    monkeypatch.setattr(graph, "fused", lambda traced, _: lambda *tensors: seen.append(len(tensors[-1])) or traced(*tensors))
+    monkeypatch.setattr(inductor, "fused", lambda traced, _: lambda *tensors: seen.append(len(tensors[-1])) or traced(*tensors))
     from bnexp.runs.run import execute
 
     execute(make("model=cnn", "probes=none"))

@@ -11,7 +11,8 @@ from scipy import stats
 
 from bnexp.claims import CLAIMS
 from bnexp.claims.base import Claim, Endpoint, Evidence
-from bnexp.claims.judge import judge_claim
+from bnexp.claims.judge import judge_runs
+from bnexp.claims.runs import Runs
 from bnexp.report.page import section
 from bnexp.report.provenance import deviation_lines, provenance
 from bnexp.report.words import AXIS_LINE, MEASURED, as_json, claim_row, measured_words, seconds_spent, verdict_table
@@ -56,7 +57,7 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
             samples=dict.fromkeys(("gain", "again"), Sample.of(np.linspace(1, 2, 8))), gates={"it is so": np.True_}
         ),
     )  # fmt: skip
-    judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
+    judged = judge_runs(Runs(claim, "quick", world.of("law").runs.cells, world.runs_dir))
     assert judged.primary.outcome == "SUPPORTED"
     assert claim_row(judged).effect == "1.00 [0.63, 1.00]"
     assert "most   SUPPORTED  8  1.00 [0.63, 1.00]\n  as claimed. Most gain.\n" in verdict_table([judged])
@@ -68,14 +69,14 @@ def test_a_fifth_rule_needs_no_other_place_to_be_judged_shown_and_drawn(world):
 
 
 def test_a_smoke_budget_decides_nothing(world):
-    judged = judge_claim(world.claims["law"], "smoke", world.of("law").runs.cells, world.runs_dir)
+    judged = judge_runs(Runs(world.claims["law"], "smoke", world.of("law").runs.cells, world.runs_dir))
     assert (judged.primary.outcome, judged.primary.word) == ("INCONCLUSIVE", "not powered")
     assert judged.primary.effect == world.of("law").primary.effect
     assert judged.sentence == judged.primary.reason
 
 
 def test_variants_alone_are_counted_as_variants(world):
-    judged = judge_claim(world.claims["law"], "quick", world.of("law").runs.cells, world.runs_dir)
+    judged = judge_runs(Runs(world.claims["law"], "quick", world.of("law").runs.cells, world.runs_dir))
     variant = replace(judged, claim=replace(judged.claim, variant=("subject=norm=ghost",)))
     assert verdict_table([variant]).splitlines()[-1].startswith("1 variant: ")
     assert verdict_table([judged, variant]).splitlines()[-1].startswith("1 claim: ")
@@ -83,7 +84,7 @@ def test_variants_alone_are_counted_as_variants(world):
 
 def test_an_analysis_of_other_endpoints_than_were_declared_is_not_judged(world):
     claim = replace(world.claims["law"], endpoints=world.claims["speed"].endpoints)
-    judged = judge_claim(claim, "quick", world.of("law").runs.cells, world.runs_dir)
+    judged = judge_runs(Runs(claim, "quick", world.of("law").runs.cells, world.runs_dir))
     assert judged.verdicts == {}
     assert "law declared ['own rate', 'same rate'] and analysed ['exponent']" in claim_row(judged).word
 
