@@ -19,6 +19,7 @@ from bnexp.claims.runs import all_measured
 from bnexp.figures.arms import draw_series
 from bnexp.figures.style import COLORS
 from bnexp.rng import numpy_stream
+from bnexp.stats.gates import Gate
 from bnexp.stats.rules import Exact
 from bnexp.stats.slopes import log_log_slopes
 
@@ -35,6 +36,9 @@ NET = (
     "dataset=mnist_5k", "model=mlp", "norm=detached", "optimizer.momentum=0", "optimizer.lr=0.5", "probes=none", "device=cpu",
     "threads=1",
 )  # fmt: skip
+
+#: Of one case in a hundred or so the gradients of the batch cancel.
+PULLS = "the loss pulls at the mean of the batch, in at least 7 of 8 cases"
 
 
 def measure(seed: int, budget: str) -> dict[str, np.ndarray]:
@@ -123,7 +127,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
             "loss": Sample.of(found["loss"]),
             "correct gradient": Sample.of(found["correct"]),
         },
-        gates={"the loss pulls at the mean of the batch": bool((found["mean gradient"] > 0.01).all())},
+        gates={PULLS: Gate.most(found["mean gradient"] > 0.01)},
         numbers={
             "the bias after the last step": f"{np.median(found['growth']):.3g} (median; {found['growth'].min():.2g} to "
             f"{found['growth'].max():.3g}), in sd of what it is added to",
@@ -186,7 +190,7 @@ CLAIM = register(Claim(
         "correct gradient": Endpoint("largest change of the bias where the gradient goes through the mean",
                                      Exact(tolerance=1e-12)),
     },
-    gates=("the loss pulls at the mean of the batch",),
+    gates=(PULLS,),
     caveats=(
         "b alone is trained, and the loss is of one layer that pulls at the mean of its outputs. In a whole net other layers can "
         "still that pull (an output layer with a bias of its own does), and b then walks at random and slowly; how much it grows "

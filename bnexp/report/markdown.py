@@ -117,9 +117,10 @@ def _around(text: str, file: Path, begin: str, end: str) -> tuple[str, str]:
 
 
 def _cells(one: ClaimRow) -> list[str]:
-    share = one.share if one.share.startswith(("fragile", "budget=")) else one.share and f"again in {one.share}"
-    share += f" and {one.repeats} repetitions" if share and one.repeats else ""
-    verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, share]))}"
+    again, comma, budget = one.share.partition(", budget=")
+    again = again if again.startswith(("fragile", "budget=")) else again and f"again in {again}"
+    again += f" and {one.repeats} repetitions" if again and one.repeats else ""
+    verdict = f"{SIGNS[one.outcome]} **{one.outcome}**, {'; '.join(filter(None, [one.word, again + comma + budget]))}"
     return [f"{one.statement} (`{one.id}`)", verdict, one.effect or "–"]
 
 
