@@ -37,7 +37,8 @@ class Budget:
     Attributes:
         name: ``smoke`` (seconds; can only say "not powered"), ``quick`` (minutes, embedded digits) or ``full`` (real data sets).
         num_seeds: reported seeds of a training grid that does not say otherwise.
-        num_tuning_seeds: seeds that each tuned value is tried at, unless it is far behind on the first ``num_first_seeds``.
+        num_tuning_seeds: seeds that each tuned value is tried at, unless it is far behind on the first ``num_first_seeds``; of a
+            tuning that does not say otherwise.
         num_first_seeds: as said.
         every_nth_value: a smoke tuning tries only every n-th value of the list.
         most_extended: values that a list may grow by on each side while the choice lies at its edge.
@@ -50,9 +51,10 @@ class Budget:
     every_nth_value: int = 1
     most_extended: int = 3
 
-    def tuning_seeds(self) -> tuple[int, ...]:
+    def tuning_seeds(self, tuning: Tuning) -> tuple[int, ...]:
         """Seeds that choose; nothing from them is reported but the tuning curve."""
-        return tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.num_tuning_seeds))
+        count = tuning.num_seeds.get(self.name, self.num_tuning_seeds)
+        return tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + count))
 
 
 BUDGETS = {
@@ -75,6 +77,7 @@ class Tuning:
         by: the judged quantity. Every value within one standard error of the best counts as chosen and is reported.
         same_as: an arm at whose chosen values all arms are run as well (the same-value comparison), or None.
         overrides: for each budget, overrides of tuning runs alone: they may end as soon as they have said what they are for.
+        num_seeds: tuning seeds for each budget that differs from the budget's own number.
     """
 
     key: str
@@ -82,6 +85,7 @@ class Tuning:
     by: Quantity
     same_as: str | None = None
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    num_seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,14 @@ OWN, SAME = "own rate", "same rate"
 AT_THE_SAME_RATE = ("sigmoid", "ReLU")
 
 #: Place by place, as in ``PLACES``: both arms at their own best rates, watched by probes, rarely
-#: where a step is dear; more seeds where C2 is judged.
+#: where a step is dear; more seeds, and more to choose a rate with, where C2 is judged.
 GRIDS: tuple[Grid, ...] = tuple(
     place.grid(
         {CONTROL: "{control}", SUBJECT: "{subject}"},
         same_as=CONTROL if name in AT_THE_SAME_RATE else None,
         probes="causes" if name in AT_THE_SAME_RATE else "causes_sparse",
         num_seeds={"quick": 16} if name == "sigmoid" else {},
+        num_tuning_seeds={"quick": 8} if name == "sigmoid" else {},
     )
     for name, place in PLACES.items()
 )

@@ -36,7 +36,7 @@ class Place:
 
     def grid(
         self, arms: Mapping[str, str], *, by: Quantity | None = None, same_as: str | None = None, probes: str = "none",
-        also: tuple[str, ...] = (), num_seeds: Mapping[str, int] = {},
+        also: tuple[str, ...] = (), num_seeds: Mapping[str, int] = {}, num_tuning_seeds: Mapping[str, int] = {},
     ) -> Grid:  # fmt: skip
         """Arms here, each at its own best learning rates.
 
@@ -47,6 +47,7 @@ class Place:
             probes: of the reported runs; tuning runs have none.
             also: further overrides of all runs.
             num_seeds: as in :class:`Grid`.
+            num_tuning_seeds: ``num_seeds`` of :class:`Tuning`.
         """
         return Grid(
             overrides=(*self.overrides, *also, f"probes={probes}"),
@@ -54,6 +55,7 @@ class Place:
             tuning=Tuning(
                 key="optimizer.lr", values=self.rates, by=by or self.speed, same_as=same_as,
                 overrides={budget: ("probes=none", *self._stop(budget, by)) for budget in self.budgets},
+                num_seeds=num_tuning_seeds,
             ),
             budgets=self.budgets,
             num_seeds=num_seeds,

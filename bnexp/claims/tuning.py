@@ -23,12 +23,13 @@ Scores = Mapping[float, Mapping[int, float]]
 
 def next_runs(tuning: Tuning, budget: Budget, scores: Scores) -> list[tuple[float, int]]:
     """Values and seeds to be tried before the choice is known, as far as it can be said from ``scores``; empty when it is known."""
-    first, seeds = budget.tuning_seeds()[: budget.num_first_seeds], budget.tuning_seeds()
+    seeds = budget.tuning_seeds(tuning)
+    first = seeds[: budget.num_first_seeds]
     values = sorted({*listed(tuning, budget), *scores})
     missing = [(value, seed) for value in values for seed in first if seed not in scores.get(value, {})]
     if missing:
         return missing
-    best = max(values, key=lambda value: _early(budget, scores[value]))
+    best = max(values, key=lambda value: _early(tuning, budget, scores[value]))
     beyond = _beyond(tuning, budget, values, [best])
     if not beyond:
         missing = [(v, s) for v in contenders(tuning, budget, scores) for s in seeds if s not in scores[v]]
@@ -45,14 +46,14 @@ def listed(tuning: Tuning, budget: Budget) -> tuple[float, ...]:
 
 def contenders(tuning: Tuning, budget: Budget, scores: Scores) -> list[float]:
     """The values that are tried at every tuning seed: those not far behind the best on the first ones."""
-    early = {value: _early(budget, by_seed) for value, by_seed in scores.items()}
+    early = {value: _early(tuning, budget, by_seed) for value, by_seed in scores.items()}
     return sorted(value for value, score in early.items() if score >= max(early.values()) - tuning.by.far)
 
 
 def chosen(tuning: Tuning, budget: Budget, scores: Scores) -> list[float]:
     """Every value within one standard error of the best, increasing; of complete scores."""
     values = contenders(tuning, budget, scores)
-    near = near_best(np.array([[scores[value][seed] for seed in budget.tuning_seeds()] for value in values]))
+    near = near_best(np.array([[scores[value][seed] for seed in budget.tuning_seeds(tuning)] for value in values]))
     return [value for value, is_near in zip(values, near, strict=True) if is_near]
 
 
@@ -85,5 +86,5 @@ def _plain(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _early(budget: Budget, by_seed: Mapping[int, float]) -> float:
-    return fmean(by_seed[seed] for seed in budget.tuning_seeds()[: budget.num_first_seeds])
+def _early(tuning: Tuning, budget: Budget, by_seed: Mapping[int, float]) -> float:
+    return fmean(by_seed[seed] for seed in budget.tuning_seeds(tuning)[: budget.num_first_seeds])

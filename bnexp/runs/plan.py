@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from bnexp.claims.base import Budget, Claim, Grid
+from bnexp.claims.base import Budget, Claim, Grid, Tuning
 from bnexp.claims.runs import Cell, Runs
 from bnexp.claims.tuning import chosen, next_runs
 from bnexp.claims.variants import overrides_of
@@ -33,9 +33,9 @@ class Repetition(Budget):
 
     first_seed: int = 0
 
-    def tuning_seeds(self) -> tuple[int, ...]:
+    def tuning_seeds(self, tuning: Tuning) -> tuple[int, ...]:
         """Seeds that choose."""
-        return tuple(seed + self.first_seed for seed in super().tuning_seeds())
+        return tuple(seed + self.first_seed for seed in super().tuning_seeds(tuning))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Plan:
                 regimes = 2 if grid.tuning and grid.tuning.same_as else 1
                 per_arm = regimes * grid.num_seeds.get(self.budget.name, self.budget.num_seeds)
                 if grid.tuning:
-                    per_arm += CONTENDERS * (self.budget.num_tuning_seeds - self.budget.num_first_seeds)
+                    per_arm += CONTENDERS * (len(self.budget.tuning_seeds(grid.tuning)) - self.budget.num_first_seeds)
                 yield claim, index, grid, per_arm
 
 

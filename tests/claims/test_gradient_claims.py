@@ -85,8 +85,9 @@ def made_up(tmp_path) -> Callable[..., Judged]:
     def make(claim: str, **arms: tuple[float, float, float]) -> Judged:
         rng, cells = np.random.default_rng(0), []
         for grid, place in enumerate(("sigmoid", "ReLU")):
+            tuning = CLAIMS[claim].grids[grid].tuning
             for arm, (cosine, relative, change) in arms.items():
-                asked = [("tuning", value, seed) for value in (0.25, 0.5, 1.0) for seed in BUDGETS["quick"].tuning_seeds()]
+                asked = [("tuning", value, seed) for value in (0.25, 0.5, 1.0) for seed in BUDGETS["quick"].tuning_seeds(tuning)]
                 asked += [(regime, 0.5, seed) for regime in ("own", "same") for seed in range(8)]
                 for regime, value, seed in asked:
                     folder = tmp_path / f"{place}-{arm}-{regime}-{value}-{seed}"

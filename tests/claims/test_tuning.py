@@ -145,6 +145,7 @@ def test_a_smoke_budget_thins_the_list_tries_each_once_and_never_grows_it():
 
 
 def test_tuning_seeds_are_never_reported_ones():
+    tuning = Tuning(key="optimizer.lr", values=(1.0,), by=FinalAccuracy(), num_seeds={"quick": 8})
+    assert [len(budget.tuning_seeds(tuning)) for budget in BUDGETS.values()] == [1, 8, 6]
     for budget in BUDGETS.values():
-        assert len(budget.tuning_seeds()) == budget.num_tuning_seeds
-        assert min(budget.tuning_seeds()) == 1000 > budget.num_seeds
+        assert min(budget.tuning_seeds(tuning)) == 1000 > budget.num_seeds
