@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from bnexp.claims.base import Claim
+from bnexp.claims.base import BUDGETS, Claim
 from bnexp.errors import UserError
 from bnexp.records.jsonfile import loads, write_text
 from bnexp.stats.intervals import Interval
@@ -33,7 +33,7 @@ class Repetition:
         budget: of the runs.
         first_seed: of the reported runs.
         commit: of the code that made them; empty where it is not known.
-        verdicts: claim or variant to ``outcome``, ``effect`` and ``rule``, a hash of the rule that judged.
+        verdicts: claim or variant to ``outcome``, ``effect`` and ``rule``, a hash of rule and numbers of seeds.
     """
 
     budget: str
@@ -70,25 +70,32 @@ def repetition_of(judged: Sequence[Judged], budget: str) -> Repetition:
     for one in judged:
         if one.primary:
             effect = one.primary.effect
-            told = {"outcome": one.primary.outcome, "effect": effect and _kept(effect), "rule": rule_of(one.claim)}
+            told = {"outcome": one.primary.outcome, "effect": effect and _kept(effect), "rule": rule_of(one.claim, budget)}
             verdicts[one.claim.key] = told
     return Repetition(budget, min(own, default=0), ", ".join(sorted(filter(None, commits))), verdicts)
 
 
-def rule_of(claim: Claim) -> str:
-    """The primary endpoint and its rule, as a hash: verdicts by other rules are not to be compared."""
+def rule_of(claim: Claim, budget: str) -> str:
+    """The primary endpoint, its rule and how many seeds are reported and tuned on, as a hash: verdicts of others are not to be
+    compared."""
     name, endpoint = next(iter(claim.endpoints.items()))
-    words = [name, endpoint.estimand, *vars(endpoint.rule.in_words()).values()]
+    usual = BUDGETS[budget]
+    seeds = [claim.measurement.num_seeds[budget]] if claim.measurement else []
+    for grid in claim.grids:
+        seeds.append(grid.num_seeds.get(budget, usual.num_seeds))
+        seeds += [len(usual.tuning_seeds(grid.tuning))] if grid.tuning else []
+    words = [name, endpoint.estimand, *vars(endpoint.rule.in_words()).values(), *seeds]
     return hashlib.blake2b(json.dumps(words).encode(), digest_size=4).hexdigest()
 
 
 def repeats_of(claim: Claim, repetitions: Sequence[Repetition]) -> tuple[Repeat, ...]:
-    """What each repetition said of a claim's primary endpoint; one that judged by another rule says nothing."""
+    """What each repetition said of a claim's primary endpoint; one by another rule or with another
+    number of seeds says nothing."""
     said = [(one, one.verdicts.get(claim.key, {})) for one in repetitions]
     return tuple(
         Repeat(one.first_seed, verdict["outcome"], verdict["effect"] and _interval(verdict["effect"]))
         for one, verdict in said
-        if verdict.get("rule") == rule_of(claim)
+        if verdict.get("rule") == rule_of(claim, one.budget)
     )
 
 

@@ -21,6 +21,9 @@ BETTER, WORSE, EQUIVALENT, OPEN = "better", "worse", "equivalent", "open"
 #: Error of a verdict over all arms of a block; power that a number of seeds promises; the most seeds that are worth naming.
 ALPHA, POWER, MOST_SEEDS = 0.05, 0.80, 1_000
 
+#: A limit of a ratio beyond it says that two seeds are too few, and nothing else.
+MOST_TIMES = 1e6
+
 #: Fewer runs an arm have an interval at best, and no verdict: their sd is unknown.
 MIN_SEEDS = 3
 
@@ -135,7 +138,7 @@ class Effect:
     def interval(self) -> Interval:
         """95 %, not corrected for the number of arms; of a ratio as a ratio."""
         found = self.estimate.interval()
-        return found.mapped(lambda power: math.exp(min(power, 700))) if self.ratio else found
+        return found.mapped(times) if self.ratio else found
 
     @cached_property
     def more_seeds(self) -> int | None:
@@ -161,6 +164,18 @@ class Effect:
         return (
             f"open: more than {MOST_SEEDS:,} seeds" if more is None else f"open: {more:,} more seed{'s' * (more != 1)}"
         )
+
+
+def times(power: float) -> float:
+    """``exp(power)``; more than a million times is no limit, and less than a millionth is 0.
+
+    Example:
+        >>> [times(power) for power in (0.0, 14.0, 800.0, -14.0)]
+        [1.0, inf, inf, 0.0]
+    """
+    if abs(power) <= math.log(MOST_TIMES):
+        return math.exp(power)
+    return math.inf if power > 0 else 0.0
 
 
 def with_holm(effects: Sequence[Effect]) -> list[Effect]:

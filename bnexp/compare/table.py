@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bnexp.compare.arms import Arm, Grouping, Run, Settings, complete_runs, group, same_number, shown, why_not_paired
-from bnexp.compare.effects import Effect, Estimate, with_holm
+from bnexp.compare.effects import Effect, Estimate, times, with_holm
 from bnexp.compare.measures import (
     ACCURACIES,
     COSTS,
@@ -191,7 +191,7 @@ class Block:
             common = self.common_of(arm)
             ended = [reached(run, measure.target, common) for run in arm.runs.values()]
             arrived = sum(took is not None and took.observed for took in ended)
-        on_scale = interval.mapped(lambda power: math.exp(min(power, 700))) if measure.ratio else interval
+        on_scale = interval.mapped(times) if measure.ratio else interval
         if measure in ACCURACIES and len(values) > 1:  # an accuracy lies between 0 and 100 %
             on_scale = on_scale.mapped(lambda percent: min(max(percent, 0.0), 100.0))
         return Summary(on_scale, len(values), arrived)

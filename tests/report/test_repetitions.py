@@ -10,7 +10,7 @@ import pytest
 
 import bnexp.claims
 from bnexp.claims.judge import judge_all
-from bnexp.claims.repetitions import FILE, add_repetition, read_repetitions, repetition_of
+from bnexp.claims.repetitions import FILE, add_repetition, read_repetitions, repetition_of, rule_of
 from bnexp.cli.report import main
 from bnexp.errors import UserError
 from bnexp.report.markdown import markdown_table
@@ -87,6 +87,16 @@ def test_a_verdict_by_another_rule_is_not_compared(world, published):
     judged = {one.claim.key: one for one in judge_all([world.claims[name] for name in world.claims], "quick", published)}
     assert judged["law"].primary.repeats == ()
     assert len(judged["identity"].primary.repeats) == 1
+
+
+def test_a_verdict_from_another_number_of_seeds_is_not_compared():
+    claim = bnexp.claims.CLAIMS["fig1_accuracy"]
+    (grid,) = claim.grids
+    fewer = replace(grid, num_seeds={"quick": 8})
+    tuned = replace(grid, tuning=replace(grid.tuning, num_seeds={"quick": 4}))
+    rules = {rule_of(one, "quick") for one in (claim, *(replace(claim, grids=(grid,)) for grid in (fewer, tuned)))}
+    assert len(rules) == 3
+    assert rule_of(replace(claim, grids=(fewer,)), "full") == rule_of(claim, "full")
 
 
 def test_a_repetition_judged_again_replaces_what_it_said_and_others_stay(world, published):
