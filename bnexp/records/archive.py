@@ -29,6 +29,9 @@ from bnexp.records.shared import pack, unpack
 
 RUNS, ARRAYS, CLAIMS = "runs.jsonl", "arrays.npz", "claims.json"
 
+#: What a cell of ``claims.json`` says by leaving it out.
+USUAL = {"grid": 0, "regime": "own", "value": None}
+
 #: Budget to claim or variant to its list of runs, as plain dicts.
 Cells = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
@@ -247,7 +250,11 @@ def read_cells(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     if is_archive(folder):
         cells = _json(folder / CLAIMS) if (folder / CLAIMS).is_file() else {}
         for budget, claims in cells.items():
-            if not isinstance(claims, dict) or not all(map(are_cells, claims.values())):
+            try:
+                claims.update({claim: [USUAL | row for row in rows] for claim, rows in claims.items()})
+            except (AttributeError, TypeError):
+                raise _damaged(folder / CLAIMS, f"the lists of runs for budget={budget} are damaged") from None
+            if not all(map(are_cells, claims.values())):
                 raise _damaged(folder / CLAIMS, f"the lists of runs for budget={budget} are damaged")
         for row in (row for claims in cells.values() for rows in claims.values() for row in rows):
             if row.get("command") is None:
@@ -364,11 +371,12 @@ def _write_arrays(file: Path, records: Sequence[RunRecord], keep: Callable[[str,
 
 
 def _claims_text(cells: Cells, commands: Mapping[str, str]) -> str:
-    """JSON with a line for each run of a claim, so that a difference shows which; without commands that the runs' headers have."""
+    """JSON with a line for each run of a claim, so that a difference shows which; without ``USUAL`` values and commands that the
+    runs' headers have."""
 
     def shorter(row: Mapping[str, Any]) -> dict[str, Any]:
-        known = row.get("command") == commands.get(row.get("run_id", ""))
-        return {key: value for key, value in row.items() if not (known and key == "command")}
+        known = USUAL | {"command": commands.get(row.get("run_id", ""))}
+        return {key: value for key, value in row.items() if key not in known or value != known[key]}
 
     budgets = []
     for budget, claims in sorted(cells.items()):

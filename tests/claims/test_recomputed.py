@@ -40,8 +40,8 @@ def cells_of(budget: str) -> dict[str, list[dict]]:
 def table(cells: Sequence[dict], runs: dict[str, Run], arm: str, regime: str, read: Callable[[Run], float], grid: int = 0) -> Table:
     found: Table = {}
     for cell in cells:
-        if (cell["grid"], cell["arm"], cell["regime"]) == (grid, arm, regime):
-            found.setdefault(cell["value"], {})[cell["seed"]] = read(runs[cell["run_id"]])
+        if (cell.get("grid", 0), cell["arm"], cell.get("regime", "own")) == (grid, arm, regime):
+            found.setdefault(cell.get("value"), {})[cell["seed"]] = read(runs[cell["run_id"]])
     return found
 
 

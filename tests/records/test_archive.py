@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bnexp.errors import UserError
-from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, open_record, read_cells, write_archive
+from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, USUAL, open_record, read_cells, write_archive
 from bnexp.records.curves import time_to_target
 from bnexp.records.jsonfile import write_json
 from bnexp.records.reader import RunRecord, find_runs
@@ -30,9 +30,10 @@ ARRAYS_OF = {
     "measure": {"names": np.array(["a", "bc"]), "flag": np.array(True)},
 }
 CELLS = {
-    "quick": {"speed": [{"run_id": "b", "seed": 0, "command": "x"}, {"run_id": "a", "seed": 1, "command": "y"}]},
+    "quick": {"speed": [{**USUAL, "run_id": "b", "seed": 0, "command": "x"},
+                        {**USUAL, "run_id": "a", "seed": 1, "regime": "tuning", "value": 0.5, "grid": 1, "command": "y"}]},
     "full": {"law": []},
-}
+}  # fmt: skip
 
 
 def make_run(runs, name, status="finished"):
@@ -86,6 +87,14 @@ def test_what_is_read_from_the_archive_is_what_the_folders_say(runs, archive):
 
 def test_claims_lists_are_the_same_from_both_kinds_of_folder(runs, archive):
     assert read_cells(runs) == read_cells(archive) == CELLS
+    assert '{"run_id":"b","seed":0,"command":"x"}' in (archive / CLAIMS).read_text()
+
+
+@pytest.mark.parametrize("lists", ["1", "[]", '{"law": 1}', '{"law": [1]}', '{"law": ["ab"]}', '{"law": [{"grid": 0}]}'])
+def test_a_damaged_list_is_named(archive, lists):
+    (archive / CLAIMS).write_text(f'{{"quick": {lists}}}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"(?s)the lists of runs for budget=quick are damaged.*claims\.json"):
+        read_cells(archive)
 
 
 def test_the_command_of_a_cell_is_stated_once_with_the_run(tmp_path):
@@ -97,7 +106,7 @@ def test_the_command_of_a_cell_is_stated_once_with_the_run(tmp_path):
                                  {"run_id": "gone", "command": "bnexp train"}]}}  # fmt: skip
     write_archive(tmp_path / "out", find_runs(tmp_path / "runs"), cells)
     assert (tmp_path / "out" / CLAIMS).read_text().count("command") == 2
-    assert read_cells(tmp_path / "out") == cells
+    assert read_cells(tmp_path / "out") == {"quick": {"speed": [USUAL | row for row in cells["quick"]["speed"]]}}
 
 
 @pytest.mark.parametrize(("asked", "found"), [("a", "a"), ("c", "c.2"), ("absent", "absent")])
