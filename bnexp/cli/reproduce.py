@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +37,7 @@ from bnexp.stats.verdict import counted
 
 if TYPE_CHECKING:
     from bnexp.runs.cluster import Queue
+    from bnexp.runs.price import Prices
 
 #: Settings that may be given with = as well as with --.
 SETTINGS = ("budget", "runs_dir", "jobs", "first_seed", "shard", "num_shards", "plugins", "config_dir")
@@ -100,11 +100,12 @@ def main(argv: list[str]) -> int:
     plan = make_plan(claims, settings.budget, settings.runs_dir, settings.plugins, settings.extra_dir)
     if arguments.dry_run:
         print(_claim_lines(plan))
-        print(_announcement(plan, settings, dry=True))
+        print(_announcement(plan, settings, _prices(plan, settings, dry=True)))
         return DONE
-    print(_announcement(plan, settings, dry=False), file=sys.stderr)
+    prices = _prices(plan, settings, dry=False)
+    print(_announcement(plan, settings, prices), file=sys.stderr)
     share = partial(carry_out_share, [claim.id for claim in claims], variant, replace(settings, queue=None))
-    without = _run_in_jobs(plan, settings.queue, settings.num_shards, share) if settings.queue else _run(plan, settings)
+    without = _run_in_jobs(plan, settings.queue, settings.num_shards, share) if settings.queue else _run(plan, settings, prices)
     with told_if_disk_refuses(settings.runs_dir, always=True):
         for claim in plan.claims:
             write_cells(settings.runs_dir, plan.budget.name, claim, plan.cells.get(claim.key, []))
@@ -219,7 +220,16 @@ def _claim_lines(plan: Plan) -> str:
     return columns(rows)
 
 
-def _announcement(plan: Plan, settings: Settings, *, dry: bool) -> str:
+def _prices(plan: Plan, settings: Settings, *, dry: bool) -> Prices:
+    """What each kind of training run costs; nothing where none is missing."""
+    from bnexp.runs.price import Prices, find_prices
+
+    if not any(job.config for job in plan.missing()):
+        return Prices({}, {})
+    return find_prices([job.config for job in plan.jobs.values() if job.config], settings.runs_dir, dry=dry)
+
+
+def _announcement(plan: Plan, settings: Settings, prices: Prices) -> str:
     """How many runs, how many of them missing, about how long those take, and which cannot be priced."""
     missing, unknown = plan.missing(), plan.undetermined()
     seeds = f", seeds from {plan.first_seed} on" if plan.first_seed else ""
@@ -228,18 +238,17 @@ def _announcement(plan: Plan, settings: Settings, *, dry: bool) -> str:
     lines = [f"{counted(len(plan.claims), 'claim')}, budget={plan.budget.name}{seeds}: {known}{then}"]
     configs = [job.config for job in missing if job.config]
     if configs:
-        lines += _price_lines(plan, configs, unknown, settings, dry=dry)
+        lines += _price_lines(plan, configs, unknown, settings, prices)
     return "\n".join(lines)
 
 
 def _price_lines(
-    plan: Plan, missing: Sequence[ExperimentConfig], unknown: int, settings: Settings, *, dry: bool
+    plan: Plan, missing: Sequence[ExperimentConfig], unknown: int, settings: Settings, prices: Prices
 ) -> list[str]:
     """What the missing training runs cost, and why some of them, as those whose data is not here, have no price."""
-    from bnexp.runs.price import find_prices, kind
+    from bnexp.runs.price import kind
 
     trained = [job.config for job in plan.jobs.values() if job.config]
-    prices = find_prices(trained, settings.runs_dir, dry=dry)
     priced = [config for config in trained if prices.known(config)]
     lines = []
     if priced:
@@ -253,23 +262,28 @@ def _price_lines(
     return lines
 
 
-def _run(plan: Plan, settings: Settings) -> list[tuple[Job, Ended]]:
+def _run(plan: Plan, settings: Settings, prices: Prices) -> list[tuple[Job, Ended]]:
     """Carry out what is missing under one bar; a line for each run that ends, a louder one for each that has no result."""
+    from bnexp.runs.ahead import Ahead
     from bnexp.runs.reproduce import Share, reproduce
 
-    started, count, first, known = time.monotonic(), 0, len(plan.missing()), len(plan.jobs)
-    with tqdm(unit="run", desc="reproduce", disable=None, dynamic_ncols=True, leave=False) as bar:
+    ahead = Ahead(plan, prices, settings.jobs)
+    shape = "{desc} {percentage:3.0f}%|{bar}| {elapsed}"
+    with tqdm(desc="reproduce", total=ahead.total, bar_format=shape, disable=None, dynamic_ncols=True, leave=False) as bar:
+
+        def show() -> str:
+            left = f"about {duration(ahead.left)} left"
+            bar.total, bar.n = ahead.total, ahead.done
+            bar.set_description(f"reproduce {ahead.count:,}/{ahead.num_runs:,} runs, {left}")
+            return left
 
         def tell(job: Job, ended: Ended) -> None:
-            nonlocal count
-            count += 1
-            total = bar.total = max(count, first + plan.undetermined() + len(plan.jobs) - known)
-            bar.update()
+            ahead.ended(job)
+            left = show()
             words = f"{ended.status} in {ended.seconds:.1f} s" if ended.complete else ended.reason
-            left = (time.monotonic() - started) / count * max(total - count, 0)
-            ending = f"; about {duration(left)} left" if bar.disable else ""
-            tqdm.write(f"{job.run_id}: {words}{ending}", file=sys.stderr)
+            tqdm.write(f"{job.run_id}: {words}{f'; {left}' if bar.disable else ''}", file=sys.stderr)
 
+        show()
         share = Share(index=settings.shard, count=settings.num_shards)
         return reproduce(plan, settings.jobs, share, tell)
 

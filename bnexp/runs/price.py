@@ -21,10 +21,10 @@ from bnexp.records.reader import find_runs
 #: Steps of a calibration, and the seconds after which it makes no more of them.
 CALIBRATION_STEPS, CALIBRATION_SECONDS = 60, 0.1
 
-#: Seconds that a run takes however short it is: to build its model and data, and at its two ends, for its first and last evaluation
-#: and its records. What evaluation and records take beyond that is in the price of a step of past runs; a calibration leaves it
-#: out, so that its price is somewhat low.
-BUILDING, ENDS = 0.5, 0.5
+#: Seconds that a run takes however short it is: to build its model and data in a process that has done so before, and at its two
+#: ends, for its first and last evaluation and its records. What evaluation and records take beyond that is in the price of a step
+#: of past runs; a calibration leaves it out, so that its price is somewhat low.
+BUILDING, ENDS = 0.1, 0.5
 PER_RUN = BUILDING + ENDS
 
 #: Past runs that are read for the price of a step.
@@ -46,8 +46,11 @@ class Prices:
 
     def total(self, configs: Iterable[ExperimentConfig], num_processes: int) -> float:
         """Wall-clock seconds for those runs that can be priced, roughly."""
-        known = [config for config in configs if self.known(config)]
-        return sum(PER_RUN + config.train.steps * self.per_step[kind(config)] for config in known) / num_processes
+        return sum(self.of(config) for config in configs if self.known(config)) / num_processes
+
+    def of(self, config: ExperimentConfig) -> float:
+        """Seconds of one run that can be priced."""
+        return PER_RUN + config.train.steps * self.per_step[kind(config)]
 
 
 def kind(config: ExperimentConfig) -> Kind:
