@@ -23,6 +23,9 @@ from bnexp.stats.sample import Sample, Side
 #: A level counts while the base reaches it in at least this share of its reported runs; of fewer levels than half nothing is said.
 REACHED, ENOUGH = 7 / 8, 0.5
 
+#: Why seconds say nothing: those of one machine are no price on another.
+UNTIMED = "No machine has timed the steps of both sides, so that their seconds cannot be compared."
+
 #: Parts of the family, as shares of its levels from the easiest to the hardest.
 THIRDS = {"early": (0, 0.3), "middle": (0.3, 0.7), "late": (0.7, 1)}
 
@@ -112,9 +115,25 @@ class Comparison:
         return replace(sample, arm=priced(sample.arm, self.arm), base=priced(sample.base, self.base))
 
     def step_seconds(self, arm: Arm) -> float:
-        """The least, over an arm's reported runs, of the median time of a step in the run; other work only adds to it."""
-        records = [record for name in arm.names for record in self.runs.reported(name, arm.regime, arm.grid)]
-        return min((record.end.get("step_ms") or np.inf for record in records), default=np.inf) / 1000
+        """The least, over an arm's reported runs on one machine, of the median time of a step; other work only adds to it."""
+        assert self.machine is not None, UNTIMED
+        return min(self._step_ms(arm)[self.machine]) / 1000
+
+    @cached_property
+    def machine(self) -> tuple[str, str] | None:
+        """Processor and device of most reported runs, of those where every arm was timed; None where there are none."""
+        timed = [self._step_ms(arm) for arm in (*self.arm, *self.base)]
+        common = sorted(set(timed[0]).intersection(*timed))
+        return max(common, key=lambda place: sum(len(one[place]) for one in timed), default=None)
+
+    def _step_ms(self, arm: Arm) -> dict[tuple[str, str], list[float]]:
+        """Machine to what its reported runs of an arm took for a step."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for record in (record for name in arm.names for record in self.runs.reported(name, arm.regime, arm.grid)):
+            if step_ms := record.end.get("step_ms"):
+                place = record.header.get("machine", {}).get("processor", ""), record.header.get("device", "")
+                found.setdefault(place, []).append(step_ms)
+        return found
 
     def share_reached(self, arm: Arm) -> np.ndarray:
         """Share of an arm's reported runs, at the values that count, that reach each level. Shape ``[L]``."""
@@ -177,6 +196,7 @@ def judged(
         seconds: endpoints that are about training seconds.
     """
     why = {name: one.too_few(parts.get(name, "")) for name, one in comparisons.items()}
+    why |= {name: UNTIMED for name, one in comparisons.items() if name in seconds and not why[name] and one.machine is None}
     samples = {
         name: one.sample(parts.get(name, ""), seconds=name in seconds) for name, one in comparisons.items() if not why[name]
     }

@@ -23,6 +23,7 @@ from bnexp.claims import CLAIMS
 from bnexp.claims.base import BUDGETS, Claim
 from bnexp.claims.judge import Judged, judge_runs
 from bnexp.claims.runs import Cell, Runs
+from bnexp.claims.speed import UNTIMED
 from bnexp.figures.style import SETTINGS
 from bnexp.records.reader import RunRecord
 from bnexp.runs.plan import Job, advance, make_plan
@@ -77,12 +78,14 @@ class Made:
         status: how the run ended.
         end: further fields of ``end.json``, such as ``probes``.
         arrays: probe or ``measure`` to arrays.
+        machine: the processor.
     """
 
     speed: float
     status: str = "finished"
     end: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    machine: str = "A"
 
     def write(self, folder: Path, job: Job) -> None:
         relative = STEPS * self.speed / 200
@@ -99,7 +102,7 @@ class Made:
         test = {"accuracy": accuracy, "recomputed_accuracy": accuracy}
         end = {"status": self.status, "test": test, "step_ms": 2.0, "seconds": {"train": 6.0, "eval": 0.1}, **self.end}
         (folder / "probes").mkdir(parents=True)
-        header = {"config": asdict(job.config)} if job.config else {}
+        header = {"machine": {"processor": self.machine}, "device": "cpu"} | ({"config": asdict(job.config)} if job.config else {})
         for name, text in (
             ("run.json", json.dumps(header)),
             ("end.json", json.dumps(end)),
@@ -255,6 +258,22 @@ def test_seconds_are_steps_times_what_a_step_costs(tmp_path):
     one = judged("fig1_speed", world, tmp_path, slow_steps)
     assert one.verdicts["own rate"].outcome == "SUPPORTED"
     assert (one.verdicts["seconds"].outcome, one.verdicts["seconds"].word) == ("CONTRADICTED", "too small")
+
+
+def test_seconds_of_another_machine_are_no_price(tmp_path):
+    world = WORLDS["there"]
+
+    def elsewhere(cell: Cell, seeds: range) -> Made:
+        """Some of the subject's runs on a machine that is a hundred times as fast."""
+        fast, made = cell.arm == "subject" and cell.seed in seeds, world.made(cell, cell.arm == "subject")
+        return replace(made, machine="B" if fast else "A", end={"step_ms": 0.06 if fast else 6.0 if cell.arm == "subject" else 2.0})
+
+    one = judged("fig1_speed", world, tmp_path / "some", lambda cell: elsewhere(cell, range(5)))
+    assert (one.verdicts["seconds"].outcome, one.verdicts["seconds"].word) == ("CONTRADICTED", "too small")
+    one = judged("fig1_speed", world, tmp_path / "all", lambda cell: elsewhere(cell, range(8)))
+    assert (one.verdicts["seconds"].outcome, one.verdicts["seconds"].word) == ("INCONCLUSIVE", "out of reach")
+    assert one.verdicts["seconds"].reason == UNTIMED
+    assert one.verdicts["own rate"].outcome == "SUPPORTED"
 
 
 def test_a_record_that_is_missing_leaves_a_claim_without_a_verdict(tmp_path):
