@@ -62,13 +62,13 @@ def add_repetition(folder: Path, new: Repetition) -> None:
 
 
 def repetition_of(judged: Sequence[Judged], budget: str) -> Repetition:
-    """What a folder of runs with seeds of their own says, of the claims that it is enough for."""
+    """What a folder of runs with seeds of their own says, of the claims that it is enough for and that have as many as declared."""
     own = [cell.seed for one in judged for cell in one.runs.cells if cell.regime != "tuning"]
     records = [one.runs.record(cell) for one in judged for cell in one.runs.cells[:1]]
     commits = {(record.header.get("git") or {}).get("commit", "")[:12] for record in records if record.complete}
     verdicts = {}
     for one in judged:
-        if one.primary:
+        if one.primary and _as_many_seeds(one, budget):
             effect = one.primary.effect
             told = {"outcome": one.primary.outcome, "effect": effect and _kept(effect), "rule": rule_of(one.claim, budget)}
             verdicts[one.claim.key] = told
@@ -79,13 +79,29 @@ def rule_of(claim: Claim, budget: str) -> str:
     """The primary endpoint, its rule and how many seeds are reported and tuned on, as a hash: verdicts of others are not to be
     compared."""
     name, endpoint = next(iter(claim.endpoints.items()))
-    usual = BUDGETS[budget]
-    seeds = [claim.measurement.num_seeds[budget]] if claim.measurement else []
-    for grid in claim.grids:
-        seeds.append(grid.num_seeds.get(budget, usual.num_seeds))
-        seeds += [len(usual.tuning_seeds(grid.tuning))] if grid.tuning else []
+    seeds = [number for numbers in _declared_seeds(claim, budget).values() for number in numbers]
     words = [name, endpoint.estimand, *vars(endpoint.rule.in_words()).values(), *seeds]
     return hashlib.blake2b(json.dumps(words).encode(), digest_size=4).hexdigest()
+
+
+def _declared_seeds(claim: Claim, budget: str) -> dict[int, tuple[int, ...]]:
+    """Place of a grid (-1: the measurement) to how many seeds are reported and, where it is tuned, how many choose."""
+    usual = BUDGETS[budget]
+    declared: dict[int, tuple[int, ...]] = {-1: (claim.measurement.num_seeds[budget],)} if claim.measurement else {}
+    for place, grid in enumerate(claim.grids):
+        reported = grid.num_seeds.get(budget, usual.num_seeds)
+        declared[place] = (reported, len(usual.tuning_seeds(grid.tuning))) if grid.tuning else (reported,)
+    return declared
+
+
+def _as_many_seeds(judged: Judged, budget: str) -> bool:
+    """Whether runs that were made by an older declaration have as many seeds as today's; a grid without data has none."""
+    found: dict[int, tuple[set[int], set[int]]] = {}
+    for cell in judged.runs.cells:
+        found.setdefault(cell.grid, (set(), set()))[cell.regime == "tuning"].add(cell.seed)
+    declared = _declared_seeds(judged.claim, budget)
+    counts = {place: tuple(len(seeds) for seeds in both if seeds) for place, both in found.items()}
+    return all(declared.get(place, numbers) == numbers for place, numbers in counts.items())
 
 
 def repeats_of(claim: Claim, repetitions: Sequence[Repetition]) -> tuple[Repeat, ...]:

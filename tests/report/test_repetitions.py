@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import bnexp.claims
 from bnexp.claims.judge import judge_all
 from bnexp.claims.repetitions import FILE, add_repetition, read_repetitions, repetition_of, rule_of
+from bnexp.claims.runs import Runs
 from bnexp.cli.report import main
 from bnexp.errors import UserError
 from bnexp.report.markdown import markdown_table
@@ -19,6 +21,7 @@ from bnexp.report.words import as_json, claim_row, verdict_table
 from bnexp.stats.intervals import Interval
 from bnexp.stats.verdict import Repeat, Verdict
 
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "quick"
 SOUND = '{"budget": "quick", "first_seed": 1, "commit": "", "verdicts": %s}'
 
 
@@ -97,6 +100,13 @@ def test_a_verdict_from_another_number_of_seeds_is_not_compared():
     rules = {rule_of(one, "quick") for one in (claim, *(replace(claim, grids=(grid,)) for grid in (fewer, tuned)))}
     assert len(rules) == 3
     assert rule_of(replace(claim, grids=(fewer,)), "full") == rule_of(claim, "full")
+
+
+def test_runs_with_fewer_seeds_than_declared_are_no_repetition():
+    (judged,) = judge_all([bnexp.claims.CLAIMS["residual_branch"]], "quick", RESULTS)
+    assert set(repetition_of([judged], "quick").verdicts) == {"residual_branch"}
+    fewer = Runs(judged.claim, "quick", [cell for cell in judged.runs.cells if cell.seed], RESULTS)
+    assert repetition_of([replace(judged, runs=fewer)], "quick").verdicts == {}
 
 
 def test_a_repetition_judged_again_replaces_what_it_said_and_others_stay(world, published):
