@@ -65,11 +65,13 @@ def run_table(rows: Sequence[Row], total: int, runs_dir: Path, measured: Sequenc
     same = same if len(rows) > 1 else {}
     shown_keys = {key: heading for key, heading in SHOWN.items() if key not in same} | {key: key for key in measured}
     ends = [[heading, *(_measured(row, key) for row in rows)] for key, heading in shown_keys.items()]
-    runs = ["run", *short_names([row.name for row in rows])]
     varied = {
         key: [heading, *(shown(differs[row.name][key]) if key in differs[row.name] else "-" for row in rows)]
         for key, heading in zip(keys, short_keys(keys), strict=True)
     }
+    runs = ["run", *(row.name for row in rows)]
+    if sum(2 + _width(column) for column in (runs, *ends, *varied.values())) - 2 > WIDTH:
+        runs = ["run", *short_names(runs[1:])]
     left, kept = WIDTH - _width(runs) - sum(2 + _width(column) for column in ends), set[str]()
     for key in sorted(keys, key=lambda key: (key not in FIRST, key != "seed", keys.index(key))):
         if 2 + _width(varied[key]) <= left:
