@@ -60,12 +60,13 @@ COLOURS = "runColorGroup=regex:(.*)+[sm]"
 
 
 def _addresses(port: int, means: bool) -> str:
-    """What to open: the means of the arms where there are any, and all runs; one colour an arm."""
+    """What to open: the plain page, the means of the arms where there are any, and all runs; one colour an arm."""
     page = f"http://localhost:{port}/"
     series, layers = f"{page}?{COLOURS}&smoothing=0", f"{page}#custom_scalars&_smoothingWeight=0"
     if not means:
-        return f"all runs, and the inputs of each layer\n{series}\n{layers}"
+        return f"TensorBoard\n{page}\nall runs, and the inputs of each layer\n{series}\n{layers}"
     return (
+        f"TensorBoard\n{page}\n"
         f"the mean of each arm, and the inputs of each layer\n{series}&runFilter=mean\n{layers}&regexInput=mean\n"
         f"all runs, in the colours of their arms\n{series}"
     )

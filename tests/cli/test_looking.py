@@ -244,5 +244,6 @@ def test_the_addresses_begin_with_the_means_where_there_are_several_seeds(bnexp,
         execute(make("train.steps=1", f"seed={seed}"))
     answer = bnexp("tensorboard", "--port", "0")
     port = started[0][started[0].index("--port") + 1]
+    assert answer.err.startswith(f"TensorBoard\nhttp://localhost:{port}/\n")  # what scripts take
     assert f"http://localhost:{port}/?runColorGroup=regex:(.*)+[sm]&smoothing=0&runFilter=mean\n" in answer.err
     assert shown(started[0]) == ["batch lr0.1 s0", "batch lr0.1 s1"]
