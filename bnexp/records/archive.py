@@ -221,11 +221,12 @@ def _probes_by_run(file: Path, stamp: tuple[int, int]) -> dict[str, list[str]]: 
 
 def _members(file: Path) -> zipfile.ZipFile:
     """The open ``arrays.npz``: reading its list of thousands of members takes longer than reading one of them."""
-    return _opened(file, _stamp(file))
+    return _opened(file, _stamp(file), os.getpid())
 
 
 @lru_cache(maxsize=2)
-def _opened(file: Path, stamp: tuple[int, int]) -> zipfile.ZipFile:  # noqa: ARG001 - as above
+def _opened(file: Path, stamp: tuple[int, int], process: int) -> zipfile.ZipFile:  # noqa: ARG001 - as above
+    # A forked process has its parent's open files, and the place that each is read at, in common with it: it opens its own.
     try:
         return zipfile.ZipFile(file)
     except zipfile.BadZipFile:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 
 from bnexp.errors import UserError
+from bnexp.parallel import for_each
 from bnexp.records.archive import ARRAYS, CLAIMS, RUNS, USUAL, open_record, read_cells, write_archive
 from bnexp.records.curves import time_to_target
 from bnexp.records.jsonfile import write_json
@@ -83,6 +86,28 @@ def test_what_is_read_from_the_archive_is_what_the_folders_say(runs, archive):
             )
         with pytest.raises(FileNotFoundError, match=f"{run.folder.name} has no arrays of shift"):
             run.arrays("shift")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_processes_that_are_forked_after_it_was_read_read_it_at_once_and_right(tmp_path, monkeypatch):
+    """Claims are judged on all cores: with one file open in common each moved the place that the others read at."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    rng, names = np.random.default_rng(0), [f"r{number}" for number in range(12)]
+    for name in names:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        writer = RunWriter.begin(tmp_path / "runs" / name, {"run_id": name, "versions": {"bnexp": "0.1.0"}, "config": {"seed": 0}})
+        writer.arrays("measure", {"noise": rng.integers(0, 256, 100_000, dtype=np.uint8)})
+        writer.end({"status": "finished", "step": 20})
+    write_archive(tmp_path / "archive", find_runs(tmp_path / "runs"), {})
+
+    def sum_of(name: str) -> int | str:
+        try:
+            return int(open_record(tmp_path / "archive", name).arrays("measure")["noise"].sum())
+        except UserError as error:  # what fails in a process is done again here, so it has to be an answer
+            return str(error)
+
+    alone = [sum_of(name) for name in names]  # and the file stays open
+    assert for_each(lambda place: sum_of(names[place % len(names)]), 48, least=1) == alone * 4
 
 
 def test_claims_lists_are_the_same_from_both_kinds_of_folder(runs, archive):
