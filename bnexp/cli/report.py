@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     if readme is not None and readme.is_dir():  # the word after a bare --write-readme is the folder
         arguments.words.insert(0, str(readme))
         readme = Path("README.md")
+    repeats = arguments.repeats.expanduser() if arguments.repeats else None
+    if repeats and not repeats.is_dir():
+        raise UserError("there is no such folder of runs", got=repeats, todo="repeats=FOLDER, the runs that these repeat")
     import_plugins(plugin_names(arguments.plugins))
     claims, runs_dir = _claims_and_folder(arguments.words, arguments.runs_dir)
     budget = kept_budget(runs_dir, arguments.budget)
@@ -45,7 +48,6 @@ def main(argv: list[str]) -> int:
     if readme is not None:
         check_place(readme)
     judged = gather(claims, budget, runs_dir)
-    repeats = arguments.repeats.expanduser() if arguments.repeats else None
     told = _add_repetition(judged, repeats, budget) if repeats else ""
     out = arguments.out or (runs_dir if is_archive(runs_dir) else own_folder(runs_dir / "report"))
     with told_if_unwritable(out, "out=FOLDER, one you may write to"):

@@ -74,7 +74,8 @@ def _addresses(port: int, means: bool) -> str:
 
 def _check(folder: Path) -> None:
     if not folder.is_dir():
-        raise UserError("there is no such folder of runs", got=folder, todo=f"{program()} train, which makes runs/")
+        todo = f"the folder that your runs are in, or {program()} train, which makes runs/"
+        raise UserError("there is no such folder of runs", got=folder, todo=todo)
     if not any(folder.glob(f"**/{paths.TENSORBOARD}/events.*")):
         raise UserError(
             "no run below this folder has anything for TensorBoard",

@@ -229,7 +229,15 @@ def test_a_full_disk_is_told_with_what_to_do(bnexp, small, monkeypatch):
             ["reproduce", "algorithm_1", "budget=quikc"],
             "there is no budget named 'quikc'\n  got: budget=quikc\n  try: budget=quick (known: full, quick, smoke)",
         ),
-        (["tensorboard"], "there is no such folder of runs\n  got: runs\n  try: bnexp train, which makes runs/"),
+        (
+            ["tensorboard"],
+            "there is no such folder of runs\n  got: runs\n"
+            "  try: the folder that your runs are in, or bnexp train, which makes runs/",
+        ),
+        (
+            ["report", "repeats=nowhere"],
+            "there is no such folder of runs\n  got: nowhere\n  try: repeats=FOLDER, the runs that these repeat",
+        ),
     ],
 )
 def test_a_command_that_makes_no_sense_is_told_the_one_that_does(bnexp, tmp_path, files_below, words, message):
