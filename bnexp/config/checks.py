@@ -23,6 +23,9 @@ _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true o
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _UNFIT: Any = object()
 
+#: The largest whole number that a record can be read back with.
+_LARGEST = 2**63 - 1
+
 
 def whole(key: str, value: Any, *, least: int, example: int | None = None) -> int:
     """``value`` as an int if it is a whole number of at least ``least``, however it is written.
@@ -34,10 +37,11 @@ def whole(key: str, value: Any, *, least: int, example: int | None = None) -> in
     number = _as(int, value)
     if number is _UNFIT or number < least:
         meant = number_meant(value)
-        if meant is not None and meant == int(meant) >= least:
+        if meant is not None and least <= meant <= _LARGEST and meant == int(meant):
             example = int(meant)
         todo = _swept(key, value) or f"{key}={max(least, 1) if example is None else example}"
-        raise UserError(f"{key} must be a whole number of at least {least}", got=_shown(value), todo=todo)
+        bounds = f"at least {least}" + (f" and at most {_LARGEST:,}" if _too_large(value) else "")
+        raise UserError(f"{key} must be a whole number of {bounds}", got=_shown(value), todo=todo)
     return number
 
 
@@ -234,9 +238,18 @@ def _number(kind: type, value: Any) -> Any:
         return _UNFIT
     if kind is float:
         return number
+    if _too_large(value):
+        return _UNFIT
     if isinstance(value, int):
         return value
     return int(number) if math.isfinite(number) and number == int(number) else _UNFIT
+
+
+def _too_large(value: Any) -> bool:
+    try:
+        return (value if isinstance(value, int) else float(value)) > _LARGEST
+    except (TypeError, ValueError):
+        return False
 
 
 def number_meant(value: Any) -> float | None:

@@ -13,6 +13,18 @@ REFUSALS = [
     ("seed=-1", "seed must be a whole number of at least 0", "-1", "seed=0"),
     ("seed=abc", "seed must be a whole number of at least 0", "'abc'", "seed=0"),
     ("seed=true", "seed must be a whole number of at least 0", "True", "seed=0"),
+    (
+        "seed=99999999999999999999",
+        "seed must be a whole number of at least 0 and at most 9,223,372,036,854,775,807",
+        "99999999999999999999",
+        "seed=0",
+    ),
+    (
+        "train.log_every=1e19",
+        "train.log_every must be a whole number of at least 1 and at most 9,223,372,036,854,775,807",
+        "1e+19",
+        "train.log_every=50",
+    ),
     ("threads=0", "threads must be a whole number of at least 1", "0", "threads=1"),
     ("device=gpu", "device must be one of auto, cpu, cuda", "'gpu'", "device=cuda"),
     ("device=3", "device must be one of auto, cpu, cuda", "3", "device=auto"),
