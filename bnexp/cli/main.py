@@ -84,11 +84,8 @@ def run(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except MemoryError:
-        print("error: this takes more memory than there is\n  try: less of it at once", file=sys.stderr)
-        return USER_ERROR
-    except (OSError, RuntimeError) as error:
-        told = _about_a_path(error)
+    except (MemoryError, OSError, RuntimeError) as error:
+        told = _about_memory(error) or _about_a_path(error)
         if told is None:
             raise
         print(f"error: {told}", file=sys.stderr)
@@ -100,7 +97,17 @@ def run(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _about_a_path(error: OSError | RuntimeError) -> UserError | None:
+def _about_memory(error: Exception) -> UserError | None:
+    """What a user is told who asks for more than fits; torch says so by a RuntimeError, in words of several kinds."""
+    words = r"can't allocate memory|not enough memory|out of memory|[Ss]torage size calculation overflowed"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search(words, str(error))):
+        asked = re.search(r"tried? to allocate ([\d.]+ \w+)", str(error))
+        got = f"{asked[1]} in one piece" if asked else str(error).partition("\n")[0] or None
+        return UserError("this takes more memory than there is", got=got, todo="a smaller model, or less of it at once")
+    return None
+
+
+def _about_a_path(error: Exception) -> UserError | None:
     """What a user is told of a word that no file can be called, wherever it was taken for one."""
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return UserError("this name is too long for a file", got=f"{str(error.filename)[:60]}...", todo="a shorter one")

@@ -200,6 +200,17 @@ def test_a_folder_one_may_not_write_to_is_refused(bnexp, small, tmp_path, monkey
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("width", ["9999999", "99999999999"])
+def test_a_net_that_does_not_fit_into_memory_is_told_and_leaves_nothing(bnexp, small, tmp_path, width):
+    answer = bnexp("train", *without(small, ["model.width="]), f"model.width={width}")
+    assert answer.code == 2
+    what, got, todo = answer.err.splitlines()
+    assert what == "error: this takes more memory than there is"
+    assert got.startswith("  got: ")
+    assert todo == "  try: a smaller model, or less of it at once"
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_full_disk_is_told_with_what_to_do(bnexp, small, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
