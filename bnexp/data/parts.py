@@ -18,7 +18,7 @@ import numpy as np
 from bnexp.data.cifar_binary import num_labels, read_cifar
 from bnexp.data.idx import idx_axes, read_idx
 from bnexp.data.parquet import read_parquet
-from bnexp.data.table import read_table
+from bnexp.data.table import LAST, read_table
 from bnexp.data.user_files import kind_of, memory_bytes, printable
 from bnexp.errors import UserError
 from bnexp.rng import numpy_stream
@@ -117,13 +117,20 @@ def read_files(files: Files) -> tuple[dict[str, np.ndarray], list[str]]:
     notes = [*files.notes, *notes]
     if y_train is None:
         raise UserError("the training part has no labels", got=files.train[0], todo=_TRAIN_AND_TEST)
-    x_test, y_test, test_notes = _part(files, files.test, like=x_train) if files.test else (None, None, [])
+    last = LAST in notes
+    x_test, y_test, test_notes = _part(files, files.test, x_train, last) if files.test else (None, None, [])
     notes += [note for note in test_notes if note not in notes]
     if x_test is not None and y_test is not None:
         return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}, notes
     if x_test is not None:
         notes.append(f"{', '.join(file.name for file in files.test)} left out, because it has no labels")
     for_test = _fifth(y_train)
+    if not for_test.any():
+        raise UserError(
+            "no label occurs twice, so that no test part can be drawn: numbers of the rows?",
+            got=f"{len(y_train)} labels in {len(y_train)} rows of {files.train[0].name}",
+            todo="the class of each picture in the first column, or in one called label",
+        )
     notes.append(f"no test part with labels: a fifth of each class drawn for testing, {for_test.sum():,} of {len(for_test):,}")
     kept = {"x_train": x_train[~for_test], "y_train": y_train[~for_test]}
     return {**kept, "x_test": x_train[for_test], "y_test": y_train[for_test]}, notes
@@ -139,7 +146,7 @@ def _fifth(y_N: np.ndarray) -> np.ndarray:
 
 
 def _part(
-    files: Files, chosen: Sequence[Path], like: np.ndarray | None = None
+    files: Files, chosen: Sequence[Path], like: np.ndarray | None = None, last: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Pictures and labels of one part; labels None in a table without any."""
     size = sum(file.stat().st_size for file in chosen) * (_TEXT_TO_MEMORY if files.kind == TABLE else 1)
@@ -153,7 +160,7 @@ def _part(
         pictures, labels = _pair(chosen)
         return _guarded(files, pictures, read_idx), _guarded(files, labels, read_idx), []
     if files.kind == TABLE:
-        return _guarded(files, chosen[0], lambda file: read_table(file, None if like is None else like.shape[1]))
+        return _guarded(files, chosen[0], lambda file: read_table(file, None if like is None else like.shape[1], last))
     read = [_guarded(files, file, read_cifar if files.kind == CIFAR else read_parquet) for file in chosen]
     shapes: Mapping[tuple[int, ...], Path] = {x.shape[1:]: file for (x, _), file in zip(read, chosen, strict=True)}
     if len(shapes) > 1:

@@ -33,6 +33,7 @@ _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     (b"SQLite format 3", "an SQLite data base"),
     (b"version https://git-lfs", "the place-holder that git-lfs keeps instead of a file"),
     ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle, which could run any program and is never opened"),
+    ((b"\xff\xfe", b"\xfe\xff"), "a text in UTF-16"),
     ((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF"), "a single picture"),
 )
 
@@ -52,6 +53,8 @@ _WAYS = (
     ("a web page", "download it again: the server sent a page (a login or an error) in the place of the file"),
     ("empty", "download or save it again"),
     ("a zip archive that is cut short", "download or copy it again"),
+    ("a text in UTF-16", "iconv -f UTF-16 -t UTF-8 {quoted} > NEW.csv   (then dataset.path=NEW.csv)"),
+    ("an Excel workbook", "pandas.read_excel('{file}').to_csv('NEW.csv', index=False)   (then dataset.path=NEW.csv)"),
     ("a zip archive of pictures", "unzip {quoted} -d {folder}   (then dataset=image_folder dataset.path={folder})"),
     ("a zip archive", "unzip {quoted} -d {folder}   (and give the file in it that holds the pictures)"),
     ("a tar archive", "mkdir {folder} && tar xf {quoted} -C {folder}   (then dataset=image_folder dataset.path={folder})"),
@@ -139,6 +142,8 @@ def _kind_of_zip(file: Path) -> str:
         return "an .npz file"
     if any(name.endswith("data.pkl") for name in names):
         return "a file of torch.save (.pt, .pth)"
+    if "xl/workbook.xml" in names:
+        return "an Excel workbook"
     pictures = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     return "a zip archive of pictures" if any(name.lower().endswith(pictures) for name in names) else "a zip archive"
 

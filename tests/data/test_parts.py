@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -85,6 +86,47 @@ def test_labels_may_be_names_and_rows_numbered(tmp_path, digits):
     assert source.facts["classes"] == ["cat", "dog", "owl"]
     assert source.train.images.shape == (17, 1, 3, 3)
     assert any("columns 'id' left out" in note for note in source.facts["notes"])
+
+
+def test_a_table_without_names_has_its_label_last_where_only_that_column_holds_classes(tmp_path, digits):
+    for name, x, y in (("train.csv", *digits[:2]), ("test.csv", *digits[2:])):
+        rows = [",".join(map(str, [*x[i].ravel(), y[i]])) for i in range(len(x))]
+        (tmp_path / name).write_text("\n".join(rows) + "\n")
+    source = load(tmp_path, path=str(tmp_path))
+    agrees(source, digits)
+    assert "the last column read as the label" in " ".join(source.facts["notes"])
+
+
+def test_empty_lines_are_no_rows_and_no_warning(tmp_path, digits, recwarn):
+    for name, x, y in (("train.csv", *digits[:2]), ("test.csv", *digits[2:])):
+        (tmp_path / name).write_text(table(x, y, end="\n\n"))
+    agrees(load(tmp_path, path=str(tmp_path)), digits)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "todo"),
+    [
+        (b"label,p0,p1,p2,p3\n", "t.csv holds no rows", "download or save it again"),
+        (b"0,7,1,2,9\n1,7,3,2,9\n2,7,1,2,9\n3,7,1,5,9\n", "no label occurs twice", "the class of each picture in the first column"),
+        (b"label;p0;p1;p2;p3\n0;0,1;0,2;0,3;0,4\n", "holds words where pixels would be", "sed 's/,/./g' "),
+        ("label,p0\n0,1\n".encode("utf-16"), "is a text in UTF-16", "iconv -f UTF-16 -t UTF-8 "),
+    ],
+)
+def test_a_table_that_can_be_mended_is_refused_with_the_way(tmp_path, recwarn, content, what, todo):
+    (tmp_path / "t.csv").write_bytes(content)
+    refused = refusal(tmp_path, "t.csv")
+    assert what in refused.what
+    assert refused.todo.startswith(todo)
+    assert not recwarn.list
+
+
+def test_a_workbook_is_told_as_what_it_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.xlsx", "w") as book:
+        book.writestr("xl/workbook.xml", "<workbook/>")
+    refused = refusal(tmp_path, "t.xlsx")
+    assert refused.what.endswith("t.xlsx is an Excel workbook")
+    assert refused.todo.startswith("pandas.read_excel(")
 
 
 @pytest.mark.parametrize(
