@@ -118,7 +118,7 @@ def path(key: str, value: Any, *, example: str) -> str:
 def several(key: str, value: Any, *, example: str) -> tuple[Any, ...]:
     """``value`` as a tuple if it is a list; what is in it is for the caller to check."""
     if not isinstance(value, tuple | list):
-        shown = f"[{value}]" if _is_scalar(value) and value not in (None, "") else example
+        shown = f"[{value}]" if _is_scalar(value) and value not in (None, "", "None", "none") else example
         raise UserError(f"{key} must be a list", got=repr(value), todo=f"{key}={shown}")
     return tuple(value)
 

@@ -110,6 +110,7 @@ def check_own(group: str, name: str, extra: Path) -> None:
         raise UserError(
             f"a YAML of {group} {'needs' if whole else 'must not have'} a package line", got=file, todo=wanted
         )
+    _check_values(file, text)
     if re.search(r"(?m)^['\"]?hydra['\"]?\s*:", text) and not (
         whole and set(_hydra_keys(file)) <= {"hydra.sweeper.params", "hydra.mode"}
     ):
@@ -118,6 +119,39 @@ def check_own(group: str, name: str, extra: Path) -> None:
             got=f"{file}: {', '.join(_hydra_keys(file)) or 'hydra'}",
             todo="hydra: {sweeper: {params: {seed: '0,1,2'}}}   in a YAML of experiment, or bnexp train seed=0,1,2",
         )
+
+
+def _check_values(file: Path, text: str) -> None:
+    """Refuse numbers that YAML reads in another base than they are meant in (010 is 8, and 1:30 is 90), and a bare ``${...}``.
+
+    Raises:
+        UserError: there is one.
+    """
+    import yaml
+
+    try:
+        pending = [yaml.compose(text, yaml.SafeLoader)]
+    except yaml.YAMLError as error:  # any other is told where it is loaded
+        if not str(getattr(error, "problem", "")).endswith("but got '{'"):
+            return
+        raise UserError(
+            "in braces a value that begins with $ needs quotation marks",
+            got=f"{file}, line {error.problem_mark.line + 1}",
+            todo="{key: '${other.key}'}",
+        ) from error
+    while pending:
+        node = pending.pop()
+        if isinstance(node, yaml.CollectionNode):
+            pairs = isinstance(node, yaml.MappingNode)
+            pending += [value for _, value in node.value] if pairs else node.value
+        elif isinstance(node, yaml.ScalarNode) and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            octal = re.fullmatch(r"[-+]?0[0-7_]*[1-7][0-7_]*", node.value)
+            if octal or ":" in node.value:
+                raise UserError(
+                    f"YAML reads this number in base {8 if octal else 60}",
+                    got=f"{file}, line {node.start_mark.line + 1}: {node.value}",
+                    todo=node.value.lstrip("0") if octal else f"the number itself, or '{node.value}' if it is a word",
+                )
 
 
 def _hydra_keys(file: Path) -> list[str]:

@@ -34,9 +34,11 @@ def restrict(model: nn.Module, config: ExperimentConfig) -> None:
         return
     in_norms = [p for site in model.modules() if isinstance(site, NormAct) for p in site.norm.parameters()]
     if only in ("norm", "random") and not in_norms:
+        switched_off = config.norm.options.get("affine") == "none"
         raise UserError(
             f"train.only={only} is about a norm's gamma and beta, and these have none",
-            got=f"norm={config.norm.name}", todo="norm=batch, or train.only=output",
+            got=f"norm={config.norm.name}{' norm.affine=none' * switched_off}",
+            todo=f"{'norm.affine=full' if switched_off else 'norm=batch'}, or train.only=output",
         )  # fmt: skip
     if only == "random" and config.optimizer.weight_decay > 0:
         raise UserError(

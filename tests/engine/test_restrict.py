@@ -52,7 +52,7 @@ def test_the_drawn_weights_are_spread_over_all_channels(count):
     ("words", "what", "todo"),
     [
         (("norm=none", "train.only=norm"), "train.only=norm is about a norm's gamma and beta", "norm=batch, or train.only=output"),
-        (("norm=batch", "norm.affine=none", "train.only=random"), "these have none", "norm=batch, or train.only=output"),
+        (("norm=batch", "norm.affine=none", "train.only=random"), "these have none", "norm.affine=full, or train.only=output"),
         (("train.only=random", "optimizer.weight_decay=0.1"), "weight decay would shrink them", "optimizer.weight_decay=0"),
     ],
 )
