@@ -24,7 +24,9 @@ def main(argv: list[str]) -> int:
         "bnexp tensorboard", description="TensorBoard on a runs folder, or on chosen runs only.", allow_abbrev=False
     )
     parser.add_argument("where", nargs="*", type=Path, help="a runs folder, or run folders (default: runs)")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="the runs folder, if none is named")
+    parser.add_argument(
+        "--runs-dir", "--logdir", type=Path, default=Path("runs"), help="the runs folder, if none is named"
+    )
     parser.add_argument(
         "--port", type=int, default=6006, help="0, or one that is taken, means a free one (default: 6006)"
     )

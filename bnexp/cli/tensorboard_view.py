@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -229,4 +230,7 @@ def keep(folder: str, where: Sequence[str]) -> None:
             time.sleep(SECONDS)
 
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup and signal.getsignal(hangup) is signal.SIG_DFL:  # a terminal that is closed; nohup's stays
+        signal.signal(hangup, lambda *_: sys.exit(128 + hangup))
     threading.Thread(target=run, daemon=True).start()

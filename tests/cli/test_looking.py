@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bnexp.cli.list import GROUPS
 from bnexp.cli.tensorboard_view import View
 from bnexp.runs.run import execute
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_preview_says_how_many_runs_there_are_how_many_are_complete_and_about_how_long_the_rest_takes(
@@ -121,6 +125,21 @@ def test_one_run_is_shown_under_a_short_name(bnexp, make, started):
     run = execute(make("train.steps=1")).record.folder
     bnexp("tensorboard", str(run), "--port", "0")
     assert shown(started[0]) == ["batch lr0.1 s0"]
+
+
+def test_the_folder_may_be_named_as_tensorboards_own_users_do(bnexp, make, started):
+    execute(make("train.steps=1"))
+    bnexp("tensorboard", "--logdir", "runs", "--port", "0")
+    assert shown(started[0]) == ["batch lr0.1 s0"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes no terminal so")
+def test_a_terminal_that_is_closed_leaves_no_view_behind(tmp_path):
+    (tmp_path / "view").mkdir()
+    lines = "import signal; from bnexp.cli.tensorboard_view import keep; keep('view', []); signal.raise_signal(signal.SIGHUP)"
+    done = subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 128 + signal.SIGHUP
+    assert not (tmp_path / "view").exists()
 
 
 def test_a_port_that_is_taken_is_said_and_a_free_one_used(bnexp, make, started):
