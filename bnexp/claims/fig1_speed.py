@@ -41,7 +41,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         numbers={
             "learning rates": own_rates(runs),
             "levels that count": f"{int(own.part().sum())} of {len(own.levels)}",
-            "crossing": f"no sooner from {level_words(crossing)} on" if crossing else "none: sooner at every level",
+            "crossing": f"on average no sooner from {level_words(crossing)} on" if crossing else "none: on average sooner at each",
         },
         data={
             "levels": own.levels,

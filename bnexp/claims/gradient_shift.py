@@ -90,7 +90,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         if place != "sigmoid" and (found := evidence.data["cosines"].get(f"{place}, {OWN}"))
     ]
     change = verdicts[f"sigmoid, {OWN}: {CHANGE}"].effect
-    moved = times_words(change, "less", "more", same="neither clearly less nor more") if change else "by an unknown amount"
+    moved = times_words(change, "less", "more") if change else "by an unknown amount"
     last = ending(verdict, "so by the direction of gradients BN reduces internal covariate shift there",
                   too_small="so by the direction of gradients BN does not reduce internal covariate shift there by "
                   f"{SMALLEST_COSINE:g}, which would matter",

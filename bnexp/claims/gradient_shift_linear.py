@@ -136,8 +136,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
         return f"{with_bn:.2f} with BN and {without:.2f} without"
 
     def lower(verdict: Verdict) -> str:
-        same = "neither clearly lower nor higher"
-        return times_words(verdict.effect, "lower", "higher", same) if verdict.effect else "unknown"
+        return times_words(verdict.effect, "lower", "higher") if verdict.effect else "unknown"
 
     short, best = RATES
     return (

@@ -38,7 +38,7 @@ def analyse(runs: Runs, rng: np.random.Generator) -> Evidence:
         points_QS = {side: swept.read(side, test_points) for side in SIDES}
         top_S = {side: largest(learns_QS[side]) for side in SIDES}
         # A seed that learns at no rate counts as one below the list: in favour of neither arm, since both lists are the same.
-        samples[f"{net}: largest"] = Sample.of(*(apart * top_S[side] for side in ("subject", "control")))
+        samples[f"{net}: largest"] = Sample.of(*(octaves[0] + apart * top_S[side] for side in ("subject", "control")))
         samples[f"{net}: width"] = Sample.of(*(apart * num_near_best(points_QS[side], WITHIN) for side in ("subject", "control")))
         numbers |= _numbers(net, swept, learns_QS, points_QS, top_S)
         data[net] = {

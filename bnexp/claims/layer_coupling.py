@@ -142,7 +142,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 
     def times(net: str, size: str) -> str:
         effect = verdicts[f"{net}: {INTERACTION}, {size}"].effect
-        return times_words(effect, "less", "more", same="neither clearly less nor more") if effect else "not known"
+        return times_words(effect, "less", "more") if effect else "not known"
 
     others = [verdict.outcome for name, verdict in verdicts.items() if INTERACTION not in name]
     return (

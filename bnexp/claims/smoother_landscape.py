@@ -116,7 +116,7 @@ def say(evidence: Evidence, verdicts: Verdicts) -> str:
 
     def times(name: str) -> str:
         effect = verdicts[name].effect
-        return times_words(effect, "less", "more", same="neither clearly less nor more") if effect else ""
+        return times_words(effect, "less", "more") if effect else ""
 
     verdict = verdicts[PRIMARY]
     last = ending(verdict, "so there the landscape is smoother with BN, free of scale",

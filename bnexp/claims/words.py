@@ -26,17 +26,17 @@ def level_words(error: float) -> str:
     return f"{100 * (1 - error):.3g} % accuracy"
 
 
-def times_words(ratio: Interval, more: str = "sooner", less: str = "later", same: str = "no sooner") -> str:
-    """A ratio in words; one whose interval holds 1 is no difference.
+def times_words(ratio: Interval, more: str = "sooner", less: str = "later", same: str = "") -> str:
+    """A ratio in words; one whose interval holds 1 is none that was found, which is not the same as no difference.
 
     Example:
         >>> times_words(Interval(3.1, 2.5, 3.8, 0.95, 8)), times_words(Interval(1.1, 0.9, 1.3, 0.95, 8))
-        ('3.1 times sooner', 'no sooner')
+        ('3.1 times sooner', 'neither clearly sooner nor later')
         >>> times_words(Interval(0.5, 0.4, 0.6, 0.95, 8), "less", "more")
         '2.0 times more'
     """
     if ratio.covers(1):
-        return same
+        return same or f"neither clearly {more} nor {less}"
     times = max(ratio.estimate, 1 / ratio.estimate)
     return f"{times:.{1 if times < 10 else 0}f} times {more if ratio.estimate > 1 else less}"
 

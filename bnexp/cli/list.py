@@ -96,6 +96,7 @@ def _kind_words(kind: str) -> str:
 
 def _claim_rows() -> list[dict[str, Any]]:
     from bnexp.claims import CLAIMS
+    from bnexp.report.words import section_key
 
-    claims = sorted((CLAIMS[name] for name in CLAIMS), key=lambda claim: claim.section)
+    claims = sorted((CLAIMS[name] for name in CLAIMS), key=lambda claim: section_key(claim.section))
     return [{"name": claim.id, "what": f"{claim.section}. {claim.statement}"} for claim in claims]

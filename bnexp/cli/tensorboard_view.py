@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bnexp.records import paths
+from bnexp.records.names import LOOKS
 from bnexp.records.reader import RunRecord
 from bnexp.records.tags import observation_tag, scalar_tag
 
@@ -111,7 +112,7 @@ def name_arms(runs: Mapping[Path, Mapping[str, Any]]) -> dict[str, list[Path]]:
     shared = [key for key in ("dataset.name", "model.name") if _differ(configs.values(), key)]
     names: dict[str, list[tuple[Path, str]]] = {}
     for base, members in groups.items():
-        keys = {key for member in members for key in configs[member]} - {"seed", *shared}
+        keys = {key for member in members for key in configs[member]} - {"seed", *shared, *LOOKS}
         told = sorted(key for key in keys if _differ([configs[member] for member in members], key))
         for member in members:
             config = configs[member]

@@ -10,13 +10,11 @@ from typing import Any
 
 from bnexp.errors import UserError, nearest
 from bnexp.records.curves import Curve
+from bnexp.records.names import LOOKS
 from bnexp.records.reader import RunRecord
 
 #: Parts of a config that are a choice by name with options of its own.
 GROUPS = ("norm", "model", "dataset", "optimizer", "schedule")
-
-#: Settings that say how a run is looked at, not what it computes: they make no arm.
-LOOKS = ("train.targets", "train.log_every", "train.eval_every")
 
 #: Of settings that change together the first names the arm: groups, then their options, then these, in this order.
 LAST = ("train.batch_size", "train.steps", "dataset.checksum", "version")
@@ -125,7 +123,7 @@ def settings_of(header: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if key.split(".")[0] not in ("seed", "plugins", "probes") and key not in LOOKS
+        if key.split(".")[0] not in ("seed", "probes") and key not in LOOKS
     }
 
 

@@ -90,7 +90,8 @@ def _measured(block: Block, place: int, name: str, measure: Measure) -> dict[str
     if summary is None:
         return {name: None}
     one = summary.interval
-    row = {name: rounded(one.estimate), f"{name}_low": rounded(one.low), f"{name}_high": rounded(one.high)}
+    low, high = (one.low, one.high) if len(block.arms[place].runs) > 1 else (math.nan, math.nan)  # of steps the low would be 0
+    row = {name: rounded(one.estimate), f"{name}_low": rounded(low), f"{name}_high": rounded(high)}
     return row if summary.arrived is None else {**row, f"{name}_arrived": summary.arrived}
 
 

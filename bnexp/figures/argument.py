@@ -77,12 +77,12 @@ def _name_zones(one: Measured, ax: Axes) -> None:
     zone = max(one.marks.zone[0], low), min(one.marks.zone[1], high)
     places = ax.transData.transform([(zone[0], 0), (zone[1], 0), (low, 0), (high, 0)])[:, 0]
     start, end = ((place - places[2]) / (places[3] - places[2]) for place in places[:2])
-    middle = (start + end) / 2
-    if one.supported:
-        ax.text(middle, 0.97, one.supported, transform=ax.transAxes, ha="center", va="top", fontsize=8, color="#2b4a6b")
-    if one.contradicted:
-        outside = start / 2 if start >= 1 - end else (1 + end) / 2
-        ax.text(outside, 0.97, one.contradicted, transform=ax.transAxes, ha="center", va="top", fontsize=8, color=QUIET)
+    outside = start / 2 if start >= 1 - end else (1 + end) / 2
+    for side, place, color in ((one.supported, (start + end) / 2, "#2b4a6b"), (one.contradicted, outside, QUIET)):
+        # Near an end of the axis a name starts or ends there, so that it does not reach into what stands beside.
+        align, at = ("left", 0.01) if place < 0.2 else ("right", 0.99) if place > 0.8 else ("center", place)
+        text = ax.text(at, 0.97, side, transform=ax.transAxes, ha=align, va="top", fontsize=8, color=color)
+        text.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5})
 
 
 def draw_sources(rows: Sequence[SourceRow], signs: Mapping[str, str], figure: Figure) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from bnexp.errors import UserError, nearest
 from bnexp.records import paths
 from bnexp.records.archive import is_archive
+from bnexp.records.names import LOOKS
 from bnexp.records.reader import RunRecord, find_runs
 
 #: Runs on one page at most: more are no picture any more, and the page has to stay light.
@@ -86,7 +87,7 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
     keys = sorted({key for one in flat for key in one})
     differ = [key for key in keys if len({repr(one.get(key)) for one in flat}) > 1]
     # Options of a norm that the others lack say nothing beside its name.
-    shown = [key for key in differ if not key.startswith("norm.") and key != "seed"]
+    shown = [key for key in differ if not key.startswith("norm.") and key not in ("seed", *LOOKS)]
     same_norm = [one.get("norm.name") for one in flat]
     shown += [
         key

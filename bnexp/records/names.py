@@ -11,6 +11,9 @@ from bnexp.records.reader import RunRecord
 #: Settings of a run whose header leaves them out where they have their default.
 LEFT_OUT = {**LATER, "execution.precision": "fp32"}
 
+#: Settings that say how a run is looked at and what is kept of it, not what it computes: they name no arm.
+LOOKS = ("train.targets", "train.log_every", "train.eval_every", "train.keep", "plugins")
+
 #: Settings that people vary, in the order in which they are shown; others follow, the seed stands last.
 FIRST = ("dataset", "model", "norm", "optimizer", "optimizer.lr", "train.batch_size", "train.steps")
 

@@ -91,8 +91,8 @@ def argument(judged: Sequence[Judged]) -> list[DisputeView]:
         drawn = [_measured(test, known[test.claim], verdict) for test, verdict in tests]
         label = f"{dispute.question} {follows(dispute, known)}"
         caption = (
-            "Each bar is a measured effect with its interval; shaded is where it would have to lie for the side that is named in "
-            "the shading, and the sign at the right says whom the verdict fits."
+            "Each bar is a measured effect with its interval. Shaded is where it has to lie for the claim to be supported; a side "
+            "is named where its prediction lies, and at the right stands whom the verdict fits."
         )
         pictures.append(partial(picture, partial(draw_dispute, drawn), caption, label, (8.6, 1.1 * len(drawn) + 0.3)))
         not_run = [name for name in names if name not in known]
@@ -117,10 +117,10 @@ def follows(dispute: Dispute, known: Mapping[str, Judged]) -> str:
     for test, verdict in _judged_tests(dispute, known):
         fits[_fits(test, verdict)] += 1
         fragile += verdict.fragile
-    sides = [f"{_number(fits[side])} {'fits' if fits[side] == 1 else 'fit'} {side}" for side in dispute.sides]
+    sides = [f"{_number(fits[side])} {'fits' if fits[side] == 1 else 'fit'} {_side(side)}" for side in dispute.sides]
     undecided = fits[""]
     sides += [f"{_number(undecided)} {'decides' if undecided == 1 else 'decide'} nothing"] if undecided else []
-    ending = f" ({_number(fragile)} of these verdicts is fragile)" if fragile == 1 else f" ({_number(fragile)} are fragile)"
+    ending = f" ({_number(fragile)} of these verdicts {'is' if fragile == 1 else 'are'} fragile)"
     told = f"Of {counted(fits.total(), 'verdict')} that could tell them apart, {_listed(sides)}"
     return f"{told}{ending}." if fragile else f"{told.rstrip('.')}."  # the last side may be "Yang et al."
 
@@ -149,9 +149,12 @@ def sources_of(words: str) -> tuple[str, ...]:
         ('Ioffe & Szegedy 2015', 'Arora et al. 2019')
         >>> sources_of("the blog post, after A. Ng's lecture; Santurkar et al. 2018")
         ('the blog post', 'Santurkar et al. 2018')
+        >>> sources_of("van Laarhoven 2017, eq. 3")
+        ('van Laarhoven 2017',)
     """
+    one = r"(?:(?:van|von|de|der|den) )*[A-Z][\w'-]+"
     found = ["the blog post"] if re.search(r"\bblog\b", words) else []
-    for name in re.findall(r"((?:[A-Z][\w'-]+(?:, | & | and ))*[A-Z][\w'-]+(?: et al\.)?),? \(?((?:19|20)\d\d)", words):
+    for name in re.findall(rf"((?:{one}(?:, | & | and ))*{one}(?: et al\.)?),? \(?((?:19|20)\d\d)", words):
         authors = re.split(r", | & | and ", name[0])
         first = authors[0].removesuffix(" et al.")
         short = f"{first} et al." if len(authors) > 2 or " et al." in name[0] else " & ".join([first, *authors[1:]])
@@ -183,8 +186,13 @@ def _measured(test: Test, judged: Judged, verdict: Verdict) -> Measured:
     axis = effect_in_words(endpoint, sample, log=marks.log) if sample else ""
     title = f"{test.asks}  ({test.claim})"
     fits = _fits(test, verdict)
-    told = f"{SIGNS[verdict.outcome]} {f'fits {fits}' if fits else verdict.word}"
+    told = f"fits {fits}" if fits else f"{SIGNS[verdict.outcome]} {verdict.word}"
     return Measured(title, axis, verdict.effect, marks, test.supported, test.contradicted, told, verdict.outcome)
+
+
+def _side(side: str) -> str:
+    """A side in a sentence: in quotation marks where it is a sentence itself."""
+    return side if "et al." in side or "&" in side or side.startswith("the ") else f"“{side}”"
 
 
 def _number(count: int) -> str:

@@ -321,6 +321,12 @@ _LEVELS = {
 
 #: Claim to words by a part of the endpoint's name, the first that fits; of other claims the estimand stands at the axis.
 MEASURED: Mapping[str, Mapping[str, str]] = {
+    "affine_needed": {"accuracy": "test accuracy after the last step, %"},
+    "detached_statistics": {"rate": "log2 of the largest learning rate"},
+    "dyt": {"transformer": "test accuracy after the last step, %"},
+    "higher_rates": {"largest": "log2 of the largest learning rate at which it learns"},
+    "only_the_rate": {"rate": "test accuracy after the last step, %"},
+    "skip_init": {"SkipInit": "test accuracy after the last step, %"},
     "fig1_accuracy": {"": "test accuracy after the last step, %"},
     "fig1_speed": _LEVELS,
     "hidden_normalization": _LEVELS,
@@ -353,10 +359,11 @@ def measured_words(claim: str, name: str, endpoint: Endpoint) -> str:
     Args:
         claim: its id.
         name: of the endpoint.
-        endpoint: whose estimand and unit stand there where nothing else was written down.
+        endpoint: whose estimand and unit stand there where nothing else was written down, as what both sides are put together to.
     """
     known = next((words for part, words in MEASURED.get(claim, {}).items() if part in name), "")
     if known:
         return textwrap.fill(known, AXIS_LINE)
     unit = f"\n({endpoint.unit})" if endpoint.unit else ""
-    return textwrap.fill(endpoint.estimand, AXIS_LINE, max_lines=AXIS_LINES, placeholder=" ...") + unit
+    words = f"each side of: {endpoint.estimand}"
+    return textwrap.fill(words, AXIS_LINE, max_lines=AXIS_LINES, placeholder=" ...") + unit

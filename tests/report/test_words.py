@@ -194,7 +194,7 @@ def test_what_is_measured_stands_there_with_its_unit(claim, name, words):
 def test_of_another_claim_the_estimand_stands_there():
     endpoint = Endpoint("points lost to colour " * 20, Difference(null=0, smallest=1), unit="points")
     said = measured_words("mine", "first", endpoint)
-    assert said.startswith("points lost to colour")
+    assert said.startswith("each side of: points lost to")
     assert said.endswith("...\n(points)")
     assert len(said.splitlines()) == 4
 
