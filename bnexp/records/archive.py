@@ -325,7 +325,8 @@ def _line(record: RunRecord, most: Callable[[str, str], float] | None, parts: di
         if most is None or most(run, name)
     }
     shared, own = pack(record.header, run, parts)
-    return {"run": run, "shared": shared, "header": own, "end": record.end, "curves": curves}
+    end = {key: value for key, value in record.end.items() if key != "events"}  # the bytes of a file that is not kept
+    return {"run": run, "shared": shared, "header": own, "end": end, "curves": curves}
 
 
 def _curve(record: RunRecord, name: str, events: Sequence[Mapping[str, Any]], most: float | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class RunRecord:
     @property
     def damage(self) -> str:
         """Which file cannot be read and why, in one line; empty for a sound record. A damaged record is nobody's result."""
-        return next((file.problem for file in (self._header_file, self._end_file) if file.problem), "")
+        problems = (file.problem for file in (self._header_file, self._end_file))
+        return next(filter(None, problems), "") or lost_events(self.folder, self.end)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -129,6 +131,18 @@ class RunRecord:
         if place.exists() and not place.is_file():
             raise _damaged(place, f"{place.name} is not a file")
         return Arrays(place.read_bytes(), lambda why: _damaged(place, f"the arrays of {probe} are damaged: {why}"))
+
+
+def lost_events(folder: Path | str, end: Mapping[str, Any]) -> str:
+    """What a run that has ended lacks of its events, in one line; empty where nothing, or where an older bnexp did not count."""
+    try:
+        size = os.stat(f"{folder}/{paths.EVENTS}").st_size
+    except FileNotFoundError:
+        size = 0
+    except OSError:  # said where it is read
+        return ""
+    wanted = end.get("events", 0)
+    return f"{paths.EVENTS} has {size:,} of {wanted:,} bytes" if size < wanted else ""
 
 
 def first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
 from bnexp.records.jsonfile import MOST_BYTES, loads, write_text
 from bnexp.records.names import settings
-from bnexp.records.reader import RunRecord, find_runs
+from bnexp.records.reader import RunRecord, find_runs, lost_events
 from bnexp.records.shape import end_misfit, header_misfit
 
 #: Where rows are kept, in a runs folder of at least so many runs; fewer are read as fast.
@@ -121,7 +121,8 @@ def _row_at(runs_dir: Path, name: str) -> Row:
     try:
         header, written = _load(f"{runs_dir}/{name}/{paths.HEADER}")
         end, ended = _load(f"{runs_dir}/{name}/{paths.END}")
-        if not header_misfit(header) and isinstance(end["status"], str) and not end_misfit(end, header):
+        sound = not header_misfit(header) and isinstance(end["status"], str) and not end_misfit(end, header)
+        if sound and not lost_events(f"{runs_dir}/{name}", end):
             return Row(name, settings(header), _measured(end["status"], end), "", written + ended)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass

@@ -12,6 +12,7 @@ import numpy as np
 
 from bnexp.records import paths
 from bnexp.records.jsonfile import finite, open_new, write_json
+from bnexp.records.shape import COMPLETE
 
 #: Keys of an event line that hold clock readings; everything else is bitwise the same for the same seed on the same machine.
 CLOCK_KEYS = ("seconds",)
@@ -93,9 +94,13 @@ class RunWriter:
         temporary.replace(folder / f"{probe}.npz")
 
     def end(self, content: Mapping[str, Any]) -> None:
-        """Close the record: the presence of ``end.json`` means that everything else is complete."""
+        """Close the record: the presence of ``end.json`` means that everything else is complete.
+
+        Of a complete run it says how many bytes of events there are, so that a reader notices when some are lost.
+        """
         self.close()
-        write_json(self.folder / paths.END, content)
+        size = os.path.getsize(self.folder / paths.EVENTS) if content["status"] in COMPLETE else 0
+        write_json(self.folder / paths.END, {**content, **({"events": size} if size else {})})
 
     def close(self) -> None:
         """Flush and close the event file; the record stays open for a later :meth:`resume`."""

@@ -110,7 +110,7 @@ def contents(without_clock):
     def read(folder: Path) -> dict[str, object]:
         record = RunRecord(folder)
         assert record.status == "finished", record.damage
-        end = {**record.end, "seconds": 0, "step_ms": 0, "peak_memory_mb": 0}
+        end = {**record.end, "seconds": 0, "step_ms": 0, "peak_memory_mb": 0, "events": 0}
         end["execution"] = end["execution"].rpartition(" side by side")[2]  # runs at different steps go on apart
         end["targets"] = [{**row, "seconds": 0} for row in end["targets"]]
         arrays = {f"{probe}/{name}": array for probe in record.probes() for name, array in record.arrays(probe).items()}

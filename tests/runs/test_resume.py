@@ -22,7 +22,7 @@ from bnexp.records.writer import RunWriter
 from bnexp.runs import run as running
 from bnexp.runs.run import execute
 
-CLOCK = {"seconds": 0, "step_ms": 0, "peak_memory_mb": 0}
+CLOCK = {"seconds": 0, "step_ms": 0, "peak_memory_mb": 0, "events": 0}
 
 #: A run whose every state matters: noise, augmentation, momentum, running statistics, sampled maps.
 SETTINGS = {

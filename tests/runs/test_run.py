@@ -23,6 +23,7 @@ from bnexp.engine import step as stepping
 from bnexp.engine.evaluate import evaluate
 from bnexp.errors import UserError
 from bnexp.records.reader import RunRecord
+from bnexp.records.rows import read_rows
 from bnexp.records.writer import RunWriter
 from bnexp.runs import many, summary
 from bnexp.runs import run as running
@@ -75,7 +76,10 @@ def test_same_seed_same_machine_is_bitwise_the_same_record_apart_from_the_clock(
     assert (first.folder / "probes/layer_inputs.npz").read_bytes() == (
         second.folder / "probes/layer_inputs.npz"
     ).read_bytes()
-    ends = [{**record.end, "seconds": 0, "step_ms": 0, "peak_memory_mb": 0, "targets": 0} for record in (first, second)]
+    ends = [
+        {**record.end, "seconds": 0, "step_ms": 0, "peak_memory_mb": 0, "events": 0, "targets": 0}
+        for record in (first, second)
+    ]
     assert ends[0] == ends[1]
 
 
@@ -133,6 +137,25 @@ def test_a_failed_run_keeps_its_traceback_and_the_next_call_opens_a_new_folder(m
     assert (again.skipped, again.record.folder.name) == (False, f"{folder.name}.2")
     assert (folder / "error.txt").exists()
     assert execute(make()).skipped
+
+
+@pytest.mark.parametrize("lose", ["all", "the last line", "the file"])
+def test_a_complete_run_that_lost_events_is_damaged_and_done_again_beside_it(make, lose):
+    first = execute(make()).record
+    file = first.folder / "events.jsonl"
+    whole = file.read_bytes()
+    kept = {"all": b"", "the last line": whole[: whole.rindex(b"\n", 0, -1) + 1], "the file": None}[lose]
+    file.unlink()
+    if kept is not None:
+        file.write_bytes(kept)
+    record = RunRecord(first.folder)
+    problem = f"events.jsonl has {len(kept or b''):,} of {len(whole):,} bytes"
+    assert (record.status, record.damage) == ("damaged", problem)
+    (row,) = read_rows(first.folder.parent)
+    assert (row.status, row.damage) == ("damaged", problem)
+    again = execute(make())
+    assert (again.skipped, again.record.folder.name) == (False, f"{first.folder.name}.2")
+    assert file.exists() == (kept is not None)
 
 
 def test_a_diverged_run_is_complete_and_its_json_is_valid(make):
