@@ -218,3 +218,8 @@ def find_runs(runs_dir: Path) -> list[RunRecord]:
         return list(archived_runs(runs_dir).values())
     headers = sorted(runs_dir.glob(f"*/{paths.HEADER}")) if runs_dir.is_dir() else []
     return [RunRecord(file.parent) for file in headers]
+
+
+def trained_runs(runs_dir: Path) -> list[RunRecord]:
+    """The complete runs of :func:`find_runs` that trained a network: no claim's measurement, which has no config."""
+    return [run for run in find_runs(runs_dir) if run.complete and "config" in run.header]

@@ -39,8 +39,8 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 #: The same of ``end.json``.
 END: Mapping[str, Any] = {
     "status": str, "step": int, "stopped_at": int, "execution": str, "reason": str, "evaluations": int, "events": int,
-    "step_ms": NUMBER_OR_NONE, "targets": list, "probes": dict, "seconds": dict, "validation": dict, "test": (dict, type(None)), "weights": dict,
-    "peak_memory_mb": NUMBER_OR_NONE,
+    "step_ms": NUMBER_OR_NONE, "targets": list, "probes": dict, "seconds": dict, "validation": dict, "test": (dict, type(None)),
+    "weights": dict, "peak_memory_mb": NUMBER_OR_NONE,
 }  # fmt: skip
 #: What ``end.json`` of a complete run that trained does not lack.
 TRAINED = ("step", "test", "validation", "targets", "seconds")
