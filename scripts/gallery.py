@@ -33,6 +33,7 @@ from bnexp.figures.style import COLORS, SETTINGS
 from bnexp.look.stills import draw
 from bnexp.look.tracks import read_scene
 from bnexp.records.reader import RunRecord, find_runs
+from bnexp.stats.intervals import number_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -291,8 +292,8 @@ def gradients_and_saturation(block: Block) -> Figure:
 def gradients_sentence(block: Block) -> str:
     """By what factor the gradient shrinks from the last hidden layer to the first."""
     found = by_layer(block, "gradients", "gradient_norm", 0)
-    words = ", ".join(f"{name} {values[-1] / values[0]:,.3g}" for name, values in found.items())
-    return f"At the first step the last hidden layer's gradient is so many times as large as the first one's: {words}."
+    words = ", ".join(f"{name} {number_words(values[-1] / values[0])}" for name, values in found.items())
+    return f"At the first step the last hidden layer's gradient is this many times as large as the first one's: {words}."
 
 
 def save_small(picture: Callable[[Block], Figure], block: Block, file: Path) -> int:
@@ -345,7 +346,7 @@ ENTRIES = {
     14: Entry(curves),
     15: Entry(curves, "train.steps=500"),
     16: Entry(gradients_and_saturation, SHORT, more=gradients_sentence),
-    17: Entry(over_batch_sizes, more=lambda block: " ".join(advice(block))),
+    17: Entry(over_batch_sizes, more=lambda block: f"By {block.judged.words.removesuffix(' %')}: {' '.join(advice(block))}"),
 }
 
 #: What is not run here, by README's number, and why.

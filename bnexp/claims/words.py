@@ -90,7 +90,10 @@ def estimate_words(verdict: Verdict, shift: float = 0.0, digits: int = 3) -> str
     effect = verdict.effect
     if effect is None:
         return "not known"
-    low, estimate, high = (f"{value + shift:.{digits}f}" for value in (effect.low, effect.estimate, effect.high))
+    low, estimate, high = (
+        f"{round(value + shift, digits) + 0.0:.{digits}f}"  # + 0.0 makes a plain zero of a negative one
+        for value in (effect.low, effect.estimate, effect.high)
+    )
     return f"{estimate} [{low}, {high}]"
 
 

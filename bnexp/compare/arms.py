@@ -62,8 +62,9 @@ class Arm:
         return sum(run.score for run in self.runs.values()) / len(self.runs)
 
     def label(self, keys: Sequence[str]) -> str:
-        """Its settings as they are typed, e.g. ``norm=none train.batch_size=8``."""
-        return " ".join(f"{key}={shown(self.settings[key])}" for key in keys) or "all runs"
+        """Its settings as they are typed, e.g. ``norm=none train.batch_size=8``; without the options that its norm, say, lacks."""
+        told = [key for key in keys if self.settings[key] != "default" or key.partition(".")[0] not in keys]
+        return " ".join(f"{key}={shown(self.settings[key])}" for key in told) or "all runs"
 
 
 @dataclass(frozen=True)
