@@ -46,3 +46,17 @@ def described(rows: Sequence[Sequence[str]], indent: str = "", whole: Collection
         told = [words] if last in whole else parts
         lines += [(start if not place else " " * len(start)) + part for place, part in enumerate(told or [""])]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def words_below(table: Sequence[Sequence[str]]) -> str:
+    """Aligned columns, and under each row but the first the words of the last column, which end with the terminal.
+
+    Example:
+        >>> print(words_below([["name", "size", "what"], ["a", "3 MB", "digits"]]))
+        name  size
+        a     3 MB
+          digits
+    """
+    first, *lines = columns([row[:-1] for row in table]).splitlines()
+    told = [textwrap.fill(row[-1], WIDTH, initial_indent="  ", subsequent_indent="  ") for row in table[1:]]
+    return "\n".join([first, *(text for pair in zip(lines, told, strict=True) for text in pair)])

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from bnexp.data.image_folder import list_pictures
 from bnexp.data.official import OFFICIAL, copy_in, find_official, inspect, look_alikes
 from bnexp.errors import UserError, program, unknown_name
 from bnexp.rng import numpy_stream
-from bnexp.text import columns
+from bnexp.text import columns, words_below
 
 DONE = 0
 
@@ -118,18 +119,18 @@ def _list(data_dir: Path, as_json: bool) -> int:
     for row in rows:
         first = f"{program()} data fetch {SOURCES[row.name].of}, " if SOURCES[row.name].of else ""
         cost = {
-            None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{first}{row.download_mb} MB over the network"
+            None: f"dataset={row.name} dataset.path=PATH", True: "nothing", False: f"{first}{row.download_mb} MB to download"
         }[row.here]  # fmt: skip
         table.append([row.name, _HERE[row.here], f"{row.bytes / 1e6:.0f} MB" if row.bytes else "-", cost, row.what])
-    _print(data_dir, rows, as_json, table)
+    _print(data_dir, rows, as_json, words_below(table) if sys.stdout.isatty() else columns(table))
     return DONE
 
 
-def _print(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition], as_json: bool, table: list[list[str]]) -> None:
+def _print(data_dir: Path, rows: Sequence[Entry] | Sequence[Condition], as_json: bool, table: str) -> None:
     if as_json:
         print(json.dumps({"data_dir": str(data_dir), "datasets": [row._asdict() for row in rows]}, indent=2))
     else:
-        print(f"data folder: {data_dir}\n{columns(table)}")
+        print(f"data folder: {data_dir}\n{table}")
 
 
 def _entry(name: str, data_dir: Path, what: str) -> Entry:
@@ -164,7 +165,7 @@ def _fetch(data_dir: Path, names: Sequence[str]) -> int:
 def _check(data_dir: Path, names: Sequence[str], as_json: bool) -> int:
     checked = [name for name in _known(names) or SOURCES if SOURCES[name].fingerprint is None]
     conditions = [condition_of(name, data_dir) for name in checked]
-    _print(data_dir, conditions, as_json, [["dataset", "state", ""], *map(list, conditions)])
+    _print(data_dir, conditions, as_json, columns([["dataset", "state", ""], *map(list, conditions)]))
     if damaged := [condition for condition in conditions if condition.state == "damaged"]:
         names, files = zip(*((condition.name, condition.detail) for condition in damaged), strict=True)
         raise UserError(

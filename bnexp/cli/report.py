@@ -183,7 +183,8 @@ def kept_budget(runs_dir: Path, asked: str | None) -> str:
     if runs_dir.is_file():
         todo = f"{program()} report {shlex.quote(str(runs_dir.parent))}"
         raise UserError("bnexp report reads a folder, and this is a file", got=runs_dir, todo=todo)
-
+    if not runs_dir.exists() and runs_dir != Path("runs"):
+        raise UserError("there is no such folder of runs", got=runs_dir, todo="runs, or what bnexp export wrote: results/quick")
     if asked is not None and asked not in BUDGETS:
         guess = nearest(asked, BUDGETS) or "quick"
         raise UserError(

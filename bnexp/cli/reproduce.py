@@ -166,9 +166,8 @@ def _claims(names: Sequence[str]) -> list[Claim]:
     for name in names:
         if name not in CLAIMS:
             error = unknown_name("claim", name, ("all", *CLAIMS))
-            raise UserError(
-                error.what, got=f"bnexp reproduce {name}", todo=error.todo.replace("claim=", "bnexp reproduce ")
-            )
+            todo = f"budget={name}" if name in BUDGETS else error.todo.replace("claim=", "bnexp reproduce ")
+            raise UserError(error.what, got=f"bnexp reproduce {name}", todo=todo)
     return [CLAIMS[name] for name in dict.fromkeys(names)]
 
 
@@ -233,8 +232,9 @@ def _announcement(plan: Plan, settings: Settings, prices: Prices) -> str:
     """How many runs, how many of them missing, about how long those take, and which cannot be priced."""
     missing, unknown = plan.missing(), plan.undetermined()
     seeds = f", seeds from {plan.first_seed} on" if plan.first_seed else ""
-    known = f"{len(plan.jobs)} runs and measurements known, {len(missing)} of them missing"
-    then = f"; then up to {unknown} reported runs, at the values that tuning chooses" if unknown else ""
+    what = "run or measurement" if len(plan.jobs) == 1 else "runs and measurements"
+    known = f"{len(plan.jobs):,} {what} known, {len(missing):,} of them missing"
+    then = f"; then up to {unknown:,} reported runs, at the values that tuning chooses" if unknown else ""
     lines = [f"{counted(len(plan.claims), 'claim')}, budget={plan.budget.name}{seeds}: {known}{then}"]
     configs = [job.config for job in missing if job.config]
     if configs:

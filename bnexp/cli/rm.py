@@ -111,7 +111,7 @@ def _told(
     rows: Sequence[Row], sizes: Mapping[str, int], removed: Mapping[str, str], used: Mapping[str, Any], typed: Sequence[str]
 ) -> str:
     if not rows:
-        return "no run is meant by this, nothing to remove"
+        return "there is no such run here, nothing to remove"
     table = [["run", "status", "size", *(["why not removed"] if any(removed.values()) else [])]]
     for row in rows[:MOST_SHOWN]:
         line = [row.name, row.status, in_bytes(sizes[row.name])]

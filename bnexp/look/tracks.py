@@ -274,7 +274,7 @@ def _tracks_sentence(quantiles_TUQ: np.ndarray, steps_T: np.ndarray, arm_words: 
             f"{start} is nearly constant at step {when:,}: its width is {first:.2g} at step {steps_T[0]:,} and {last:.2g} at step "
             f"{steps_T[-1]:,}."
         )
-    return f"{start} {_width_words(ratio)} and moved by {moved:,.{0 if moved >= 10 else 1 if moved >= 1 else 2}f} widths."
+    return f"{start} {_width_words(ratio)} and moved by {f'{moved:.2g}' if moved < 10 else f'{moved:,.0f}'} widths."
 
 
 def _width_words(ratio: float) -> str:

@@ -90,7 +90,7 @@ def test_the_bare_list_says_what_can_be_listed(bnexp):
 def test_reproduce_takes_its_settings_in_either_spelling(bnexp, words):
     answer = bnexp("reproduce", "algorithm_1", "--dry-run", *words)
     assert answer.code == 0
-    assert "1 claim, budget=smoke: 1 runs" in answer.out
+    assert "1 claim, budget=smoke: 1 run" in answer.out
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_runs_are_shown_before_they_are_removed(bnexp, make, tmp_path):
     assert gone.is_dir()
     assert "removed: 1 run" in bnexp("rm", "norm=none", "--yes").out
     assert names(tmp_path / "runs") == [kept.name]
-    assert bnexp("rm", "--failed", "--yes").out == "no run is meant by this, nothing to remove\n"
+    assert bnexp("rm", "--failed", "--yes").out == "there is no such run here, nothing to remove\n"
 
 
 def test_links_foreign_folders_and_runs_at_work_are_left_alone(bnexp, make, tmp_path):

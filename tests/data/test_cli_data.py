@@ -60,7 +60,7 @@ def test_the_table_has_one_line_for_each_data_set(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["dataset", "here"]
     assert [line.split()[0] for line in lines[2:]] == list(SOURCES)
-    assert any("170 MB over the network" in line for line in lines)
+    assert any("170 MB to download" in line for line in lines)
 
 
 def test_check_tells_the_four_states_apart(capsys, data_dir, fake_mnist):
@@ -243,7 +243,7 @@ def test_a_part_of_a_set_that_is_absent_says_what_to_fetch(capsys, data_dir):
     assert (listed["here"], listed["download_mb"]) == (False, 170)
     main(["list"])
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("cifar10_part"))
-    assert "bnexp data fetch cifar10, 170 MB over the network" in line
+    assert "bnexp data fetch cifar10, 170 MB to download" in line
     assert rows(capsys, "check", "cifar10_part")["cifar10_part"]["detail"] == "bnexp data fetch cifar10"
     part = Part(np.zeros((4, 3, 2, 2), np.uint8), np.arange(4) % 2)
     cached(data_dir, "cifar10", lambda: Source(part, part, 2))
