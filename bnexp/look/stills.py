@@ -138,7 +138,7 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
     bottom.set_title(f"accuracy after {step:,} steps" if step is not None else "accuracy")
     bottom.set_xlabel("training steps")
     bottom.legend(loc="upper left", ncols=num_blocks)
-    title = f"What enters each layer ({POINTS[point]}): {scene.sentence}"
+    title = f"What enters each layer ({POINTS[point]}). {scene.sentence}"
     if left_out := [scene.runs[index].label for index in scene.columns[len(columns) :]]:
         title += f"\n{len(columns)} of {len(scene.columns)} arms; left out: {', '.join(left_out)}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
@@ -162,14 +162,17 @@ def _draw_ridges(ax: Axes, run: Seen, seen: Place, limits: tuple[float, float], 
     middles = (edges[1:] + edges[:-1]) / 2
     current = max(int((run.steps <= upto).sum()) - 1, 0)
     filled = max(int((places <= current).sum()) - 1, 0)
+    told: dict[int, str] = {}
     for slot, place in enumerate(places[: filled + 1]):
         look = current if slot == filled else place
         height = -slot + 1.7 * np.nan_to_num(seen.density[look])
         inside = colour if slot == filled else "white"
         ax.fill_between(middles, -slot, height, color=inside, alpha=0.85, linewidth=0, zorder=2 + slot)
         ax.plot(middles, height, color="black" if slot == filled else colour, linewidth=0.7, zorder=2 + slot)
-        ax.text(limits[0], -slot, f"{run.steps[look]:,}", fontsize=6.5, va="bottom", zorder=40)
-    ax.set(xlim=limits, ylim=(-len(places) + 0.8, 1.9), yticks=[])
+        told[-slot] = f"{run.steps[look]:,}"
+    ax.set(xlim=limits, ylim=(-len(places) + 0.8, 1.9))
+    ax.set_yticks(list(told), list(told.values()), fontsize=6.5, va="bottom")
+    ax.tick_params(axis="y", length=0, pad=1)
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)
 
