@@ -70,7 +70,7 @@ def judge_all(claims: Sequence[Claim], budget: str, folder: Path) -> list[Judged
     def judged(place: int) -> Judged:
         return replace(judge_runs(asked[place]), claim=None, runs=None)  # type: ignore[arg-type] # asker has them
 
-    answers = for_each(judged, len(asked), CLAIMS_A_PROCESS)
+    answers = for_each(judged, len(asked), CLAIMS_A_PROCESS, "judging")
     return [_repeated(replace(one, claim=runs.claim, runs=runs), repetitions) for one, runs in zip(answers, asked, strict=True)]
 
 

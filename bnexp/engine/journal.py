@@ -211,8 +211,10 @@ class Progress(Sink):
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
         self._title, self._steps = title, steps
-        bar = {"total": steps, "initial": done, "desc": title, "unit": "step", "dynamic_ncols": True, "leave": False}
-        self._bar = tqdm(**bar, disable=None)
+        # 80 columns hold all of it and some bar.
+        shape = "{desc} |{bar}| {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
+        bar = {"total": steps, "initial": done, "desc": title, "unit": "", "dynamic_ncols": True, "leave": False}
+        self._bar = tqdm(**bar, bar_format=shape, disable=None)
         self._known: dict[str, float] = {}
         self._started = self._last_line = time.monotonic()
         self._first = done
@@ -228,11 +230,11 @@ class Progress(Sink):
         self._bar.close()
 
     def _advance(self, step: int) -> None:
-        words = {"loss": self._known.get("train/loss"), "val acc": self._known.get("val/accuracy")}
+        words = {"loss": self._known.get("train/loss"), "acc": self._known.get("val/accuracy")}
         shown = {name: f"{value:.3f}" for name, value in words.items() if value is not None}
         now = time.monotonic()
         if not self._bar.disable:
-            self._bar.set_postfix(shown, refresh=False)
+            self._bar.set_postfix_str(" ".join(f"{name} {value}" for name, value in shown.items()), refresh=False)
             self._bar.update(step - self._bar.n)
         elif now - self._last_line >= LINE_SECONDS:
             self._last_line = now

@@ -25,6 +25,8 @@ def draw_levels(data: Mapping[str, Any], ax: Axes) -> Axes:
         data: ``levels`` with ``ratios`` (None where a level does not count), and ``loss levels`` with ``loss ratios``.
         ax: where to draw.
     """
+    from matplotlib.ticker import FixedLocator
+
     for shift, (prefix, words, marker, color) in enumerate(SERIES):
         counts = [(i, one) for i, one in enumerate(data[f"{prefix}ratios"]) if one]
         if not counts:
@@ -34,7 +36,8 @@ def draw_levels(data: Mapping[str, Any], ax: Axes) -> Axes:
         ax.plot(places, [one.estimate for _, one in counts], marker, color=color, markersize=5, label=words)
     ax.axhline(1, color="#333333", linewidth=0.9)
     ax.set_yscale("log", base=2)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_major_locator(FixedLocator([step * 2.0**power for power in range(-6, 9) for step in (1, 1.5)]))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
     levels, losses = data["levels"], data["loss levels"]
     shown = range(0, len(levels), 3)
     ax.set_xticks(list(shown), [f"{100 * (1 - levels[i]):.1f} %\n{losses[i]:.2g}" for i in shown])

@@ -206,7 +206,7 @@ def sections_of(claims: Sequence[tuple[Judged, Sequence[Judged]]]) -> list[Secti
         made = section(*claims[place])
         return replace(made, judged=replace(made.judged, claim=None, runs=None, evidence=None))  # type: ignore[arg-type] # asker has it
 
-    made = for_each(drawn, len(claims), CLAIMS_A_PROCESS)
+    made = for_each(drawn, len(claims), CLAIMS_A_PROCESS, "drawing")
     return [replace(one, judged=judged) for one, (judged, _) in zip(made, claims, strict=True)]
 
 

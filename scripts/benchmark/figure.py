@@ -1,4 +1,4 @@
-"""Milliseconds per step and seed of every loop as bars, with the floors as lines; and every cost against its size."""
+"""Milliseconds per step and seed of every loop as dots, with the floors as lines; and every cost against its size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmark.targets import table_rows
 from bnexp.figures.style import SERIES, own_look, save_as
 
 TITLES = {"mlp": "the paper's network, batch 60, with BN", "cnn": "model=cnn, 32x32, batch 64, with BN"}
-BAR = 0.38
+SPREAD = 0.38
 
 #: Panels in a row of the figure of growth.
 COLUMNS = 4
@@ -31,7 +31,7 @@ LARGE = {"font.size": 12, "axes.titlesize": 12}
 
 
 def draw(steps: Mapping[str, Any], file: Path) -> None:
-    """Write a PNG: a panel a network, a bar a loop and instruction set.
+    """Write a PNG: a panel a network, a dot a loop and instruction set: on a logarithmic axis a bar would have no length.
 
     Args:
         steps: instruction set to what was measured with it.
@@ -54,19 +54,18 @@ def draw_network(steps: Mapping[str, Any], network: str, axes: Axes) -> None:
     tables = {isa: table_rows(found, network, "batch", "cpu") for isa, found in steps.items()}
     ran = {name for rows in tables.values() for name in rows}
     names = [name for name in MODES if name in ran and not name.startswith(("floor", "looks"))]
-    height_of = 2 * BAR / len(tables)
+    height_of = 2 * SPREAD / len(tables)
     for place, (isa, rows) in enumerate(tables.items()):
         color = SERIES[place][0]
         shown = [(height, spread(milliseconds(rows[name]))) for height, name in enumerate(names) if name in rows]
-        heights = [height - BAR + (place + 0.5) * height_of for height, _ in shown]
+        heights = [height - SPREAD + (place + 0.5) * height_of for height, _ in shown]
         medians = [one.median for _, one in shown]
         whiskers = [[one.median - one.low for _, one in shown], [one.high - one.median for _, one in shown]]
-        axes.barh(heights, medians, height_of, xerr=whiskers, color=color, label=isa, error_kw={"lw": 0.8})
+        axes.errorbar(medians, heights, xerr=whiskers, fmt=SERIES[place][1], color=color, label=isa, markersize=8, linewidth=2)
         for name, style, words in (("floor_pair", "--", "bare products"), ("floor_best_pair", ":", "fastest kernels")):
             if name in rows:
                 at = spread(milliseconds(rows[name])).median
                 axes.axvline(at, color=color, linestyle=style, linewidth=2, label=f"{isa}: {words}, two processes")
-    axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
     axes.set(xscale="log", xlabel="ms per step and seed (log scale)", title=TITLES[network])
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
