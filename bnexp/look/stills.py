@@ -138,7 +138,8 @@ def draw(scene: Scene, point: str, step: int | None = None, rows: Sequence[int] 
     bottom.set_title(f"accuracy after {step:,} steps" if step is not None else "accuracy")
     bottom.set_xlabel("training steps")
     bottom.legend(loc="upper left", ncols=num_blocks)
-    title = f"What enters each layer ({POINTS[point]}). {scene.sentence}"
+    bare = point != "next_input" and any(run.norm == "none" for run in shown)
+    title = f"What enters each layer ({POINTS[point]}{', or where it would stand' * bare}). {scene.sentence}"
     if left_out := [scene.runs[index].label for index in scene.columns[len(columns) :]]:
         title += f"\n{len(columns)} of {len(scene.columns)} arms; left out: {', '.join(left_out)}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
