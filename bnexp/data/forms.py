@@ -54,6 +54,8 @@ def read_labels(train: np.ndarray, test: np.ndarray) -> Labels:
     elif notes:
         names = ", ".join(map(str, present[:8])) + (", ..." if len(present) > 8 else "")
         notes = [f"{notes[0]} read as classes 0..{len(present) - 1} in the order {names}"]
+    if absent := [str(name) for name in present if name not in set(y_test.tolist())]:
+        notes.append(f"no test images of class {', '.join(absent[:8])}{', ...' if len(absent) > 8 else ''}")
     in_numbers = [np.array([number[name] for name in y.tolist()], np.int64) for y in (y_train, y_test)]
     return Labels(in_numbers[0], in_numbers[1], tuple(present), tuple(notes))
 

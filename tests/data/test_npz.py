@@ -100,6 +100,13 @@ def test_plain_files_are_read_without_a_word(tmp_path, saved, arrays):
     assert np.array_equal(source.train.images[:, 0], arrays["x_train"])
 
 
+def test_a_class_that_is_never_tested_is_told(tmp_path, saved, arrays):
+    kept = arrays["y_test"] != 2
+    x_test = arrays["x_test"][kept] - np.arange(kept.sum(), dtype=np.uint8)[:, None, None]
+    source = load(tmp_path, path=saved(x_test=x_test, y_test=arrays["y_test"][kept]))
+    assert source.facts["notes"] == ["mine.npz: no test images of class 2"]
+
+
 def test_flat_squares_are_grey_pictures(tmp_path, saved):
     x = np.random.default_rng(0).integers(0, 256, (100, 49), dtype=np.uint8)
     source = load(tmp_path, path=saved(x_train=x, x_test=x[:30]))
