@@ -133,6 +133,12 @@ def draw_units(evidence: Evidence, panel: FigureBase) -> None:
         draw_tracks(evidence.data[arm]["steps"], quantiles_TUQ, axes, unit=unit, color=color)
         axes.set_title(f"{WORDS[arm]} (unit {unit})")
     halves[0].set_ylabel("input to the sigmoid")
+    notes = (
+        (f"shaded: steps up to {EARLY[1]:,}, which decide", 0.03, "bottom"),
+        ("grey: middle half of all units' medians", 0.97, "top"),
+    )
+    for axes, (words, height, align) in zip(halves, notes, strict=True):
+        axes.text(0.03, height, words, transform=axes.transAxes, va=align, fontsize=7.5, color="#555555")
 
 
 _RULE = Difference(null=1, smallest=2, scale="ratio")

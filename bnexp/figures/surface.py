@@ -42,4 +42,6 @@ def draw_surface(data: Mapping[str, Any], ax: Axes) -> Axes:
             linewidth=1, clip_on=False)  # fmt: skip
     ax.annotate("small rates: where the paper most likely was", (last / 2, top + 0.2), ha="center", va="bottom", fontsize=8,
                 annotation_clip=False)  # fmt: skip
+    ax.annotate("times sooner; grey: neither learns", (len(data["rates"]) - 0.5, top + 0.2), ha="right", va="bottom", fontsize=8,
+                annotation_clip=False)  # fmt: skip
     return ax

@@ -213,7 +213,7 @@ def endpoint_pictures(endpoint: Endpoint, sample: Sample, verdict: Verdict | Non
 def effect_in_words(endpoint: Endpoint, sample: Sample, *, log: bool) -> str:
     """What stands at the axis of an effect."""
     if log and sample.base:
-        return "ratio: so many times"
+        return "ratio (1: no difference)"
     kind = "difference" if sample.base or sample.summed else "effect"
     if not endpoint.unit:
         return kind if kind == "difference" else fill(endpoint.estimand, 45, max_lines=2)
