@@ -135,13 +135,15 @@ class RunRecord:
 
 def lost_events(folder: Path | str, end: Mapping[str, Any]) -> str:
     """What a run that has ended lacks of its events, in one line; empty where nothing, or where an older bnexp did not count."""
+    wanted = end.get("events", 0)
+    if not wanted:
+        return ""
     try:
         size = os.stat(f"{folder}/{paths.EVENTS}").st_size
     except FileNotFoundError:
         size = 0
     except OSError:  # said where it is read
         return ""
-    wanted = end.get("events", 0)
     return f"{paths.EVENTS} has {size:,} of {wanted:,} bytes" if size < wanted else ""
 
 
