@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from bnexp import __version__
-from bnexp.config.processes import launched
+from bnexp.config.processes import MOST_THREADS, launched
 from bnexp.errors import UserError, unknown_name
 
 DONE, USER_ERROR, SOME_FAILED, CONTRADICTED = 0, 2, 3, 4
@@ -123,9 +123,9 @@ def _check_surroundings() -> None:
     except OSError as error:
         raise UserError("the working folder is not there any more", todo="cd to a folder that is") from error
     threads = os.environ.get("BNEXP_THREADS", "1")
-    if not (threads.isascii() and threads.isdigit() and int(threads) > 0):
+    if not (threads.isascii() and threads.isdigit() and 0 < int(threads[:20]) <= MOST_THREADS):
         raise UserError(
-            "BNEXP_THREADS must be a whole number of at least 1",
+            f"BNEXP_THREADS must be a whole number from 1 to {MOST_THREADS}",
             got=f"BNEXP_THREADS={threads}",
             todo="unset BNEXP_THREADS",
         )

@@ -20,7 +20,7 @@ import numpy as np
 from bnexp.records import paths
 from bnexp.records.names import LOOKS
 from bnexp.records.reader import RunRecord
-from bnexp.records.tags import observation_tag, scalar_tag
+from bnexp.records.tags import SCALARS, observation_tag, scalar_tags
 
 #: Seconds between two looks for new runs and new ends of runs.
 SECONDS = 15.0
@@ -84,7 +84,8 @@ class View:
         if run not in self._old_tags and RunRecord(run).complete:
             file = next(file for file in (run / paths.TENSORBOARD).glob("events.*") if file.is_file())
             with file.open("rb") as stream:
-                self._old_tags[run] = b"train/loss" in stream.read(1 << 16)
+                begin = stream.read(1 << 16)
+            self._old_tags[run] = b"train/loss" in begin and SCALARS["train/loss"].encode() not in begin
         return self._old_tags.get(run, False)
 
     def _read(self, run: Path) -> Tracks:
@@ -170,7 +171,10 @@ def tracks(record: RunRecord) -> Tracks:
         for event in record.events():
             if event["value"] is not None:
                 rows.setdefault(event["name"], []).append((event["step"], event["value"]))
-        found = {scalar_tag(name): (np.array([s for s, _ in row]), np.array([v for _, v in row])) for name, row in rows.items()}
+        found = {
+            tag: (np.array([s for s, _ in row]), np.array([v for _, v in row]))
+            for name, row in rows.items() for tag in scalar_tags(name)
+        }  # fmt: skip
         held = record.arrays("layer_inputs") if "layer_inputs" in record.probes() else {}
     except (OSError, ValueError, KeyError) as error:
         print(f"{record.folder} is left out of its mean: {error}", file=sys.stderr)

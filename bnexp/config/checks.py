@@ -26,21 +26,24 @@ _UNFIT: Any = object()
 #: The largest whole number that a record can be read back with.
 _LARGEST = 2**63 - 1
 
+#: The largest number that a float32 holds; nets compute in these.
+_LARGEST_REAL = 3.4e38
 
-def whole(key: str, value: Any, *, least: int, example: int | None = None) -> int:
-    """``value`` as an int if it is a whole number of at least ``least``, however it is written.
+
+def whole(key: str, value: Any, *, least: int, most: int = _LARGEST, example: int | None = None) -> int:
+    """``value`` as an int if it is a whole number from ``least`` to ``most``, however it is written.
 
     Example:
         >>> whole("train.steps", "1e3", least=1)
         1000
     """
     number = _as(int, value)
-    if number is _UNFIT or number < least:
+    if number is _UNFIT or not least <= number <= most:
         meant = number_meant(value)
-        if meant is not None and least <= meant <= _LARGEST and meant == int(meant):
+        if meant is not None and least <= meant <= most and meant == int(meant):
             example = int(meant)
         todo = _swept(key, value) or f"{key}={max(least, 1) if example is None else example}"
-        bounds = f"at least {least}" + (f" and at most {_LARGEST:,}" if _too_large(value) else "")
+        bounds = f"at least {least}" + (f" and at most {most:,}" if _above(most, value) else "")
         raise UserError(f"{key} must be a whole number of {bounds}", got=_shown(value), todo=todo)
     return number
 
@@ -62,7 +65,7 @@ def real(
     """
 
     def fits(number: Any) -> bool:
-        return math.isfinite(number) and above < number < below and least <= number <= most
+        return abs(number) <= _LARGEST_REAL and above < number < below and least <= number <= most
 
     number = _as(float, value)
     if number is _UNFIT or not fits(number):
@@ -70,6 +73,8 @@ def real(
         shown = f"{meant if meant is not None and fits(meant) else example:g}"
         named = (("above", above), ("at least", least), ("below", below), ("at most", most))
         bounds = [f"{word} {bound:g}" for word, bound in named if math.isfinite(bound)]
+        if number is not _UNFIT and _LARGEST_REAL < abs(number) < math.inf:
+            bounds.append(f"within {_LARGEST_REAL:g} of 0, as a float32 is")
         limits = " " + " and ".join(bounds) if bounds else ""
         todo = f"{key}=[{shown}]" if listed else _swept(key, value) or f"{key}={shown}"
         raise UserError(f"{key} must be a number{limits}", got=_shown(value), todo=todo)
@@ -238,16 +243,16 @@ def _number(kind: type, value: Any) -> Any:
         return _UNFIT
     if kind is float:
         return number
-    if _too_large(value):
+    if _above(_LARGEST, value):
         return _UNFIT
     if isinstance(value, int):
         return value
     return int(number) if math.isfinite(number) and number == int(number) else _UNFIT
 
 
-def _too_large(value: Any) -> bool:
+def _above(most: int, value: Any) -> bool:
     try:
-        return (value if isinstance(value, int) else float(value)) > _LARGEST
+        return (value if isinstance(value, int) else float(value)) > most
     except (TypeError, ValueError):
         return False
 

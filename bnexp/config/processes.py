@@ -11,6 +11,9 @@ from pathlib import Path
 #: What ``torchrun`` (or another launcher with torch's names) sets, all of it.
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
+#: Threads that a process may be given; the system ends one that starts more than it has room for.
+MOST_THREADS = 1024
+
 
 @dataclass(frozen=True)
 class Launched:

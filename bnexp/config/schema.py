@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any, ClassVar
 
 from bnexp.config import checks
+from bnexp.config.processes import MOST_THREADS
 from bnexp.errors import UserError, unknown_name
 
 Options = Mapping[str, Any]
@@ -361,7 +362,7 @@ class ExperimentConfig(Section):
 
     seed: int = _by(checks.whole, least=0, example=0)
     device: str = _by(_device)
-    threads: int | None = _by(checks.whole, least=1, example=1)
+    threads: int | None = _by(checks.whole, least=1, most=MOST_THREADS, example=1)
     execution: ExecutionConfig
     train: TrainConfig
     model: ModelConfig

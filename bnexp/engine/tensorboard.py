@@ -17,7 +17,7 @@ from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hpara
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.journal import Sink
 from bnexp.probes.base import Observation
-from bnexp.records.tags import DIVERGED, SCALARS, TEST_ACCURACY, observation_tag, scalar_tag, target_tag
+from bnexp.records.tags import DIVERGED, SCALARS, TEST_ACCURACY, observation_tag, scalar_tags, target_tag
 
 #: About this many points a tag; TensorBoard itself keeps a random 1,000 of more.
 MAX_POINTS = 1000
@@ -73,7 +73,8 @@ class TensorBoardSink(Sink):
     def scalar(self, step: int, name: str, value: float) -> None:
         """A scalar, unless the last one of its tag is too near."""
         if step - self._last.get(name, -(10**9)) >= self._spacing or step == 0:
-            self._scalar(step, scalar_tag(name), value)
+            for tag in scalar_tags(name):
+                self._scalar(step, tag, value)
             self._last[name] = step
 
     def observation(self, observation: Observation) -> None:

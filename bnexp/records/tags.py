@@ -12,6 +12,10 @@ SCALARS = {
     "clock/step_ms": "6 learning rate and time/ms per step",
 }
 
+#: Measurements that are shown under their own name as well: other programs name these two so, whose runs then lie over bnexp's, and
+#: scripts that read TensorBoard's files look for them.
+COMMON = ("val/accuracy", "train/loss")
+
 #: Point of observation to the words of its group of tracks, in the order in which a value meets them.
 POINTS = {
     "pre_norm": "2 before the norm",
@@ -27,14 +31,14 @@ TEST_ACCURACY = "7 result/test accuracy"
 DIVERGED = "7 result/diverged"
 
 
-def scalar_tag(name: str) -> str:
-    """The tag of a measurement.
+def scalar_tags(name: str) -> list[str]:
+    """The tags of a measurement.
 
     Example:
-        >>> scalar_tag("val/accuracy")
-        '1 learning/1 accuracy, validation'
+        >>> scalar_tags("val/loss"), scalar_tags("val/accuracy")
+        (['1 learning/3 loss, validation'], ['1 learning/1 accuracy, validation', 'val/accuracy'])
     """
-    return SCALARS.get(name, f"{PROBES} {name}")
+    return [SCALARS.get(name, f"{PROBES} {name}"), *(common for common in COMMON if common == name)]
 
 
 def observation_tag(name: str) -> str:

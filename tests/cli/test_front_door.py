@@ -223,7 +223,7 @@ def test_a_working_folder_that_was_deleted_is_told(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("threads", ["x", "0", "-1", "1.5", ""])
+@pytest.mark.parametrize("threads", ["x", "0", "-1", "1.5", "1000000", ""])
 def test_a_number_of_threads_that_is_none_is_refused(bnexp, monkeypatch, threads):
     monkeypatch.setenv("BNEXP_THREADS", threads)
     answer = bnexp("list", "norms")

@@ -249,7 +249,15 @@ def test_a_run_with_the_tags_of_an_older_version_is_shown_as_its_record_has_it(v
     looked.update()
     assert entries(shown) == ["batch lr0.03 s0", "none lr0.03 s0"]
     tags = EventAccumulator(str(shown / "none lr0.03 s0")).Reload().Tags()["scalars"]
-    assert tags == ["1 learning/1 accuracy, validation"]
+    assert tags == ["1 learning/1 accuracy, validation", "val/accuracy"]
+
+
+def test_a_run_with_the_tags_of_today_is_shown_as_it_is(view, tmp_path):
+    looked, shown = view({})
+    run = tmp_path / "runs" / "arm-none-0.03-3-0"
+    (run / "tb" / "events.out.tfevents.1").write_bytes(b"..1 learning/4 loss, training..train/loss..")
+    looked.update()
+    assert (shown / "none lr0.03 s0").readlink() == run / "tb"
 
 
 def test_another_attempt_has_a_name_of_its_own_and_counts_once_in_the_mean(view):

@@ -26,6 +26,13 @@ REFUSALS = [
         "train.log_every=50",
     ),
     ("threads=0", "threads must be a whole number of at least 1", "0", "threads=1"),
+    ("threads=1000000", "threads must be a whole number of at least 1 and at most 1,024", "1000000", "threads=1"),
+    (
+        "optimizer.lr=1e39",
+        "optimizer.lr must be a number above 0 and within 3.4e+38 of 0, as a float32 is",
+        "1e+39",
+        "optimizer.lr=0.1",
+    ),
     ("device=gpu", "device must be one of auto, cpu, cuda", "'gpu'", "device=cuda"),
     ("device=3", "device must be one of auto, cpu, cuda", "3", "device=auto"),
     ("force=3", "force must be true or false", "3", "force=true"),

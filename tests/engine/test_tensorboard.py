@@ -101,8 +101,15 @@ def test_learning_comes_first_and_layers_in_the_order_of_what_happens_to_their_i
     tags = sorted(arms[0][1].Tags()["scalars"])
     groups = list(dict.fromkeys(tag.partition("/")[0] for tag in tags))
     wanted = ["1 learning", "2 before the norm", "3 after the norm", "4 next layer", "6 learning rate and time", "7 result"]
-    assert groups == wanted
+    assert groups == [*wanted, "train", "val"]
     assert tags[0] == "1 learning/1 accuracy, validation"
+
+
+@pytest.mark.parametrize("name", ["val/accuracy", "train/loss"])
+def test_the_two_names_that_other_programs_use_are_there_with_the_same_points(arms, name):
+    _, events = arms[0]
+    shown = [(point.step, point.value) for point in events.Scalars(name)]
+    assert shown == [(point.step, point.value) for point in events.Scalars(SCALARS[name])] != []
 
 
 def layout_of(events: EventAccumulator) -> Layout:

@@ -57,6 +57,11 @@ from bnexp.errors import UserError
             {"affine": "ful"},
             "norm.affine must be one of full, scale, shift, none\n  got: 'ful'\n  try: norm.affine=full",
         ),
+        (
+            "layer",
+            {"eps": 1e39},
+            "norm.eps must be a number above 0 and within 3.4e+38 of 0, as a float32 is\n  got: 1e+39\n  try: norm.eps=1e-05",
+        ),
         ("layer", {"eps": 0}, "norm.eps must be a number above 0\n  got: 0\n  try: norm.eps=1e-05"),
         (
             "reference",
