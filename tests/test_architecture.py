@@ -1,4 +1,6 @@
-"""Who may import whom, as one table, who may use what others keep private, and what a quick question may never load."""
+"""Who may import whom, as one table, who may use what others keep private, what a quick question may never load, and how long a
+file may be.
+"""
 
 from __future__ import annotations
 
@@ -264,3 +266,14 @@ def test_quick_answers_take_less_than_half_a_second(words):
             hydra.append(seconds("-c", "import hydra.compose"))
             limit = 0.5 * max(1, min(hydra) / HYDRA)
     assert min(took) < limit, f"bnexp {' '.join(words)} took {min(took):.2f} s, Hydra {hydra} s"
+
+
+def test_no_file_is_longer_than_400_lines_and_no_function_than_60():
+    files = [file for folder in ("bnexp", "scripts", "tests") for file in (PACKAGE.parent / folder).rglob("*.py")]
+    long = [str(file) for file in files if file.read_text(encoding="utf-8").count("\n") > 400]
+    for file in files:
+        for node in ast.walk(parsed(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 60:
+                long.append(f"{file}: {node.name}")
+    assert len(files) > 300
+    assert long == []

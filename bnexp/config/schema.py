@@ -90,8 +90,7 @@ class ModelConfig(Section):
 class NormConfig(Section):
     """A normaliser by name, where it stands relative to the nonlinearity, and its own options.
 
-    After ``freeze_after`` steps it normalises by its running statistics in training too; ``track`` false: it has none
-    (``norms/factory.py``).
+    After ``freeze_after`` steps it normalises by its running statistics in training too; without ``track`` it has none.
     """
 
     group = "norm"

@@ -7,7 +7,9 @@ import shlex
 import shutil
 import subprocess
 import unicodedata
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -75,8 +77,7 @@ def test_classes_that_are_numbers_are_in_the_order_of_numbers(root):
 
 def test_grayscale_and_size_give_one_channel_of_that_size_and_resizing_is_said(root):
     source = read(root, size=4, grayscale=True)
-    assert source.train.images.shape == (6, 1, 4, 4)
-    assert source.test.images.shape == (2, 1, 4, 4)
+    assert (source.train.images.shape, source.test.images.shape) == ((6, 1, 4, 4), (2, 1, 4, 4))
     assert "pictures of 8x6 resized to 4x4, 8 of them not square before" in source.facts["notes"]
 
 
@@ -336,10 +337,7 @@ def test_class_folders_without_a_test_part_are_split_by_the_command(root, tmp_pa
 def test_a_split_that_cannot_be_finished_leaves_nothing(root, monkeypatch):
     before = sorted(root.parent.rglob("*"))
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("shutil.copyfile", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="No space left"):
         main(["split", str(root / "train")])
     assert sorted(root.parent.rglob("*")) == before
@@ -360,9 +358,7 @@ def test_a_file_in_the_place_of_the_folder_is_told_what_to_do_with_it(tmp_path, 
 
 
 def test_fingerprint_follows_names_and_contents(root):
-    def current():
-        return fingerprint(root.parent, path=str(root), **PLAIN)
-
+    current = partial(fingerprint, root.parent, path=str(root), **PLAIN)
     first = current()
     assert current() == first
     (root / "train" / "ant" / "0.png").rename(root / "train" / "ant" / "9.png")
@@ -391,8 +387,7 @@ def test_hashes_are_kept_and_only_changed_files_are_read_again(root, tmp_path, m
     monkeypatch.setattr("bnexp.data.cache._KEPT_FROM", 1)
     monkeypatch.setattr("bnexp.data.cache._UNSETTLED_NS", -(10**15))
     first = fingerprint(tmp_path, path=str(root), **PLAIN)
-    reads = []
-    original = type(root).read_bytes
+    reads, original = [], type(root).read_bytes
     monkeypatch.setattr(type(root), "read_bytes", lambda file: reads.append(file) or original(file))
     assert fingerprint(tmp_path, path=str(root), **PLAIN) == first
     assert reads == []

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from bnexp.config.schema import ModelConfig
+from bnexp.models import build_model
 from bnexp.norms import NORMS, NormFactory, NormSpec
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -50,3 +51,16 @@ def config_of() -> Callable[..., ModelConfig]:
         return ModelConfig(**facts, options={**values, **options})
 
     return read
+
+
+@pytest.fixture
+def build(config_of: Callable[..., ModelConfig], factory: Callable[..., NormFactory]) -> Callable[..., nn.Module]:
+    """Makes a model by name, its norm one of ``factory``'s."""
+
+    def make(
+        name: str, shape: tuple[int, ...] = (3, 32, 32), norm: str = "centering", placement: str = "before",
+        num_classes: int = 10, seed: int = 0, **options: Any,
+    ) -> nn.Module:  # fmt: skip
+        return build_model(config_of(name, **options), shape, num_classes, factory(norm, placement), seed)
+
+    return make
