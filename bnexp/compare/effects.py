@@ -1,7 +1,8 @@
 """Two arms against each other: the difference with its interval, a verdict against the smallest effect that matters, and how many
 seeds would settle an open one.
 
-scipy is imported inside the functions that need it: a sweep of single runs ends without it.
+scipy is imported inside the functions that need it: a sweep of single runs ends without it. Of it only ``scipy.special``, because
+``scipy.stats`` takes a second to import.
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ class Estimate:
         """The two-sided t-interval; without limits for a single seed."""
         if self.num_seeds < 2:
             return Interval(self.mean, -math.inf, math.inf, level, self.num_seeds)
-        from scipy import stats
+        from scipy.special import stdtrit
 
-        reach = self.error * float(stats.t.ppf((1 + level) / 2, self.freedom))
+        reach = self.error * float(stdtrit(self.freedom, (1 + level) / 2))
         return Interval(self.mean, self.mean - reach, self.mean + reach, level, self.num_seeds)
 
     def p_below(self, value: float) -> float:
@@ -82,9 +83,9 @@ class Estimate:
             return 1.0
         if self.error == 0:
             return 0.0 if self.mean > value else 1.0
-        from scipy import stats
+        from scipy.special import stdtr
 
-        return float(stats.t.sf((self.mean - value) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (value - self.mean) / self.error))
 
     def p_above(self, value: float) -> float:
         """One-sided p of the true value being at least ``value``."""
@@ -192,17 +193,17 @@ def chance_settled(number: int, mean: float, sd: float, smallest: float, alpha: 
     By the normal distribution of the mean and the chi-square distribution of the variance (unpaired: of two samples of equal sd),
     over 400 of its quantiles.
     """
-    from scipy import stats
+    from scipy.special import chdtri, ndtr, stdtrit
 
     freedom = (number - 1) * (1 if paired else 2)
     true_error = sd / math.sqrt(number)
-    quantiles = (np.arange(400) + 0.5) / 400
-    error_Q = true_error * np.sqrt(stats.chi2.ppf(quantiles, freedom) / freedom)
-    apart_Q = np.maximum(stats.t.ppf(1 - alpha / 2, freedom) * error_Q, smallest)
-    same_Q = np.maximum(smallest - stats.t.ppf(1 - alpha, freedom) * error_Q, 0)
-    better = stats.norm.sf((apart_Q - mean) / true_error)
-    worse = stats.norm.cdf((-apart_Q - mean) / true_error)
-    same = stats.norm.cdf((same_Q - mean) / true_error) - stats.norm.cdf((-same_Q - mean) / true_error)
+    tails = (np.arange(400) + 0.5) / 400
+    error_Q = true_error * np.sqrt(chdtri(freedom, tails) / freedom)
+    apart_Q = np.maximum(stdtrit(freedom, 1 - alpha / 2) * error_Q, smallest)
+    same_Q = np.maximum(smallest - stdtrit(freedom, 1 - alpha) * error_Q, 0)
+    better = ndtr((mean - apart_Q) / true_error)
+    worse = ndtr((-apart_Q - mean) / true_error)
+    same = ndtr((same_Q - mean) / true_error) - ndtr((-same_Q - mean) / true_error)
     return float((better + worse + same).mean())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,3 +107,11 @@ def test_the_number_of_seeds_settles_it_in_four_of_five_simulations(mean, smalle
 def test_a_difference_at_the_smallest_effect_itself_is_settled_by_no_number():
     assert seeds_to_settle(0.5, 1.0, 0.5, 0.05) is None
     assert effect([0.5, 1.5, -0.5, 0.5]).in_words == "open: more than 1,000 seeds"
+
+
+def test_effects_do_without_the_slow_half_of_scipy():
+    asked = "one = Estimate.of([1.0, 2.0, 4.0]); one.interval(); one.p_below(0.0); seeds_to_settle(1.0, 1.0, 0.5, 0.05)"
+    loaded = "[name in sys.modules for name in ('scipy.special', 'scipy.stats')]"
+    code = f"import sys; from bnexp.compare.effects import *; {asked}; print(*{loaded})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "False"]
