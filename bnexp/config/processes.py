@@ -1,4 +1,6 @@
-"""The processes that ``torchrun`` started and this one's place among them, as its environment says. Imports no torch."""
+"""The processes that ``torchrun`` started and this one's place among them, as its environment says, and how many threads each may
+have. Imports no torch.
+"""
 
 from __future__ import annotations
 

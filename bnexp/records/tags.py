@@ -38,7 +38,8 @@ def scalar_tags(name: str) -> list[str]:
         >>> scalar_tags("val/loss"), scalar_tags("val/accuracy")
         (['1 learning/3 loss, validation'], ['1 learning/1 accuracy, validation', 'val/accuracy'])
     """
-    return [SCALARS.get(name, f"{PROBES} {name}"), *(common for common in COMMON if common == name)]
+    tag = SCALARS.get(name, f"{PROBES} {name}")
+    return [tag, name] if name in COMMON else [tag]
 
 
 def observation_tag(name: str) -> str:
