@@ -1,18 +1,24 @@
 """Inductor: a traced graph as fused kernels, kept on the disk for every process of this machine.
 
-Private names of torch: ``torch._inductor.compile``, where whatever stops it leaves the eager step, with the reason; and those of
-:func:`kept_on_disk`, without which every process compiles for itself.
+Private names of torch: ``torch._inductor.compile``, where whatever stops it leaves the eager step, with the reason; those of
+:func:`kept_on_disk`, without which every process compiles for itself; and those of :func:`few_units`, without which every kernel is
+compiled by itself.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor
 from torch.fx import GraphModule
+
+#: Kernels that the C++ compiler is given at a time.
+KERNELS_A_UNIT = 6
 
 
 def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
@@ -22,7 +28,7 @@ def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
     # here, so that a torch without it can still train side by side
     from torch._inductor import compile as inductor
 
-    with kept_on_disk() as options:
+    with kept_on_disk() as options, few_units():
         return inductor(graph, list(tensors), options)
 
 
@@ -45,3 +51,102 @@ def kept_on_disk() -> Iterator[dict[str, Any]]:
         context, options = nullcontext(), {}
     with context:
         yield options
+
+
+@contextmanager
+def few_units() -> Iterator[None]:
+    """While it is entered, Inductor's kernels for the CPU are compiled ``KERNELS_A_UNIT`` at a time instead of one at a time.
+
+    Of the second or two that one takes, 0.9 s are the header that all of them include: its templates are made anew for every unit,
+    precompiled or not. What cannot be compiled together, for whatever reason, is compiled kernel by kernel, as torch does.
+    """
+    try:
+        from torch._inductor.async_compile import AsyncCompile, get_compile_threads
+        from torch._inductor.codecache import LambdaFuture
+
+        alone = AsyncCompile.cpp_pybinding
+        waits = get_compile_threads() > 1  # with one thread torch wants a kernel at once and not the promise of one
+    except (ImportError, AttributeError):
+        waits = False
+    if not waits:
+        yield
+        return
+    pending: list[_Kernel] = []
+
+    def cpp_pybinding(compiler: Any, argtypes: list[str], source_code: str) -> Any:
+        kernel = _Kernel(argtypes, source_code)
+        pending.append(kernel)
+
+        def compiled() -> Any:
+            try:
+                _begin(pending, compiler.submit)
+                return kernel.compiled()
+            except Exception:  # torch's own way, with its own words for what is wrong
+                return alone(compiler, argtypes, source_code).result()
+
+        return LambdaFuture(compiled)
+
+    torchs: Any = AsyncCompile
+    torchs.cpp_pybinding = cpp_pybinding
+    try:
+        yield
+    finally:
+        torchs.cpp_pybinding = alone
+
+
+class _Kernel:
+    """A C++ function called ``kernel``, and where it is compiled.
+
+    Args:
+        argtypes: of its arguments, in C++.
+        source: its file.
+    """
+
+    def __init__(self, argtypes: Sequence[str], source: str) -> None:
+        self.argtypes = argtypes
+        self.source = source
+        self.name = "kernel"
+        self.library: Callable[[], Any] | None = None
+
+    def compiled(self) -> Any:
+        """The function, for calls from Python; waits for its unit."""
+        assert self.library
+        torchs = self.library()
+        if self.name == "kernel":
+            return torchs
+        module = torchs.__self__
+        spec = importlib.util.spec_from_file_location(f"{module.__name__}.{self.name}", module.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        own = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(own)
+        return getattr(own, self.name)
+
+    def as_module(self) -> str:
+        """C++ of the function and torch's binding under ``name``, in a namespace, since all bindings define the same helpers."""
+        from torch._inductor.codecache import CppPythonBindingsCodeCache as Torchs
+
+        source, count = re.subn(r"\bkernel(?=\()", self.name, self.source)
+        assert count == 1, f"{count} functions are called kernel"
+        given = ", ".join(f"parse_arg<{kind.replace('const ', '')}>(args, {n})" for n, kind in enumerate(self.argtypes))
+        call = Torchs.call_entry_function.replace("kernel", self.name).format(given)
+        words = {"entry_func": self.name, "arg_len": len(self.argtypes), "call_entry_func": call, "extra_parse_arg": ""}
+        return f"namespace of_{self.name} {{\n{source}\n{Torchs.suffix_template.format(**words)}\n}}\n"
+
+
+def _begin(pending: list[_Kernel], submit: Callable[..., Any]) -> None:
+    """Divide what is pending evenly into units, and start to compile each; its last kernel keeps its name and torch's binding."""
+    from torch._inductor.codecache import CppPythonBindingsCodeCache
+
+    num_units = -(-len(pending) // KERNELS_A_UNIT)
+    units = [pending[place::num_units] for place in range(num_units)]
+    pending.clear()
+    for *others, last in units:
+        for place, other in enumerate(others):
+            other.name = f"kernel_{place}"
+        code = "\n".join([*(other.as_module() for other in others), last.source])
+        includes = dict.fromkeys(re.findall("^ *#include.*", code, re.MULTILINE))
+        code = "\n".join([*includes, re.sub("^ *#include.*", "", code, flags=re.MULTILINE)])
+        library = CppPythonBindingsCodeCache.load_pybinding_async(last.argtypes, code, submit_fn=submit)
+        for one in (*others, last):
+            one.library = library

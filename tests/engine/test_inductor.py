@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,25 +32,62 @@ print(json.dumps([losses, step.kernels, dict(counters["inductor"])]))
 """
 
 
+def trained(cache: Path, first: str = "", **more: str):
+    """Losses, names of kernels and Inductor's counts of a process that does ``first`` before it compiles."""
+    own = {"TORCHINDUCTOR_CACHE_DIR": str(cache), **more}
+    done = subprocess.run(
+        [sys.executable, "-c", first + CODE], env={**os.environ, **own}, capture_output=True, text=True, check=True, timeout=300
+    )
+    return json.loads(done.stdout)
+
+
 @pytest.mark.slow  # two processes that compile, half a minute
 def test_another_process_finds_what_one_has_compiled(tmp_path):
-    def trained(**more: str):
-        own = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **more}
-        done = subprocess.run(
-            [sys.executable, "-c", CODE], env={**os.environ, **own}, capture_output=True, text=True, check=True, timeout=300
-        )
-        return json.loads(done.stdout)
-
-    losses, kernels, made = trained()
-    again, same_kernels, found = trained()
+    losses, kernels, made = trained(tmp_path)
+    again, same_kernels, found = trained(tmp_path)
     assert (made.get("fxgraph_cache_miss"), made.get("fxgraph_cache_hit")) == (1, None)
     assert (found.get("fxgraph_cache_miss"), found.get("fxgraph_cache_hit")) == (None, 1)
     assert again == losses
     assert kernels == same_kernels
     # of other vectors nothing is taken over
-    default, _, other = trained(ATEN_CPU_CAPABILITY="default")
+    default, _, other = trained(tmp_path, ATEN_CPU_CAPABILITY="default")
     assert other.get("fxgraph_cache_hit") is None
     assert default == pytest.approx(losses, rel=1e-3)
+
+
+def libraries(cache: Path) -> set[Path]:
+    return set(cache.rglob("*.main.so"))
+
+
+UNITS = "from bnexp.engine import inductor\n"
+
+
+@pytest.mark.slow  # four processes that compile, a minute
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_kernels_that_are_compiled_together_compute_what_each_compiled_alone_does(tmp_path):
+    one, few, broken = (tmp_path / name for name in ("one", "few", "broken"))
+    alone = trained(one, UNITS + "inductor.KERNELS_A_UNIT = 1\n")[0]
+    assert trained(few)[0] == alone
+    found = libraries(few)
+    assert 1 < len(found) < len(libraries(one)) / 2
+    assert trained(few)[0] == alone
+    assert libraries(few) == found
+    # whatever is wrong with our part of it, torch's own way is left
+    assert trained(broken, UNITS + "inductor._Kernel.as_module = None\n")[0] == alone
+    assert len(libraries(broken)) == len(libraries(one))
+
+
+@pytest.mark.parametrize("lost", ["torch._inductor.async_compile", "torch._inductor.codecache"])
+def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel(monkeypatch, lost):
+    from torch._inductor.async_compile import AsyncCompile
+
+    own = AsyncCompile.cpp_pybinding
+    with inductor.few_units():
+        assert AsyncCompile.cpp_pybinding is not own
+    assert AsyncCompile.cpp_pybinding is own
+    monkeypatch.setitem(sys.modules, lost, None)
+    with inductor.few_units():
+        assert AsyncCompile.cpp_pybinding is own
 
 
 def test_a_torch_without_these_names_compiles_every_time(monkeypatch):
