@@ -34,7 +34,7 @@ print(json.dumps([losses, step.kernels, dict(counters["inductor"])]))
 
 def trained(cache: Path, first: str = "", **more: str):
     """Losses, names of kernels and Inductor's counts of a process that does ``first`` before it compiles."""
-    own = {"TORCHINDUCTOR_CACHE_DIR": str(cache), **more}
+    own = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "TORCHINDUCTOR_COMPILE_THREADS": "2", **more}
     done = subprocess.run(
         [sys.executable, "-c", first + CODE], env={**os.environ, **own}, capture_output=True, text=True, check=True, timeout=300
     )
@@ -62,7 +62,7 @@ def libraries(cache: Path) -> set[Path]:
 UNITS = "from bnexp.engine import inductor\n"
 
 
-@pytest.mark.slow  # four processes that compile, a minute
+@pytest.mark.slow  # five processes that compile, two minutes
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_kernels_that_are_compiled_together_compute_what_each_compiled_alone_does(tmp_path):
     one, few, broken = (tmp_path / name for name in ("one", "few", "broken"))
@@ -79,12 +79,18 @@ def test_kernels_that_are_compiled_together_compute_what_each_compiled_alone_doe
 
 @pytest.mark.parametrize("lost", ["torch._inductor.async_compile", "torch._inductor.codecache"])
 def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel(monkeypatch, lost):
+    from torch._inductor import async_compile
     from torch._inductor.async_compile import AsyncCompile
 
     own = AsyncCompile.cpp_pybinding
+    monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 2)
     with inductor.few_units():
         assert AsyncCompile.cpp_pybinding is not own
     assert AsyncCompile.cpp_pybinding is own
+    monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 1)
+    with inductor.few_units():
+        assert AsyncCompile.cpp_pybinding is own
+    monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 2)
     monkeypatch.setitem(sys.modules, lost, None)
     with inductor.few_units():
         assert AsyncCompile.cpp_pybinding is own
