@@ -134,7 +134,7 @@ def complete_runs(records: Iterable[RunRecord]) -> tuple[list[Run], list[str]]:
     left: dict[str, int] = {}
     for record in records:
         if "config" not in record.header:
-            left["measurements of claims"] = left.get("measurements of claims", 0) + 1
+            left["measured for claims"] = left.get("measured for claims", 0) + 1
         elif not record.complete:
             left[record.status] = left.get(record.status, 0) + 1
         else:

@@ -81,7 +81,7 @@ def test_of_several_attempts_the_newest_complete_one_counts(records, run):
 def test_what_is_left_out_is_counted(records, run):
     failed, measured = run(1, status="failed"), run(2)
     del measured["header"]["config"]
-    assert complete_runs(records(run(0), failed, measured))[1] == ["left out: 1 failed, 1 measurements of claims"]
+    assert complete_runs(records(run(0), failed, measured))[1] == ["left out: 1 failed, 1 measured for claims"]
 
 
 def test_data_sets_are_compared_apart(grouped, run):
