@@ -4,8 +4,8 @@
     python scripts/bench.py                     everything; writes bench.json, README.md and figures into results/bench
     python scripts/bench.py steps               a training step, with all instructions of the processor and with AVX2 alone
     python scripts/bench.py steps --isa avx2    the latter alone
-    python scripts/bench.py answers             from a command to its answer
-    python scripts/bench.py busy                the same commands while another process keeps one core busy
+    python scripts/bench.py answers             from a command to its answer, with the processor's instructions
+    python scripts/bench.py busy                commands while another process keeps one core busy
     python scripts/bench.py growth              cost against runs, steps, claims, width and depth
     python scripts/bench.py gpu                 a training step on a GPU; left out where there is none
     python scripts/bench.py redraw              page and figures again from bench.json
@@ -32,7 +32,7 @@ from benchmark.contest import hold
 from benchmark.isa import FORCED, at_most
 from benchmark.job import Job
 from benchmark.machine import default_run, describe
-from benchmark.page import page
+from benchmark.page import BY_SET, page
 from benchmark.plan import SIZES, Size, base_job, table_jobs
 
 from bnexp.errors import UserError
@@ -118,7 +118,9 @@ def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) 
         "growth": lambda: growth.measure(size, arguments.data_dir, tell),
         "gpu": lambda: gpu.measure(size, arguments.data_dir, tell),
     }
-    keep(file, (part,), command, describe(), lambda: {"found": parts[part]()})
+    machine = describe()
+    place = (part, machine["capability"]) if part in BY_SET else (part,)
+    keep(file, place, command, machine, lambda: {"found": parts[part]()})
 
 
 def keep(file: Path, place: tuple[str, ...], command: str, machine: dict[str, Any], part: Callable[[], dict[str, Any]]) -> None:

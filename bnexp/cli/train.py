@@ -16,6 +16,7 @@ from bnexp.config.paths import own_dir
 from bnexp.config.processes import launched
 from bnexp.config.schema import ExperimentConfig
 from bnexp.errors import UserError
+from bnexp.garbage import none_searched
 from bnexp.records import paths
 
 #: A sweep of more runs than this takes a while to plan, so its size is told first.
@@ -58,7 +59,8 @@ def train_one(config: ExperimentConfig, overrides: list[str], as_json: bool) -> 
     (record,) = [None] if config.execution.ddp else find_complete([config])  # else the other processes would not know
     skipped = record is not None
     if record is None:
-        from bnexp.runs.run import execute  # imports torch
+        with none_searched():
+            from bnexp.runs.run import execute  # imports torch
 
         ended = execute(config, overrides)
         if not ended.complete:

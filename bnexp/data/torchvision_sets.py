@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +102,8 @@ def _alone(name: str, data_dir: Path) -> Iterator[None]:
 
 
 def _download_into(name: str, data_dir: Path, holding: Holding) -> None:
+    from http.client import HTTPException  # imports ssl, which hardly any command needs
+
     official = OFFICIAL[name]
     folder = data_dir / f".{name}.partial"
     shutil.rmtree(folder, ignore_errors=True)  # what a killed download left: nobody writes there while we hold the lock

@@ -17,8 +17,14 @@ from typing import Any
 from torch import Tensor
 from torch.fx import GraphModule
 
+from bnexp.engine.kernels import first_line
+from bnexp.engine.step import say_once
+
 #: Kernels that the C++ compiler is given at a time.
 KERNELS_A_UNIT = 6
+
+#: What is told where they are not.
+ONE_BY_ONE = "kernels are compiled one by one, which takes longer ({error})"
 
 
 def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
@@ -37,7 +43,7 @@ def kept_on_disk() -> Iterator[dict[str, Any]]:
     """Inductor finds again what any process made of the same graph, in a second instead of ten: what it has to be told for that.
 
     It looks only where there is something to note shapes in. Its key for a graph leaves out the processor's vectors, by which
-    the kernels count, so these are among the options. A torch that has none of this compiles every time.
+    the kernels count, so these are among the options. A torch that has none of this compiles every time, and that is told.
     """
     try:
         from torch._guards import TracingContext, tracing
@@ -47,7 +53,8 @@ def kept_on_disk() -> Iterator[dict[str, Any]]:
 
         context: AbstractContextManager[Any] = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         options = {"cpp.simdlen": pick_vec_isa().bit_width() or None}
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError, TypeError) as error:
+        say_once(f"compiled kernels are not found again by other processes ({first_line(error)})")
         context, options = nullcontext(), {}
     with context:
         yield options
@@ -58,7 +65,8 @@ def few_units() -> Iterator[None]:
     """While it is entered, Inductor's kernels for the CPU are compiled ``KERNELS_A_UNIT`` at a time instead of one at a time.
 
     Of the second or two that one takes, 0.9 s are the header that all of them include: its templates are made anew for every unit,
-    precompiled or not. What cannot be compiled together, for whatever reason, is compiled kernel by kernel, as torch does.
+    precompiled or not. What cannot be compiled together, for whatever reason, is compiled kernel by kernel, as torch does it, and
+    that is told.
     """
     try:
         from torch._inductor.async_compile import AsyncCompile, get_compile_threads
@@ -66,7 +74,8 @@ def few_units() -> Iterator[None]:
 
         alone = AsyncCompile.cpp_pybinding
         waits = get_compile_threads() > 1  # with one thread torch wants a kernel at once and not the promise of one
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError) as error:
+        say_once(ONE_BY_ONE.format(error=first_line(error)))
         waits = False
     if not waits:
         yield
@@ -81,8 +90,10 @@ def few_units() -> Iterator[None]:
             try:
                 _begin(pending, compiler.submit)
                 return kernel.compiled()
-            except Exception:  # torch's own way, with its own words for what is wrong
-                return alone(compiler, argtypes, source_code).result()
+            except Exception as error:  # torch's own way, with its own words for what is wrong
+                made = alone(compiler, argtypes, source_code).result()
+                say_once(ONE_BY_ONE.format(error=first_line(error)))
+                return made
 
         return LambdaFuture(compiled)
 

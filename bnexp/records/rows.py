@@ -7,15 +7,15 @@ and are read again when a stamp has changed. Losing that file costs a second.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bnexp.garbage import none_searched
 from bnexp.records import paths
 from bnexp.records.archive import archived_runs, is_archive
 from bnexp.records.jsonfile import MOST_BYTES, loads, write_text
@@ -93,7 +93,7 @@ def read_rows(runs_dir: Path) -> list[Row]:
     if is_archive(runs_dir):
         return [row_of(record) for record in find_runs(runs_dir)]
     kept = _read_kept(runs_dir / KEPT)
-    with _no_garbage():
+    with none_searched():
         rows = [
             before if (before := kept.get(name)) and before.stamp == _stamp(runs_dir / name) else _row_at(runs_dir, name)
             for name in names(runs_dir)
@@ -102,18 +102,6 @@ def read_rows(runs_dir: Path) -> list[Row]:
     if len(rows) >= WORTH_KEEPING and fresh != kept:
         _keep(runs_dir / KEPT, fresh.values())
     return rows
-
-
-@contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
-    """No search for cycles among a million small things that are all to stay: it would take a fifth of the time."""
-    searched = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searched:
-            gc.enable()
 
 
 def _row_at(runs_dir: Path, name: str) -> Row:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_handles
+from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +30,12 @@ LOST_GPU = "CUDA error"
 
 #: Seconds between two looks at how far the processes are.
 LOOK = 0.5
+
+#: Signals that are meant for those that train; Windows has one of them.
+FOR_THEM = {getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)}
+
+#: What the process that others are copies of imports for all of them.
+IMPORTED = "bnexp.runs.imported"
 
 
 class Kind(NamedTuple):
@@ -55,7 +64,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _start_copying() if count > 1 else multiprocessing.get_context("spawn")
         self._steps = self._context.Value("q", 0)
         self._free: list[ProcessPoolExecutor] = []
         self._ready: dict[ProcessPoolExecutor, str] = {}
@@ -218,12 +227,34 @@ def _stop_all(executors: Sequence[ProcessPoolExecutor]) -> None:
             process.kill()
 
 
+def _start_copying() -> BaseContext:
+    """How processes are started: each anew, but on Linux as copies of one that has imported torch, which takes that 2 s once.
+
+    That one, and the one with which Python counts semaphores, end with this process and not before: a signal to all of a terminal's
+    processes is for those that train. Elsewhere copies are not safe, because system libraries start threads.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([IMPORTED])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THEM)
+    try:
+        for start in (resource_tracker.ensure_running, forkserver.ensure_running):
+            signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THEM)  # again, because the first one lets SIGTERM through
+            start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
 def _begin_work(counter: Any) -> None:
     """In a process that is one of several, before its first run."""
     global _count_steps
     os.environ.setdefault("BNEXP_THREADS", "1")
     for number in (signal.SIGINT, signal.SIGHUP):  # these reach the parent, which tells its processes
         signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THEM)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def add(steps: int) -> None:

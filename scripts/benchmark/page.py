@@ -20,13 +20,27 @@ NORMS = {"batch": "with BN", "none": "without BN"}
 OTHERS = {"answers": answers, "busy": busy, "growth": growth, "gpu": gpu}
 
 
+#: Parts that are kept for each instruction set.
+BY_SET = ("steps", "answers", "busy")
+
+
 def page(bench: Mapping[str, Any]) -> str:
-    """The Markdown page; ``bench`` has a part of ``steps`` for each instruction set, and the other parts that were measured."""
+    """The Markdown page of all parts that were measured, those of ``BY_SET`` for one instruction set or more."""
     others = {f"more_{name}": "" for name in OTHERS}
     for name, text in SECTIONS.items():
         if name in bench:
-            others[f"more_{name}"] = text.format(section=OTHERS[name].section(bench[name]["found"]))
+            sections = [OTHERS[name].section(found["found"]) for _, found in _measured(bench, name)]
+            if name in BY_SET:
+                sections = [f"### Instructions: {isa}\n\n{one}" for isa, one in zip(bench[name], sections, strict=True)]
+            others[f"more_{name}"] = text.format(section="\n\n".join(sections))
     return PAGE.format(targets=_targets(bench), steps=_steps(bench), machine=_machines(bench), **others)
+
+
+def _measured(bench: Mapping[str, Any], name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """What there is of a part, by its name and instruction set."""
+    if name in BY_SET:
+        return [(f"{name}, {isa}", found) for isa, found in bench.get(name, {}).items()]
+    return [(name, bench[name])] if name in bench else []
 
 
 def _steps(bench: Mapping[str, Any]) -> str:
@@ -47,11 +61,11 @@ def _of_one_set(isa: str, found: Mapping[str, Any]) -> str:
 def _targets(bench: Mapping[str, Any]) -> str:
     says = {True: "yes", False: "**no**", None: "not measured"}
     lines: list[tuple[str, Target]] = []
-    for isa, found in bench.get("steps", {}).items():
-        lines += [(isa, target) for target in targets(found)]
+    for part, found in _measured(bench, "steps"):
+        lines += [(part, target) for target in targets(found)]
     for name, module in OTHERS.items():
-        if name in bench:
-            lines += [(name, target) for target in module.targets(bench[name]["found"])]
+        for part, found in _measured(bench, name):
+            lines += [(part, target) for target in module.targets(found["found"])]
     rows = [(part, line.words, line.goal, line.measured, says[line.holds]) for part, line in lines]
     return markdown(("part", "what", "target", "measured", "holds"), rows)
 
@@ -76,8 +90,7 @@ def _line(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> tupl
 
 
 def _machines(bench: Mapping[str, Any]) -> str:
-    parts = [(f"steps, {isa}", found) for isa, found in bench.get("steps", {}).items()]
-    parts += [(name, bench[name]) for name in OTHERS if name in bench]
+    parts = [part for name in ("steps", *OTHERS) for part in _measured(bench, name)]
     return markdown(("part", "command", "processor", "busy before with", "versions", "commit", "date"), map(_machine, parts))
 
 
@@ -106,7 +119,8 @@ Written by `scripts/bench.py` from [bench.json](bench.json), which holds every t
 
 {targets}
 
-Parts that are named by an instruction set are about the training step of the paper's network with BN.
+Steps are those of the paper's network with BN where nothing else is said. AVX512 and AVX2 are the instructions that torch used:
+"Where" says on which machine, and the tables say where a processor was held to less than it has.
 
 {steps}{more_answers}{more_busy}{more_growth}{more_gpu}## Where
 

@@ -78,7 +78,7 @@ def test_kernels_that_are_compiled_together_compute_what_each_compiled_alone_doe
 
 
 @pytest.mark.parametrize("lost", ["torch._inductor.async_compile", "torch._inductor.codecache"])
-def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel(monkeypatch, lost):
+def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel_and_says_so(monkeypatch, lost):
     from torch._inductor import async_compile
     from torch._inductor.async_compile import AsyncCompile
 
@@ -90,13 +90,18 @@ def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel(monkeypat
     monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 1)
     with inductor.few_units():
         assert AsyncCompile.cpp_pybinding is own
+    said: list[str] = []
+    monkeypatch.setattr(inductor, "say_once", said.append)
     monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 2)
     monkeypatch.setitem(sys.modules, lost, None)
     with inductor.few_units():
         assert AsyncCompile.cpp_pybinding is own
+    assert [line.partition(" (")[0] for line in said] == ["kernels are compiled one by one, which takes longer"]
 
 
-def test_a_torch_without_these_names_compiles_every_time(monkeypatch):
+def test_a_torch_without_these_names_compiles_every_time_and_says_so(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(inductor, "say_once", said.append)
     with inductor.kept_on_disk() as options:
         assert set(options) == {"cpp.simdlen"}
         assert torch._guards.TracingContext.try_get() is not None
@@ -104,3 +109,4 @@ def test_a_torch_without_these_names_compiles_every_time(monkeypatch):
     with inductor.kept_on_disk() as options:
         assert options == {}
         assert torch._guards.TracingContext.try_get() is None
+    assert [line.partition(" (")[0] for line in said] == ["compiled kernels are not found again by other processes"]

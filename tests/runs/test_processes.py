@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.records.ended import Ended
+from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Kind, Waiting, Workers
 
 #: ./scripts/test leaves them out.
@@ -78,25 +79,82 @@ def dawdle(group: Sequence[str], folder: Path) -> list[Ended]:
 
 def in_front(folder: Path) -> None:
     """What the parent does; in a process of its own, so that it can be killed."""
-    from bnexp.runs.stop import stoppable
-
     with stoppable(), Workers(2) as workers:
         for _ in workers.work([["a"], ["b"], ["c"]], partial(dawdle, folder=folder)):
             pass
 
 
+@pytest.mark.parametrize("tell", [os.kill, os.killpg], ids=["the parent", "its whole group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_no_process_outlives_a_parent_that_is_told_to_stop_or_killed(tmp_path, number):
+def test_no_process_outlives_a_parent_that_is_told_to_stop_or_killed(tmp_path, number, tell):
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import in_front, Path; in_front(Path({str(tmp_path)!r}))"
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as parent:
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True) as parent:
         try:
             wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
-            os.kill(parent.pid, number)
+            tell(parent.pid, number)
             assert parent.wait(timeout=10) != 0
         finally:
             parent.kill()
-    workers = [int(file.name) for file in tmp_path.iterdir()]
-    wait_until(lambda: not any(map(alive, workers)))
+    wait_until(lambda: not group(parent.pid))
+
+
+def group(leader: int) -> list[int]:
+    """The processes that live in its group."""
+    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [number for number in found if alive(number) and os.getpgid(number) == leader]
+
+
+def saved(group: Sequence[str], folder: Path) -> list[Ended]:
+    """As a run does that is told to stop: it takes a second to save."""
+    with stoppable():
+        try:
+            (folder / str(os.getpid())).touch()
+            while True:  # a signal that another thread gets does not end a sleep
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            for _ in range(100):
+                time.sleep(0.01)
+            (folder / f"{os.getpid()}.saved").touch()
+    return [Ended(status="interrupted") for _ in group]
+
+
+def in_front_of_those_that_save(folder: Path) -> None:
+    """What the parent does; in a process of its own, so that it can be told to stop, and that ignores nothing (pytest may be in the
+    background).
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with stoppable(), Workers(2) as workers:
+        list(workers.work([["a"], ["b"]], partial(saved, folder=folder)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_parent_waits_for_processes_that_save_what_they_were_at(tmp_path, number):
+    call = f"t.in_front_of_those_that_save(t.Path({str(tmp_path)!r}))"
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as t; {call}"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True) as parent:
+        try:
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            os.killpg(parent.pid, number)
+            assert parent.wait(timeout=10) != 0
+            assert len(list(tmp_path.glob("*.saved"))) == 2
+        finally:
+            parent.kill()
+    wait_until(lambda: not group(parent.pid))
+
+
+def how(group: Sequence[str]) -> list[Ended]:
+    """The number of the process that this one is a copy of, and whether it brought torch along."""
+    return [Ended(status="finished", reason=f"{os.getppid()} {'torch' in sys.modules}") for _ in group]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process is started anew")
+def test_all_processes_are_copies_of_one_that_has_imported_torch():
+    with Workers(2) as workers:
+        told = {one.reason for _, (one,) in workers.work([["a"], ["b"], ["c"], ["d"]], how)}
+    assert len(told) == 1
+    number, torch = told.pop().split()
+    assert torch == "True"
+    assert int(number) != os.getpid()
 
 
 def alive(process: int) -> bool:
