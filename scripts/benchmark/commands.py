@@ -47,8 +47,9 @@ def timed(command: Sequence[str]) -> Timed:
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log, tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         start = time.perf_counter()
+        # a group and no session: Linux may give each session as much of the machine as any other, whatever runs in it
         process = subprocess.Popen(
-            command, stdout=out, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            command, stdout=out, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=os.setpgrp,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
         try:

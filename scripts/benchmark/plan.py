@@ -41,7 +41,7 @@ class Size:
 
 
 FULL = Size(
-    rounds=5, steps={"mlp": 300, "cnn": 10}, settings=(("mlp", "batch"), ("cnn", "batch")),
+    rounds=9, steps={"mlp": 300, "cnn": 10}, settings=(("mlp", "batch"), ("cnn", "batch")),
     runs=(500, 1000, 4000), seeds=(2, 4, 8), widths=(50, 100, 200, 800), depths=(1, 4, 8, 16), folders=(10, 100, 1000, 10_000),
     lengths=(1000, 30_000, 1_000_000), claims=(4, 16, 32, 1000), everything=True,
 )  # fmt: skip
