@@ -64,8 +64,8 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._context = _start_copying() if count > 1 else multiprocessing.get_context("spawn")
-        self._steps = self._context.Value("q", 0)
+        self._context: BaseContext | None = None
+        self._steps: Any = None
         self._free: list[ProcessPoolExecutor] = []
         self._ready: dict[ProcessPoolExecutor, str] = {}
         self._at_work: dict[Future[list[Ended]], tuple[int, ProcessPoolExecutor]] = {}
@@ -132,6 +132,9 @@ class Workers:
 
     def _hire(self) -> ProcessPoolExecutor:
         """A pool of one process: when that is killed, only the group it was at is lost, and another takes its place."""
+        if self._context is None:  # here, so that a command with nothing to train starts nothing
+            self._context = _start_copying()
+            self._steps = self._context.Value("q", 0)
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin_work, initargs=(self._steps,))
 
     def _replace(self, killed: ProcessPoolExecutor) -> ProcessPoolExecutor:
@@ -231,18 +234,25 @@ def _start_copying() -> BaseContext:
     """How processes are started: each anew, but on Linux as copies of one that has imported torch, which takes that 2 s once.
 
     That one, and the one with which Python counts semaphores, end with this process and not before: a signal to all of a terminal's
-    processes is for those that train. Elsewhere copies are not safe, because system libraries start threads.
+    processes is for those that train. Each is started anew where copies are not safe, because system libraries start threads; by
+    Python 3.10, which would import from the working folder; and where no socket can be made (a long ``TMPDIR``, a full disk).
     """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
+    anew = multiprocessing.get_context("spawn")
+    if sys.platform != "linux" or sys.version_info < (3, 11):
+        return anew
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([IMPORTED])
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THEM)
+    before, environment = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THEM), dict(os.environ)
     try:
+        os.environ["PYTHONPATH"] = os.pathsep.join(place or os.getcwd() for place in sys.path)  # it imports the files that we do
         for start in (resource_tracker.ensure_running, forkserver.ensure_running):
             signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THEM)  # again, because the first one lets SIGTERM through
             start()
+    except OSError:
+        return anew
     finally:
+        os.environ.pop("PYTHONPATH", None)
+        os.environ.update(environment)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,9 @@ BNEXP = (sys.executable, "-m", "bnexp")
 #: Linux's ``PR_SET_CHILD_SUBREAPER``: processes whose parent ends become ours.
 ADOPT = 36
 
+#: Where ``bnexp`` starts a process that ends a moment after it.
+LEAVES_BEHIND = sys.platform == "linux" and sys.version_info >= (3, 11)
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -42,15 +44,15 @@ def timed(command: Sequence[str]) -> Timed:
     Raises:
         UserError: it failed.
     """
-    if sys.platform == "linux":
+    if LEAVES_BEHIND:
         ctypes.CDLL(None).prctl(ADOPT, 1)
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log, tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         start = time.perf_counter()
         # a group and no session: Linux may give each session as much of the machine as any other, whatever runs in it
         process = subprocess.Popen(
-            command, stdout=out, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=os.setpgrp,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            command, stdout=out, stderr=log, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, **{"process_group": 0} if LEAVES_BEHIND else {},
         )  # fmt: skip
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -58,7 +60,7 @@ def timed(command: Sequence[str]) -> Timed:
             process.returncode = os.waitstatus_to_exitcode(status)
             processor = usage.ru_utime + usage.ru_stime + sum(_left_behind(process.pid))
         except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
             raise
         log.seek(0)
         out.seek(0)

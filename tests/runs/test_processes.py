@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import bnexp
 from bnexp.records.ended import Ended
 from bnexp.runs.stop import stoppable
 from bnexp.runs.workers import Kind, Waiting, Workers
@@ -155,6 +157,48 @@ def test_all_processes_are_copies_of_one_that_has_imported_torch():
     number, torch = told.pop().split()
     assert torch == "True"
     assert int(number) != os.getpid()
+
+
+def test_copies_run_the_code_that_their_parent_runs_and_not_what_is_installed(tmp_path):
+    shutil.copytree(Path(bnexp.__file__).parent, tmp_path / "bnexp", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "told.py").write_text(
+        "import sys\n"
+        "from bnexp.records.ended import Ended\n"
+        "from bnexp.runs.workers import Workers\n"
+        "def where(group): return [Ended(status='finished', reason=sys.modules['bnexp.runs.workers'].__file__)]\n"
+        "if __name__ == '__main__':\n"
+        "    import told\n"
+        "    with Workers(2) as workers:\n"
+        "        print({one.reason for _, (one,) in workers.work([['a'], ['b']], told.where)})\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "told"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{ {str(tmp_path / 'bnexp' / 'runs' / 'workers.py')} }\n", "")
+
+
+def test_where_no_socket_can_be_made_each_process_is_started_anew(tmp_path):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as t; print(t.answered())"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("['a', 'b']\n", "")
+
+
+def test_where_there_is_nothing_to_do_nothing_is_started():
+    code = f"import os, sys; sys.path[:] = {sys.path!r}; import {__name__} as t; t.idle(); print(len(t.group(os.getpid())))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def idle() -> None:
+    """Two processes that nobody needs."""
+    with Workers(2) as workers:
+        list(workers.work([], answer))
+
+
+def answered() -> list[str]:
+    """What two processes answer."""
+    with Workers(2) as workers:
+        return sorted(one.folder for _, (one,) in workers.work([["a"], ["b"]], answer))
 
 
 def alive(process: int) -> bool:
