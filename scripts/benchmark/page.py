@@ -165,8 +165,8 @@ STEPS = """\
 ## A training step
 
 Ours is the cheapest of bnexp's loops by its median. Numbers are medians over {rounds} rounds, with the 5th and 95th percentile in
-brackets; each loop trains a turn in every round, and ratios are taken within rounds. A step is forward, backward and update. Loops are
-for comparing within a set of instructions: the sets may have been measured on two machines ("Where").
+brackets; each loop trains a turn in every round, and ratios are taken within rounds. A step is forward, backward and update.
+Loops are for comparing within a set of instructions: the sets may have been measured on two machines ("Where").
 
 ![ms per step and seed of every loop, and the floor](bench.png)
 
