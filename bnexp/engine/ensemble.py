@@ -104,9 +104,9 @@ class Block:
         self._correct: list[Tensor] = []
 
     def add(self, loss: Tensor, correct: Tensor) -> None:
-        """Shape: both ``[S]``."""
-        self._losses.append(loss)
-        self._correct.append(correct)
+        """Shape: both ``[S]``; the next step may write into them."""
+        self._losses.append(loss.clone())
+        self._correct.append(correct.clone())
 
     def deal(self) -> None:
         """Give each ledger what came since the last time."""

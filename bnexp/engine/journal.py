@@ -108,29 +108,42 @@ class Ledger:
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._losses: list[Tensor] = []
-        self._correct: list[Tensor] = []
+        self._losses: list[float | Tensor] = []
+        self._correct: list[float | Tensor] = []
 
     def add(self, loss: Tensor, correct: Tensor) -> None:
-        """Shape: both ``[]``, or ``[K]`` for K steps at once; ``loss`` float, ``correct`` int."""
-        self._losses.append(loss.reshape(-1))
-        self._correct.append(correct.reshape(-1))
+        """Shape: both ``[]``, or ``[K]`` for K steps at once; ``loss`` float, ``correct`` int.
+
+        The next step may write into both. On a CPU their numbers are there to be taken; on a GPU that would wait for the step.
+        """
+        for held, new in ((self._losses, loss), (self._correct, correct)):
+            if not new.is_cpu:
+                held.append(new.clone())
+            elif new.ndim:
+                held.extend(new.tolist())
+            else:
+                held.append(new.item())
 
     def broken(self) -> bool:
         """Whether a loss since the last reading was not finite; waits for the device."""
-        return bool(self._losses) and not bool(torch.cat(self._losses).isfinite().all())
+        return bool(self._losses) and not bool(_numbers(self._losses).isfinite().all())
 
     def read(self, step: int) -> Reading | None:
         """The steps since the last reading, which end after ``step`` updates; None if there were none."""
         if not self._losses:
             return None
-        losses = torch.cat(self._losses).double().cpu()
-        correct = torch.cat(self._correct).double().cpu()
+        losses, correct = _numbers(self._losses), _numbers(self._correct)
         self._losses.clear()
         self._correct.clear()
         broken = (~losses.isfinite()).nonzero()
         diverged_at = step - len(losses) + 1 + int(broken[0]) if len(broken) else None
         return Reading(len(losses), losses.mean().item(), correct.mean().item() / self._batch_size, diverged_at)
+
+
+def _numbers(held: list[float | Tensor]) -> Tensor:
+    """What a ledger holds as one ``[steps]`` of float64 on the CPU."""
+    tensors = [one for one in held if isinstance(one, Tensor)]
+    return torch.hstack(tensors).double().cpu() if tensors else torch.tensor(held, dtype=torch.float64)
 
 
 class Stopwatch:

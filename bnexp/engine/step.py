@@ -18,7 +18,8 @@ from bnexp.engine.kernels import first_line
 from bnexp.norms.factory import NORMS
 from bnexp.schedule import WORTH_CAPTURING, WORTH_COMPILING, WORTH_FUSING
 
-#: Bytes ``[B, C, H, W]`` and labels ``[B]`` to loss and number of correct answers, from before the update.
+#: Bytes ``[B, C, H, W]`` and labels ``[B]`` to loss and number of correct answers, from before the update; the next call may write
+#: into both.
 Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Step = TypeVar("Step")
 

@@ -93,10 +93,12 @@ class LayerInputs(Probe):
         for name, values_UK in self._collect().items():
             if id(values_UK) not in counted:
                 counted[id(values_UK)] = _counted(values_UK)
-            sorted_UK, statistics, histogram = counted[id(values_UK)]
+            sorted_UK, statistics, counts = counted[id(values_UK)]
             row |= {f"{name}/{key}": value for key, value in statistics.items()}
             row[f"{name}/unit_w1"] = self._moved(name, sorted_UK)
-            shown = histogram if step in self._histogram_steps else None
+            shown = None
+            if step in self._histogram_steps and counts is not None:
+                shown = counts, _edges(*row[f"{name}/pooled_range"].tolist())
             quantiles = tuple(float(q) for q in row[f"{name}/pooled_quantiles"])
             site, point = name.rsplit("/", 1)
             observations.append(
@@ -197,27 +199,24 @@ def _hooks(site: str, module: NormAct, captured: dict[str, list[Tensor]]) -> lis
     ]
 
 
-#: Counts and edges as they are shown; None where a value is not finite.
-_Histogram = tuple[np.ndarray, np.ndarray] | None
-
-#: Sorted values ``[U, K]``, everything that is kept of them by name, and the histogram of all.
-_Counted = tuple[np.ndarray, dict[str, np.ndarray], _Histogram]
+#: Sorted values ``[U, K]``, everything that is kept of them by name, and how many are in each bin; None where one is not finite.
+_Counted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray | None]
 
 
 def _counted(values_UK: np.ndarray) -> _Counted:
     sorted_UK = np.sort(values_UK, axis=1)
     units = _statistics(sorted_UK)
-    pooled, histogram = _pooled(values_UK.ravel())
+    pooled, counts = _pooled(values_UK.ravel())
     return (
         sorted_UK,
         {f"unit_{key}": value for key, value in units.items()}
         | {f"pooled_{key}": value for key, value in pooled.items()},
-        histogram,
+        counts,
     )
 
 
-def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], _Histogram]:
-    """Exact percentiles, mean, biased (1/N) sd, least and greatest and shares of bins; and counts and edges as they are shown.
+def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Exact percentiles, mean, biased (1/N) sd, least and greatest and shares of bins; and the bins' counts.
 
     The shares tell where the percentiles lie, so that only the values around each have to be sorted: an eighth of the time.
     """
@@ -241,12 +240,12 @@ def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], _Histogram]:
     counts = fine.reshape(NUM_BINS, -1).sum(axis=1)
     pooled = {
         "quantiles": np.array(quantiles, np.float32),
-        "mean": values_N.mean(),
-        "sd": values_N.std(),
+        "mean": (mean := values_N.mean(keepdims=True))[0],
+        "sd": values_N.std(mean=mean),
         "histogram": (counts / len(values_N)).astype(np.float32),
         "range": np.array([lowest, highest], np.float32),
     }
-    return pooled, (counts, _edges(lowest, highest))
+    return pooled, counts
 
 
 def _binned(values_N: np.ndarray, lowest: float, highest: float) -> tuple[np.ndarray, np.ndarray]:
@@ -273,4 +272,5 @@ def _statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:
     high = np.ceil(positions).astype(int)
     below, above = sorted_UK[:, low], sorted_UK[:, high]
     quantiles = below + (above - below) * (positions - low).astype(np.float32)
-    return {"quantiles": quantiles, "mean": sorted_UK.mean(axis=1), "sd": sorted_UK.std(axis=1)}
+    mean = sorted_UK.mean(axis=1, keepdims=True)
+    return {"quantiles": quantiles, "mean": mean[:, 0], "sd": sorted_UK.std(axis=1, mean=mean)}

@@ -13,6 +13,7 @@ from torch import nn
 from bnexp.engine import journal
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
+from bnexp.engine.ensemble import Block
 from bnexp.engine.journal import Ledger, Reading
 from bnexp.engine.step import set_lr, train_step
 from bnexp.errors import UserError
@@ -40,6 +41,17 @@ def test_a_reading_is_the_mean_since_the_last_one(ledger):
     assert filled.read(3) is None
     filled.add(torch.tensor(5.0), torch.tensor(10))
     assert filled.read(4) == Reading(1, 5.0, 1.0, None)
+
+
+def test_answers_that_the_next_step_writes_into_are_kept():
+    """A replayed step and a captured one always answer in the same memory."""
+    alone, block = Ledger(10), Block([Ledger(10), Ledger(10)])
+    for taker, shape in ((alone, ()), (block, (2,))):
+        loss, correct = torch.zeros(shape), torch.zeros(shape, dtype=torch.int64)
+        for number in (1, 2, 6):
+            taker.add(loss.fill_(number), correct.fill_(number))
+    block.deal()
+    assert [ledger.read(3) for ledger in (alone, *block.ledgers)] == [Reading(3, 3.0, 0.3, None)] * 3
 
 
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
