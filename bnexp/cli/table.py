@@ -162,7 +162,13 @@ def sweep_report(runs: Sequence[Ended], with_runs: bool = False) -> str:
 
     done = [one.record for one in runs if one.complete]
     parts = [in_words(compare(done), with_runs), ""] if done else []
-    parts += [f"{one.status}: {' '.join(one.overrides)}: {_reason(one)}" for one in runs if not one.complete]
+    alike: dict[tuple[str, str], list[Ended]] = {}
+    for one in runs:
+        if not one.complete:
+            alike.setdefault((one.status, _reason(one)), []).append(one)
+    for (status, reason), those in alike.items():
+        more = f" and {len(those) - 1:,} more" if len(those) > 1 else ""
+        parts.append(f"{status}: {' '.join(those[0].overrides)}{more}: {reason}")
     if done:
         folder = shlex.quote(str(done[0].folder.parent))
         hint = "" if with_runs else " --runs"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bnexp.cli.main import DONE, INTERRUPTED, SOME_FAILED
+from bnexp.cli.main import DONE, INTERRUPTED, SOME_FAILED, USER_ERROR
 from bnexp.cli.settings import Parser
 from bnexp.cli.table import duration, run_json, run_report, sweep_report
 from bnexp.config.compose import QUESTIONS, combinations, count, expand, run_hydra, varied_keys, with_file_sweep
@@ -112,10 +112,13 @@ def train_many(
     from bnexp.runs.sweep import sweep
 
     runs = sweep(configs, words, typed)
+    refused = all(one.status == "refused" for one in runs)
     if as_json:
         print(json.dumps([run_json(one.record) if one.complete else asdict(one) for one in runs]))
     else:
-        print(sweep_report(runs, with_runs))
+        print(sweep_report(runs, with_runs), file=sys.stderr if refused else sys.stdout)
+    if refused:
+        return USER_ERROR
     return DONE if all(one.complete for one in runs) else SOME_FAILED
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -71,11 +72,16 @@ class Told:
     _last_line: float = field(default_factory=time.monotonic)
     _steps: int = 0
     _bar: Any = None
+    _refused: set[str] = field(default_factory=set)
 
     def ended(self, ended: Ended, steps: int = 0) -> None:
-        """A run ended; ``steps`` more of training are done, where nobody else counts them."""
+        """A run ended; ``steps`` more of training are done, where nobody else counts them. What refuses many runs is told once."""
         self.done += 1
         self._steps += steps
+        if ended.status == "refused":
+            if ended.reason in self._refused:
+                return
+            self._refused.add(ended.reason)
         name = " ".join(word for word in ended.overrides if word.split("=")[0].lstrip("+") in self.varied)
         words = ended.reason if not ended.complete else "was complete already" if ended.skipped else ended.status
         self.line(
@@ -153,7 +159,10 @@ def sweep(configs: Sequence[ExperimentConfig], words: Sequence[Sequence[str]], t
     failed = len(asked) - len(rest) - complete
     states = f"{complete:,} complete{f', {failed:,} failed before' if failed else ''}"
     told.line(f"{counted(len(asked), 'run')}, {states}, {how}, into {configs[0].runs_dir}")
-    return _told_before(asked, before, told) + _carry_out(rest, answers, told, manifest)
+    ended = _told_before(asked, before, told) + _carry_out(rest, answers, told, manifest)
+    if all(one.status == "refused" for one in ended):
+        _take_back(manifest)
+    return ended
 
 
 def _ended_before(place: Place, retry: str) -> Ended | None:
@@ -311,6 +320,18 @@ def _note(manifest: Path, ended: Ended) -> None:
     """A line about a run in the sweep's file, whichever process writes it."""
     with told_if_disk_refuses(manifest), manifest.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(ended)) + "\n")
+
+
+def _take_back(manifest: Path) -> None:
+    """Leave no trace of a sweep of which no run could begin: remove its file, and the folders that were made for it alone."""
+    manifest.unlink()
+    runs_dir = manifest.parent.parent
+    try:
+        manifest.parent.rmdir()
+        if [entry.name for entry in runs_dir.iterdir()] == [".gitignore"]:
+            shutil.rmtree(runs_dir)
+    except OSError:  # other sweeps' files are in there
+        pass
 
 
 def _manifest(runs_dir: Path) -> Path:

@@ -169,6 +169,21 @@ def test_a_sweep_stops_after_as_many_failures_as_it_may_have(bnexp, small, monke
     assert bnexp("train", *small, "norm=layer,batch", "seed=0,1,2", "retry=failed").code == 0
 
 
+def test_a_sweep_of_which_no_run_can_begin_is_a_mistake_told_once_that_leaves_nothing_behind(bnexp, small, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    answer = bnexp("train", *small, "model.depth=-1", "seed=0,1,2")
+    why = "model.depth must be a whole number of at least 1 (got: -1; try: model.depth=3)"
+    assert (answer.code, answer.out, answer.err.count(why)) == (2, "", 2)
+    assert answer.err.splitlines()[-1].endswith(f"seed=0 and 2 more: {why}")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_that_can_begin_are_trained_beside_those_that_cannot(bnexp, small, tmp_path):
+    answer = bnexp("train", *small, "model.depth=-1,1", "seed=0,1")
+    assert (answer.code, answer.out.count("refused: ")) == (3, 1)
+    assert (len(list(tmp_path.glob("runs/*/end.json"))), len(list(tmp_path.glob("runs/sweeps/*")))) == (2, 1)
+
+
 def test_a_sweep_as_json_has_a_row_for_each_run_failed_or_not(bnexp, small, monkeypatch):
     fail_for("layer", monkeypatch)
     answer = bnexp("train", *small, "norm=layer,batch", "--json")
