@@ -19,7 +19,7 @@ from bnexp.data.cache import resolve_data_dir
 from bnexp.data.dataset import Part, load_splits
 from bnexp.data.source import SOURCES, SourceSpec
 from bnexp.data.standardize import Standardizer
-from bnexp.engine.device import memory_format, pick_device, set_precision, use_threads
+from bnexp.engine.device import keep_memory, memory_format, pick_device, set_precision, use_threads
 from bnexp.engine.kernels import quick_to_import
 from bnexp.engine.restrict import restrict
 from bnexp.errors import UserError
@@ -157,6 +157,7 @@ def build(config: ExperimentConfig, data: Data | None = None) -> Experiment:
     prepare = data.prepare.to(device, layout)
     config = set_precision(config, model, device)
     threads = use_threads(config.threads, model)
+    keep_memory()
     return Experiment(
         config=config, train=data.train, validation=data.validation, test=data.test, batches=batches, prepare=prepare, model=model,
         optimizer=build_optimizer(config.optimizer, model),

@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmark.job import Job, Took
 from benchmark.loops import take_turns
 from bnexp.engine import kernels
+from bnexp.engine.device import keep_memory
 
 Kernel = Callable[[], object]
 
@@ -41,6 +42,7 @@ def fastest(job: Job, took: Took) -> None:
 
 def _run(kernels: Sequence[Kernel], job: Job, took: Took) -> None:
     torch.set_num_threads(1)
+    keep_memory()
 
     def step() -> None:
         for kernel in kernels:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import platform
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -159,6 +162,34 @@ def test_threads_are_those_asked_for_then_inherited_then_what_the_net_gains_from
     if inherited:
         monkeypatch.setenv("BNEXP_THREADS", inherited)
     assert use_threads(asked, layer) == torch.get_num_threads() == expected
+
+
+FAULTS = """
+import resource, torch
+from bnexp.engine.device import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        pieces = [torch.ones(2**22) for _ in range(6)]
+        del pieces
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+given_back = faults()
+keep_memory()
+faults()
+print(given_back, faults())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_memory is for glibc")
+def test_memory_that_is_freed_is_not_fetched_again_page_by_page():
+    answer = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    given_back, kept = map(int, answer.stdout.split())
+    assert given_back > 10_000  # what would be lost without
+    assert kept < 100
 
 
 def test_no_gpu_is_taken_for_granted(monkeypatch):
