@@ -197,6 +197,7 @@ def test_the_guard_sees_a_private_name(source):
     assert list(private_uses(source)) != []
 
 
+@pytest.mark.slow
 def test_nothing_of_the_judging_half_loads_torch():
     """However long the chain of imports: every module of it, in a process of its own."""
     parts = [part for part in sorted(NO_TORCH) if (PACKAGE / part).is_dir()]
@@ -238,6 +239,7 @@ def test_quick_answers_load_neither_torch_nor_hydra(tmp_path, monkeypatch):
     assert not modules & {"torch", "hydra", "omegaconf", "torchvision", "tensorboard", "matplotlib"}
 
 
+@pytest.mark.slow
 def test_configuring_loads_no_torch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     modules, codes = loaded_by("train --help", "train seed=-1", "train norm=none,batch --cfg job")
@@ -258,6 +260,7 @@ def seconds(*command: str) -> float:
 HYDRA = 0.18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["list", "norms"], ["--help"], ["train", "norm=none", "--cfg", "job"]])
 def test_quick_answers_take_less_than_half_a_second(words):
     tries: list[tuple[float, float]] = []  # each beside an import of Hydra, for a machine's speed changes from second to second

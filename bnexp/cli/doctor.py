@@ -21,7 +21,7 @@ from typing import Any
 from bnexp import __version__
 from bnexp.cli.main import DONE, USER_ERROR
 from bnexp.cli.settings import Parser
-from bnexp.cli.table import columns, program
+from bnexp.cli.table import columns, described, program
 from bnexp.errors import UserError
 
 #: Distributions whose versions are shown; a range is ours or, for a package that only Hydra asks for, Hydra's.
@@ -118,11 +118,14 @@ def _guarded(name: str, section: Callable[[], Iterator[Item]]) -> Iterator[Item]
 
 
 def report(items: Sequence[Item]) -> str:
-    """One line an item, and a last one that says whether runs are possible."""
-    rows = [[item.state, item.name, item.found + (f"   -> {item.todo}" if item.todo else "")] for item in items]
+    """What was found, item by item, and a last line that says whether runs are possible; what is to be typed stays on its line."""
+    names = columns([[item.state, item.name] for item in items]).splitlines()
+    words = [item.found + (f"   -> {item.todo}" if item.todo else "") for item in items]
+    rows = list(zip(names, words, strict=True))
+    told = described(rows, whole={name for name, item in zip(names, items, strict=True) if item.todo})
     preventing = ", ".join(item.name for item in items if item.prevents)
     verdict = f"something prevents runs: {preventing}" if preventing else f"ready: {program()} train"
-    return f"{columns(rows)}\n{verdict}"
+    return f"{told}\n{verdict}"
 
 
 def versions() -> Iterator[Item]:

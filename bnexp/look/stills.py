@@ -66,13 +66,14 @@ def write_gif(scene: Scene, file: Path, point: str, most_layers: int = 3) -> Pat
     from io import BytesIO
 
     from PIL import Image
+    from tqdm import tqdm
 
     steps = sorted({int(step) for index in scene.columns for step in scene.runs[index].steps})
     number = min(len(scene.layers), most_layers)
     rows = sorted({round(row) for row in np.linspace(0, len(scene.layers) - 1, number)})
     frames = []
     with own_look({"path.simplify_threshold": 0.5}):
-        for step in steps:
+        for step in tqdm(steps, desc=file.name, unit="frame", leave=False, disable=None):
             stream = BytesIO()
             draw(scene, point, step, rows).savefig(stream, dpi=96, format="png")
             frames.append(Image.open(stream).convert("RGB"))

@@ -178,6 +178,7 @@ def test_a_speed_is_the_same_by_other_means(budget, claim, endpoint, base, arm, 
     assert verdict.outcome in (outcome(low, estimate, high, 1, 1.2), "INCONCLUSIVE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", ["quick", "full"])
 def test_a_difference_in_accuracy_is_the_same_by_other_means(budget):
     runs, cells = runs_of(budget), cells_of(budget)

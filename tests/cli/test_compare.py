@@ -34,6 +34,7 @@ def test_committed_evidence_is_compared(bnexp):
     assert max(map(len, answer.out.splitlines())) <= WIDTH
 
 
+@pytest.mark.slow
 def test_machines_get_rows(bnexp):
     arms = json.loads(bnexp("compare", *FIG1, "--json").out)
     assert [row["n"] for row in arms] == [8, 8]

@@ -40,6 +40,7 @@ def versions_with(monkeypatch, name, found):
     return named(doctor.versions())
 
 
+@pytest.mark.slow
 def test_the_whole_of_it_is_json_and_leaves_nothing_behind(bnexp, small, tmp_path, monkeypatch, files_below):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -201,6 +201,7 @@ def test_signs_that_an_encoding_lacks_are_written_in_ascii(encoding):
     assert done.stdout.decode(encoding).strip() == said
 
 
+@pytest.mark.slow
 def test_a_package_is_not_taken_from_the_working_folder(tmp_path):
     for name in ("joblib", "yaml", "numpy", "hydra"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n", encoding="utf-8")

@@ -21,6 +21,7 @@ def no_screen(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
 
 
+@pytest.mark.slow
 def test_look_writes_a_page_and_opens_it(bnexp, make, monkeypatch):
     for norm in ("none", "batch"):
         execute(make("probes=light", f"norm={norm}"))
@@ -36,6 +37,7 @@ def test_look_writes_a_page_and_opens_it(bnexp, make, monkeypatch):
     assert (len(told["runs"]), told["files"]) == (1, {"page": "elsewhere/index.html"})
 
 
+@pytest.mark.slow
 def test_look_loads_neither_torch_nor_hydra(make, tmp_path):
     execute(make("probes=light"))
     code = "import sys; from bnexp.cli.main import run; run(sys.argv[1:]); print({'torch', 'hydra'} & set(sys.modules))"
@@ -61,6 +63,7 @@ def test_a_mistake_is_told_and_nothing_is_written(bnexp, words, message, files_b
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_screen")
 def test_the_demo_trains_both_arms_says_three_lines_and_writes_the_page(bnexp, small, monkeypatch):
     monkeypatch.setattr(demo, "RUNS", ("norm=none,batch", *small, "probes=light"))

@@ -36,6 +36,7 @@ def test_a_preview_says_how_many_runs_there_are_how_many_are_complete_and_about_
     assert bnexp("train", *small, "--dry-run").out == "1 run, 1 complete already: nothing to train\n"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_complete_is_answered_from_its_records_without_torch(bnexp, small, tmp_path):
     assert bnexp("train", *small, "seed=0,1").code == 0
     code = (

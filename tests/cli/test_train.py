@@ -298,6 +298,7 @@ def test_norm_model_and_data_of_ones_own_train_like_the_built_in_ones(tmp_path):
     assert "tamed       Mine." in listing.stdout
 
 
+@pytest.mark.slow
 def test_one_command_in_an_empty_folder_trains_on_real_digits(tmp_path):
     done = in_a_process(tmp_path, "train", "train.steps=100")
     assert done.returncode == 0, done.stderr

@@ -260,6 +260,7 @@ KEYS = ["norm", "seed", "optimizer.lr", "runs_dir", "model", "train.targets", "p
 VALUES = st.text(alphabet="=,[]{}()~+-$\"'` .:/\\*#@%\t–“abnro01", max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, derandomize=True)
 @example(["norm=/"])
 @example(["norm=" + "x" * 300])

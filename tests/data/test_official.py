@@ -54,6 +54,7 @@ def served(fake_mnist, monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(OFFICIAL))
 def test_checksums_and_places_are_those_of_torchvision(name):
     datasets = pytest.importorskip("torchvision.datasets")

@@ -39,6 +39,7 @@ def assert_same_scores(built: Experiment, fused: forward.Forward) -> None:
     assert found.loss == pytest.approx(plain.loss, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [("model=cnn", "model.width=4"), ("model=cnn", "model.width=4", "norm=none"), ("model=cnn", "model.width=4", "norm=group"),

@@ -132,6 +132,7 @@ def test_other_models_give_the_same(model):
     torch.testing.assert_close(losses(fast, GraphStep(fast, "traced")), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_moves_is_followed_without_compiling_again():
     built = experiment("norm=none", "optimizer.momentum=0")
     step = GraphStep(built, "traced")
@@ -153,6 +154,7 @@ def test_warming_up_changes_nothing():
     assert all(not value.any() for held in built.optimizer.state.values() for value in held.values())
 
 
+@pytest.mark.slow
 def test_runs_of_one_arm_share_a_graph_and_another_arm_gets_its_own(monkeypatch):
     first, second = experiment("seed=1"), experiment("seed=2", "optimizer.lr=0.01")
     torch.testing.assert_close(losses(first, GraphStep(first, "traced")), losses(*eagerly("seed=1")))
@@ -250,6 +252,7 @@ def test_a_step_that_lacks_brgemm_is_named_so_and_who_asked_for_it_is_told(monke
     assert "compiled with torch's own products, which are slower here (brgemm: gone)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_a_graph_that_fails_with_foreign_products_is_made_once_more_with_torchs(monkeypatch):
     def fails(_: object, __: object) -> None:

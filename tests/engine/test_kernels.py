@@ -113,6 +113,7 @@ def test_without_brgemm_wide_products_are_done_by_onednn_and_the_reason_is_told(
     assert_close(with_bias(bias, a, b), torch.addmm(bias, a, b))
 
 
+@pytest.mark.slow
 def test_without_any_private_operator_a_graph_is_as_torch_made_it(without):
     without("brgemm")
     without("wide_linear")

@@ -28,6 +28,7 @@ def pair(make, trained):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "norm"),
     [

@@ -156,6 +156,7 @@ def test_a_folder_without_runs_is_said(tmp_path, name, words):
         main([str(tmp_path / name), str(tmp_path / "out")])
 
 
+@pytest.mark.slow
 def test_an_export_and_a_report_on_it_load_neither_torch_nor_hydra(world, tmp_path):
     code = (
         "import sys\nfrom bnexp.cli import export, report\n"

@@ -53,6 +53,7 @@ def test_verdicts_carry_what_repetitions_said(world, published):
     assert as_json(judged["law"])["endpoints"][next(iter(judged["law"].verdicts))]["repetitions"][0]["first_seed"] == 100
 
 
+@pytest.mark.slow
 def test_table_terminal_and_page_show_them(world, published, tmp_path):
     for seed in (100, 200):
         add_repetition(published, said(world, seed, law="CONTRADICTED"))
@@ -121,6 +122,7 @@ def test_a_repetition_judged_again_replaces_what_it_said_and_others_stay(world, 
     assert read_repetitions(published, "full") == []
 
 
+@pytest.mark.slow
 def test_an_interval_without_an_end_comes_back(world, published):
     new = said(world, 100)
     law = {**new.verdicts["law"], "effect": {"estimate": 2.0, "low": 1.0, "high": None, "level": 0.95, "num_seeds": 8}}

@@ -52,6 +52,7 @@ def submitted_to(monkeypatch):
     return lambda queue: monkeypatch.setattr(cluster, "find_queue", lambda *_: queue) or queue
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slurm_here")
 def test_the_plugins_settings_count_and_timeouts_are_queued_again(tmp_path):
     queue = find_queue([*SLURM, "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=7"], tmp_path)

@@ -191,6 +191,7 @@ def drill_deaths(forked, new, unbroken, contents, some: Callable[[range], Sequen
             raise AssertionError(f"after a death before operation {number} of {count}") from error
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_before_some_of_its_file_operations_is_the_unbroken_run(forked, runs, unbroken, contents):
     drill_deaths(forked, runs("seed=0"), unbroken, contents, lambda every: every[3::17])
 

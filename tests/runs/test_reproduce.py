@@ -146,6 +146,7 @@ def test_a_list_that_may_not_grow_fails_its_gate(tiny_claim, tmp_path):
     assert not any(made.runs(claim).tuning_gate().values())
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_tuned_goes_on_in_the_same_round(tiny_claim, tmp_path):
     claims = [tiny_claim(id="one", values=(0.05, 0.2), best=0.05), tiny_claim(id="two", tuned=False)]
     made = make_plan(claims, BUDGETS["quick"], tmp_path / "runs")

@@ -99,6 +99,7 @@ def sigterm() -> None:
 AT_ONCE = ("noisy mlp, augmented", "folded by the first batch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [pytest.param(words, marks=() if name in AT_ONCE else pytest.mark.slow) for name, words in SETTINGS.items()],

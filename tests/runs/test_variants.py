@@ -63,6 +63,7 @@ def trained(tmp_path):
     return lambda: sorted(record.header["config"]["norm"]["name"] for record in find_runs(tmp_path / "runs"))
 
 
+@pytest.mark.slow
 def test_another_subject_shares_the_controls_runs_and_is_shown_beside_the_claim(told, tiny_claim, trained, tmp_path):
     claim = tiny_claim(tuned=False)
     told("tiny")

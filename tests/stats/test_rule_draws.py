@@ -101,6 +101,7 @@ def test_an_effect_at_its_threshold_is_a_toss_of_a_coin():
     assert verdict.share_words == f"fragile, {100 * found:.0f} %"
 
 
+@pytest.mark.slow
 def test_second_experiments_agree_as_often_as_the_first_ones_say():
     # Pairs of experiments on truths that nobody knows. Re-draws around a truth known exactly would promise 7 points more.
     rule, rng, promised, agreed = Difference(0, 1), np.random.default_rng(5), [], []
