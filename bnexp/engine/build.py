@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from bnexp.data.dataset import Part, load_splits
 from bnexp.data.source import SOURCES, SourceSpec
 from bnexp.data.standardize import Standardizer
 from bnexp.engine.device import keep_memory, memory_format, pick_device, set_precision, use_threads
-from bnexp.engine.kernels import quick_to_import
 from bnexp.engine.restrict import restrict
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
@@ -171,6 +171,26 @@ def seen_together(config: ExperimentConfig) -> int:
     if NORMS[config.norm.name].whole_batch:
         return config.train.pass_size
     return config.train.pass_size // int(config.execution.ddp or 1)
+
+
+def quick_to_import(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """An optimiser whose methods do not import torch's compiler when they are first called, which is 1 s of every start-up.
+
+    torch wraps them so; this is the same class with the wrapped functions themselves. Where torch wraps in another way it is
+    ``kind``, at the price of that second.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    try:
+        methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+        plain = type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+        weight = torch.ones(2, requires_grad=True)
+        optimizer = plain([weight], lr=0.5, fused=True)
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        optimizer.zero_grad()
+    except Exception:
+        return kind
+    return plain if weight.grad is None and bool((weight < 1).all()) else kind
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -12,11 +12,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812
 
 from bnexp.engine import kernels
-from bnexp.engine.build import build, build_optimizer
+from bnexp.engine.build import build, build_optimizer, quick_to_import
 from bnexp.engine.evaluate import evaluate
-from bnexp.engine.kernels import brgemm, fast_inference, private, quick_to_import, with_fastest_products
+from bnexp.engine.kernels import brgemm, fast_inference, private, with_fastest_products
 
-SMALL, WIDE = torch.ops.bnexp.small_product.default, torch.ops.bnexp.wide_product.default
+SMALL, WIDE = torch.ops.bnexp.panel_product.default, torch.ops.bnexp.wide_product.default
 TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))
 
 
@@ -82,7 +82,7 @@ class Calls(torch.utils._python_dispatch.TorchDispatchMode):
 
 @needs_brgemm
 @pytest.mark.parametrize("backend", ["traced", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_small_products_are_done_by_brgemm_and_equal_torchs(backend):
+def test_panel_products_are_done_by_brgemm_and_equal_torchs(backend):
     a, b, c, bias = torch.randn(60, 784), torch.randn(5, 784), torch.randn(60, 5), torch.randn(5)
     stacked = torch.randn(4, 60, 9), torch.randn(60, 4, 5).transpose(0, 1)
 
