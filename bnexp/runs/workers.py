@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from bnexp.records.ended import Ended
+from bnexp.runs import stop
 
 Group = TypeVar("Group", bound=Sequence[Any])
 
@@ -260,6 +262,7 @@ def _start_copying() -> BaseContext:
 def _begin_work(counter: Any) -> None:
     """In a process that is one of several, before its first run."""
     global _count_steps
+    stop.ECHO = math.inf  # its parent passes on what it has heard itself, however late, and kills what takes too long
     os.environ.setdefault("BNEXP_THREADS", "1")
     for number in (signal.SIGINT, signal.SIGHUP):  # these reach the parent, which tells its processes
         signal.signal(number, signal.SIG_IGN)

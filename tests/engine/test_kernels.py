@@ -198,7 +198,7 @@ def test_an_optimizer_that_torch_wraps_in_another_way_is_torchs_own_class(make, 
 
     kind = type("SGD", (torch.optim.SGD,), {})
     if how == "lost":
-        monkeypatch.setattr(kernels, "inspect", SimpleNamespace(unwrap=refuse))
+        monkeypatch.setattr("bnexp.engine.build.inspect", SimpleNamespace(unwrap=refuse))
     else:
         kind.step = refuse if how == "refuses" else lambda *_: None
     assert quick_to_import(kind) is kind

@@ -144,6 +144,23 @@ def test_a_parent_waits_for_processes_that_save_what_they_were_at(tmp_path, numb
     wait_until(lambda: not group(parent.pid))
 
 
+def test_what_a_parent_passes_on_late_does_not_cut_short_the_saving(tmp_path):
+    call = f"t.in_front_of_those_that_save(t.Path({str(tmp_path)!r}))"
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as t; {call}"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True) as parent:
+        try:
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            processes = [int(file.name) for file in tmp_path.iterdir()]
+            for number in (signal.SIGUSR1, signal.SIGTERM):
+                for process in processes:
+                    os.kill(process, number)
+                time.sleep(0.7)  # of the second that saving takes
+            assert parent.wait(timeout=10) == 0
+            assert len(list(tmp_path.glob("*.saved"))) == 2
+        finally:
+            parent.kill()
+
+
 def how(group: Sequence[str]) -> list[Ended]:
     """The number of the process that this one is a copy of, and whether it brought torch along."""
     return [Ended(status="finished", reason=f"{os.getppid()} {'torch' in sys.modules}") for _ in group]
