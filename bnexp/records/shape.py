@@ -66,6 +66,8 @@ def header_misfit(content: Mapping[str, Any]) -> str:
     config = content.get("config")
     if config is None:
         return ""
+    if "run_id" not in content:
+        return "run_id"
     whole = "schema_version" in content
     if wrong := _wrong(config, {"seed": int, "probes": dict, "plugins": list}, all_of_them=whole):
         return f"config.{wrong}"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnexp.records.reader import Damaged, RunRecord
+from bnexp.records.shape import header_misfit
 from bnexp.records.writer import RunWriter
 
 
@@ -67,6 +68,12 @@ def test_a_line_that_is_no_event_is_named(sound, line):
             RunRecord(sound).curve("val/loss")
     finally:
         file.write_bytes(whole)
+
+
+def test_a_run_that_lost_its_name_is_named_by_what_it_lacks(tmp_path):
+    RunWriter.begin(tmp_path, {"config": {"seed": 0}})
+    assert RunRecord(tmp_path).header == {}
+    assert header_misfit({"config": {"seed": 0}}) == "run_id"
 
 
 class Payload:
