@@ -66,9 +66,9 @@ def header_misfit(content: Mapping[str, Any]) -> str:
     config = content.get("config")
     if config is None:
         return ""
-    if "run_id" not in content:
-        return "run_id"
     whole = "schema_version" in content
+    if whole and (absent := [key for key in ("run_id", "arm_id") if key not in content]):
+        return absent[0]
     if wrong := _wrong(config, {"seed": int, "probes": dict, "plugins": list}, all_of_them=whole):
         return f"config.{wrong}"
     for section, shape in CONFIG.items():

@@ -70,10 +70,10 @@ def test_a_line_that_is_no_event_is_named(sound, line):
         file.write_bytes(whole)
 
 
-def test_a_run_that_lost_its_name_is_named_by_what_it_lacks(tmp_path):
-    RunWriter.begin(tmp_path, {"config": {"seed": 0}})
-    assert RunRecord(tmp_path).header == {}
-    assert header_misfit({"config": {"seed": 0}}) == "run_id"
+def test_a_run_that_lost_its_name_is_named_by_what_it_lacks():
+    header = {"schema_version": 2, "config": {"seed": 0}}
+    assert header_misfit(header) == "run_id"
+    assert header_misfit({"run_id": "a-s0", **header}) == "arm_id"
 
 
 class Payload:
