@@ -67,8 +67,8 @@ RESERVED = {
 #: Packages that take seconds to import or to use, and that most commands do without: never at the top of a file.
 SLOW = {"torchvision", "mlxtend", "pandas"}
 
-#: The files that may use what another package keeps private. Both engine files are behind the guard of ``engine/kernels.py``.
-PRIVATE = {"engine/kernels.py", "engine/inductor.py"}
+#: The files that may use what another package keeps private, each behind a guard of its own.
+PRIVATE = {"engine/kernels.py", "engine/inductor.py", "engine/feed.py"}
 
 #: Private by their spelling alone.
 PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}

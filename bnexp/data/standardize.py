@@ -45,13 +45,17 @@ class Standardizer:
         train_images_NCHW: images of the training part; no other part may enter.
         config: says what to do.
 
+    Attributes:
+        shift: bits that a byte loses first.
+        scale, offset: it is multiplied by the one, and the other is added. Shape: ``[1, 1, 1]``, ``[C, 1, 1]`` or ``[C, H, W]``.
+
     Source: LeCun et al. 1998 (Efficient BackProp), section 4.3, for the idea of centring and scaling inputs.
     Deviation: they scale each input variable; ``center`` and ``global`` treat all pixels of a channel alike, as is
     usual today.
     """
 
     def __init__(self, train_images_NCHW: np.ndarray, config: DatasetConfig) -> None:
-        self._binarize = config.binarize
+        self.shift = _TOP_BIT if config.binarize else 0
         self.scale, self.offset = (torch.tensor(x, dtype=torch.float32) for x in _affine(train_images_NCHW, config))
         self.layout = torch.preserve_format
 
@@ -73,13 +77,13 @@ class Standardizer:
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         """The batch as network inputs."""
-        if self._binarize:
-            x_BCHW = x_BCHW >> _TOP_BIT
+        if self.shift:
+            x_BCHW = x_BCHW >> self.shift
         return x_BCHW.to(torch.float32, memory_format=self.layout).mul_(self.scale).add_(self.offset)
 
     def of_floats(self, x_BCHW: Tensor) -> Tensor:
         """The same, to the bit, of bytes that have been made floats; for a compiled step, to which bytes come dear."""
-        if self._binarize:
+        if self.shift:
             x_BCHW = (x_BCHW > _HALF).to(torch.float32)
         return (x_BCHW * self.scale + self.offset).contiguous(memory_format=self.layout)
 

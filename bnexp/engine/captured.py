@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bnexp.engine.step import Advance
+from bnexp.engine.step import OnBatch
 
 #: Calls before the capture, on a stream of their own, as torch's notes on CUDA graphs ask for.
 WARM_UPS = 3
 
 
-def capture(step: Advance, images: Tensor, labels: Tensor) -> Advance:
+def capture(step: OnBatch, images: Tensor, labels: Tensor) -> OnBatch:
     """``step`` as a graph that is replayed on new batches of the same shape; what capturing trains has to be put back.
 
     Args:
@@ -31,7 +31,7 @@ def capture(step: Advance, images: Tensor, labels: Tensor) -> Advance:
     with torch.cuda.graph(graph):
         loss, correct = step(still_images, still_labels)
 
-    def replay(images: Tensor, labels: Tensor, _held: Advance = step) -> tuple[Tensor, Tensor]:
+    def replay(images: Tensor, labels: Tensor, _held: OnBatch = step) -> tuple[Tensor, Tensor]:
         """The graph knows addresses only: what ``step`` works on must not be given to anybody else."""
         still_images.copy_(images)
         still_labels.copy_(labels)

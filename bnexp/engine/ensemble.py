@@ -31,7 +31,7 @@ from bnexp.engine.graph import (
 )
 from bnexp.engine.journal import Journal, Ledger, Stopwatch
 from bnexp.engine.loop import Looks, finished, freeze_before
-from bnexp.engine.step import Advance, backend, graph_or, set_lr, wants_graph
+from bnexp.engine.step import OnBatch, backend, graph_or, set_lr, wants_graph
 from bnexp.models.blocks import freeze_norms
 from bnexp.records.ended import Ended
 from bnexp.schedule import lr_factor
@@ -163,7 +163,7 @@ class StackedStep:
         step = PureStep(first.model, first.optimizer, num_passes(first), side_by_side=True)
         state = stack(experiments)
         self.products = self.kernels = ""
-        self._advance: Advance = partial(step, state, first.prepare, self._lr)
+        self._advance: OnBatch = partial(step, state, first.prepare, self._lr)
         if backend:
             key = (len(experiments), *structure(first), backend)
             images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))

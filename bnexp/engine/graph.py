@@ -27,9 +27,10 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import capture
+from bnexp.engine.feed import feed_of
 from bnexp.engine.inductor import fused
 from bnexp.engine.replayed import replay
-from bnexp.engine.step import Advance
+from bnexp.engine.step import OnBatch
 from bnexp.models.blocks import NormAct
 
 #: State tensors by name, in the order of the parameters; ``torch.optim`` keeps them under the same names.
@@ -37,7 +38,7 @@ Slots = dict[str, list[Tensor]]
 
 
 class GraphStep:
-    """A callable ``(images, labels) -> (loss, correct)``: the eager step on the standardised images.
+    """A callable ``indices -> (loss, correct)``: the eager step.
 
     The model's parameters and buffers and the optimiser's state are changed in place, so checkpoints, probes and evaluation see
     the same objects as with the eager step. Equal to it up to rounding (tested for every norm, model and optimiser).
@@ -57,22 +58,25 @@ class GraphStep:
         self._filled = 0.0
         step = PureStep(experiment.model, experiment.optimizer, num_passes(experiment), side_by_side=False)
         state = state_of(experiment.model, experiment.optimizer)
-        key, batch = (*structure(experiment), backend), example_batch(experiment)
-        self._graph, self.products, self.kernels = compiled(step, key, state, experiment.prepare, self._lr, batch)
+        feed = feed_of(experiment) if backend == "inductor" else None
+        self._batch_of = feed or partial(experiment.training_examples, generator=experiment.augmentation)
+        batch, prepare = (feed.batch, None) if feed else (example_batch(experiment), experiment.prepare)
+        key = (*structure(experiment), feed is None, backend)
+        self._graph, self.products, self.kernels = compiled(step, key, state, prepare, self._lr, batch)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Shape: images ``[B, C, H, W]`` bytes, labels ``[B]`` int64; loss and number of correct answers are ``[]``."""
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Shape: indices ``[B]`` int64; loss and number of correct answers are ``[]``."""
         lr = self._optimizer.param_groups[0]["lr"]
         if lr != self._filled:
             self._lr.fill_(lr)
             self._filled = lr
-        return self._graph(images, labels)
+        return self._graph(*self._batch_of(indices))
 
 
 def compiled(
-    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer, lr: Tensor,
+    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, lr: Tensor,
     batch: tuple[Tensor, Tensor],
-) -> tuple[Advance, str, str]:  # fmt: skip
+) -> tuple[OnBatch, str, str]:  # fmt: skip
     """``step`` on ``state`` as one graph, tried once on ``batch`` and put back, why its products are torch's own, if they are, and
     what it multiplies with.
 
@@ -82,23 +86,23 @@ def compiled(
         step: the function.
         key: what the graph depends on, the backend last.
         state: what the graph changes.
-        prepare, lr: what it reads.
-        batch: any batch of bytes and labels of the right shape.
+        prepare, lr: what it reads; no ``prepare`` where batches come standardised.
+        batch: any batch of the right shape: bytes and labels, or the memory that standardised batches lie in.
     """
     before = [tensor.clone() for tensor in state.tensors()]
-    read = (*state.tensors(), prepare.scale, prepare.offset, lr)
-    floats = torch.empty_like(batch[0], dtype=torch.float32)
+    read = (*state.tensors(), *((prepare.scale, prepare.offset) if prepare else ()), lr)
+    floats = torch.empty_like(batch[0], dtype=torch.float32) if prepare else batch[0]
 
     def put_back() -> None:
         for tensor, value in zip(state.tensors(), before, strict=True):
             tensor.copy_(value)
 
-    def tried(fast: bool) -> tuple[Advance, str, str]:
+    def tried(fast: bool) -> tuple[OnBatch, str, str]:
         graph, products, used = compile_once(step, (*key, fast), state, prepare, [*read, floats, batch[1]])
 
         def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             # Inductor's code reads bytes one vector of floats at a time, which takes 60 us of the paper's step without AVX-512
-            return graph(*read, floats.copy_(images), labels)
+            return graph(*read, floats.copy_(images) if prepare else images, labels)
 
         run(*batch)
         if batch[0].is_cuda:
@@ -137,7 +141,7 @@ def made_once(key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
 
 
 def compile_once(
-    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer, tensors: list[Any]
+    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, tensors: list[Any]
 ) -> tuple[Callable[..., tuple[Tensor, Tensor]], str, str]:
     """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
@@ -147,6 +151,9 @@ def compile_once(
     *_, backend, fast = key
 
     def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
+        if prepare is None:
+            *changed, lr, images, labels = given
+            return step(state.of(changed), None, lr, images, labels)
         *changed, scale, offset, lr, images, labels = given
         return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
 
@@ -250,12 +257,12 @@ class PureStep:
         self._num_passes, self._batch_axis = num_passes, int(side_by_side)
 
     def __call__(
-        self, state: TrainingState, prepare: Standardizer, lr: Tensor, images: Tensor, labels: Tensor
+        self, state: TrainingState, prepare: Standardizer | None, lr: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Shape: lr ``[S]``, images ``[S, B, C, H, W]`` bytes or the same as floats, labels ``[S, B]`` int64; loss and correct
-        ``[S]``; without S for one run.
+        """Shape: lr ``[S]``, images ``[S, B, C, H, W]`` bytes, the same as floats or, without ``prepare``, network inputs, labels
+        ``[S, B]`` int64; loss and correct ``[S]``; without S for one run.
         """
-        x = prepare.of_floats(images.flatten(end_dim=-4).to(torch.float32)).view(images.shape)
+        x = prepare.of_floats(images.flatten(end_dim=-4).to(torch.float32)).view(images.shape) if prepare else images
         gradients, loss, correct = self._accumulated(state, x, labels)
         with torch.no_grad():
             for constants, places in self._groups:

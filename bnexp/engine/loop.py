@@ -77,8 +77,7 @@ def _train(
             frozen, advance = pick_step(experiment, watch)
             execution = execution if frozen == execution else f"{execution}, then {frozen}"
         set_lr(experiment.optimizer, config.optimizer.lr * lr_factor(config.schedule, step, steps))
-        images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
-        loss, correct = advance(images, labels)  # standardise; then step.py: forward, backward, update
+        loss, correct = advance(experiment.batches.next())  # step.py: gather, augment, standardise, forward, backward, update
         ledger.add(loss, correct)
 
     return finished(experiment, step, execution)

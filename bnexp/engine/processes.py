@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bnexp.config.processes import launch_command, launched
 from bnexp.config.schema import ExperimentConfig
 from bnexp.engine.build import Experiment
-from bnexp.engine.step import eager_step
+from bnexp.engine.step import step_on
 from bnexp.errors import UserError
 from bnexp.norms.sync import shared_batch
 from bnexp.probes.base import guest
@@ -106,7 +106,7 @@ def any_of(flag: bool) -> bool:
 
 
 class SharedStep:
-    """A callable ``(images, labels) -> (loss, correct)`` of the whole batch, of which this process passes its part.
+    """A callable ``indices -> (loss, correct)`` of the whole batch, of which this process passes its part.
 
     Process r takes the r-th part of each micro-batch, so that where norms see no more than an example, or the whole batch
     (``norm=sync``), the update is that of one process up to rounding. Buffers are those of process 0, as
@@ -123,16 +123,17 @@ class SharedStep:
         self._num_passes = train.batch_size // train.pass_size
         with _together():
             model = DistributedDataParallel(experiment.model)
-            self._share = replace(experiment, model=model)
+            self._whole, self._share = experiment, replace(experiment, model=model)
             some = experiment.train.images[: train.pass_size // self._size]
             with guest(experiment.model, [experiment.noise]), shared_batch():
                 model(experiment.prepare(some)).sum().backward()
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Shape: images ``[B, C, H, W]`` bytes, labels ``[B]`` int64; loss and number of correct answers are ``[]``."""
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Shape: indices ``[B]`` int64; loss and number of correct answers are ``[]``."""
+        images, labels = self._whole.training_examples(indices, self._whole.augmentation)
         with _together():
             with shared_batch():
-                loss, correct = eager_step(self._share, self._part(images), self._part(labels))
+                loss, correct = step_on(self._share, self._part(images), self._part(labels))
             found = torch.stack([loss.double(), correct.double()])
             distributed.all_reduce(found)
         return (found[0] / self._size).to(loss.dtype), found[1].to(correct.dtype)

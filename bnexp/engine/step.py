@@ -18,9 +18,10 @@ from bnexp.engine.kernels import first_line
 from bnexp.norms.factory import NORMS
 from bnexp.schedule import WORTH_CAPTURING, WORTH_COMPILING, WORTH_FUSING
 
-#: Bytes ``[B, C, H, W]`` and labels ``[B]`` to loss and number of correct answers, from before the update; the next call may write
-#: into both.
-Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+#: Indices ``[B]`` of a batch to loss and number of correct answers, from before the update; the next call may write into both.
+Advance = Callable[[Tensor], tuple[Tensor, Tensor]]
+#: Images and labels of a batch to the same.
+OnBatch = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Step = TypeVar("Step")
 
 
@@ -60,7 +61,12 @@ def accumulated_step(
     return loss, correct
 
 
-def eager_step(experiment: Experiment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def eager_step(experiment: Experiment, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Gather the examples ``indices`` ``[B]`` and augment them, then :func:`step_on`."""
+    return step_on(experiment, *experiment.training_examples(indices, experiment.augmentation))
+
+
+def step_on(experiment: Experiment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Standardise, then :func:`train_step`, or :func:`accumulated_step` where the batch goes in micro-batches."""
     num_passes = experiment.config.train.batch_size // experiment.config.train.pass_size
     if num_passes == 1:

@@ -20,7 +20,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def after(built: Experiment, num_steps: int = 6) -> Experiment:
     built.model.train()
     for _ in range(num_steps):
-        eager_step(built, *built.training_examples(built.batches.next(), built.augmentation))
+        eager_step(built, built.batches.next())
     return built
 
 
@@ -59,7 +59,7 @@ def test_running_statistics_take_a_step_for_each_micro_batch(make):
 
 def test_loss_and_correct_answers_are_of_the_whole_batch(make):
     one, other = build(make(*FOUR, "norm=none")), build(make("norm=none"))
-    steps = [eager_step(b, *b.training_examples(b.batches.next(), b.augmentation)) for b in (one, other)]
+    steps = [eager_step(b, b.batches.next()) for b in (one, other)]
     torch.testing.assert_close(*steps)
 
 
@@ -69,8 +69,8 @@ def test_a_compiled_step_is_the_eager_one(make, words):
     plain, fast = after(build(make(*words)), 0), after(build(make(*words)), 0)
     graph = GraphStep(fast, "traced")
     for _ in range(4):
-        expected = eager_step(plain, *plain.training_examples(plain.batches.next(), plain.augmentation))
-        torch.testing.assert_close(graph(*fast.training_examples(fast.batches.next(), fast.augmentation)), expected)
+        expected = eager_step(plain, plain.batches.next())
+        torch.testing.assert_close(graph(fast.batches.next()), expected)
     torch.testing.assert_close(fast.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
 
 

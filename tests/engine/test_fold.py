@@ -27,7 +27,7 @@ def trained_net(make):
         built = build(make("optimizer.lr=0.05", *words))
         built.model.train()
         for _ in range(4):
-            eager_step(built, *built.training_examples(built.batches.next(), built.augmentation))
+            eager_step(built, built.batches.next())
         return built, built.prepare(built.test.images)
 
     return carry_out

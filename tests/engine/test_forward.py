@@ -55,7 +55,7 @@ def test_it_scores_as_the_net_does_and_follows_its_weights_and_statistics(words,
     advance = step.pick_step(built, Stopwatch())[1]
     built.model.train()
     for _ in range(3):
-        advance(*built.training_examples(built.batches.next(), built.augmentation))
+        advance(built.batches.next())
     assert_same_scores(built, fused)
     assert built.model.training
     assert evaluate(built.model, built.validation, built, fused).loss != before

@@ -45,12 +45,12 @@ def test_running_statistics_stay_and_gamma_and_beta_train_on(make):
     built = build(make(*WORDS))
     built.model.train()
     for _ in range(3):
-        eager_step(built, *built.training_examples(built.batches.next(), built.augmentation))
+        eager_step(built, built.batches.next())
     freeze_norms(built.model)
     before = {name: value.clone() for name, value in built.model.state_dict().items()}
     evaluate(built.model, built.validation, built)  # into eval mode and back
     built.model.train()
-    eager_step(built, *built.training_examples(built.batches.next(), built.augmentation))
+    eager_step(built, built.batches.next())
     stayed = {name for name, value in built.model.state_dict().items() if torch.equal(value, before[name])}
     assert stayed == {name for name, _ in built.model.named_buffers()}
 
@@ -70,8 +70,8 @@ def test_a_compiled_frozen_step_is_the_eager_one(make, norm):
         freeze_norms(built.model)
     graph = GraphStep(other, "traced")
     for _ in range(4):
-        expected = eager_step(one, *one.training_examples(one.batches.next(), one.augmentation))
-        found = graph(*other.training_examples(other.batches.next(), other.augmentation))
+        expected = eager_step(one, one.batches.next())
+        found = graph(other.batches.next())
         torch.testing.assert_close(found, expected)
     torch.testing.assert_close(other.model.state_dict(), one.model.state_dict(), rtol=1e-3, atol=1e-5)
 

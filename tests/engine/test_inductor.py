@@ -25,8 +25,7 @@ torch.set_num_threads(1)
 config = settled(compose(["dataset=mnist_5k", "norm=batch", "model.width=12"], None))
 experiment = build(config, load_data(config))
 step = GraphStep(experiment)
-images, labels = experiment.train.images[:60], experiment.train.labels[:60]
-losses = [step(images, labels)[0].item() for _ in range(5)]
+losses = [step(torch.arange(60))[0].item() for _ in range(5)]
 from torch._dynamo.utils import counters
 print(json.dumps([losses, step.kernels, dict(counters["inductor"])]))
 """

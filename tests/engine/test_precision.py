@@ -53,8 +53,7 @@ def losses(experiment, advance=None, steps=6) -> list[float]:
     experiment.model.train()
     found = []
     for _ in range(steps):
-        images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
-        found.append(advance(images, labels)[0].item())
+        found.append(advance(experiment.batches.next())[0].item())
     return found
 
 

@@ -82,8 +82,7 @@ def trained(config, steps=4):
     losses = []
     for _ in range(steps):
         set_lr(experiment.optimizer, config.optimizer.lr)
-        images, labels = experiment.training_examples(experiment.batches.next(), experiment.augmentation)
-        loss, correct = advance(images, labels)
+        loss, correct = advance(experiment.batches.next())
         losses += [loss, correct.double()]
     named = {name: value.detach() for name, value in experiment.model.named_parameters()}
     return {**named, "losses": torch.stack(losses)}, dict(experiment.model.named_buffers())

@@ -1,0 +1,96 @@
+"""A batch put straight into a compiled step's memory: gathered, made floats and standardised in one pass over its bytes.
+
+torch takes five operations for it, whose code and results the step between them drives out of the caches.
+
+Legend: B batch, C channels, H W space.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from bnexp.engine.build import Experiment
+from bnexp.engine.kernels import Operator, first_line
+from bnexp.engine.step import say_once
+
+_SOURCE = """
+#include <cstdint>
+#ifdef __clang__
+#define VECTORS
+#else  // Inductor tells GCC to leave loops as they are
+#define VECTORS __attribute__((optimize("tree-loop-vectorize")))
+#endif
+extern "C" VECTORS void kernel(
+    const uint8_t* images, const int64_t* labels, const int64_t* rows, const float* scale, const float* offset,
+    float* inputs, int64_t* answers, int64_t B, int64_t F, int64_t shift) {
+    const int64_t ahead = 4;  // rows lie anywhere in memory, which no processor foresees
+    for (int64_t b = 0; b < B; ++b) {
+        if (b + ahead < B)
+            for (int64_t f = 0; f < F; f += 64) __builtin_prefetch(images + rows[b + ahead] * F + f);
+        const uint8_t* row = images + rows[b] * F;
+        float* input = inputs + b * F;
+        answers[b] = labels[rows[b]];
+        for (int64_t f = 0; f < F; ++f) input[f] = float(row[f] >> shift) * scale[f] + offset[f];
+    }
+}
+"""
+_ARGUMENTS = [
+    "const uint8_t*", *["const int64_t*"] * 2, *["const float*"] * 2, "float*", "int64_t*", *["int64_t"] * 3,
+]  # fmt: skip
+
+
+@cache
+def _kernel() -> Operator:
+    """The loop above, built as Inductor builds its own, once on a machine."""
+    from torch._inductor.codecache import CppPythonBindingsCodeCache
+
+    kernel: Operator = CppPythonBindingsCodeCache.load_pybinding(_ARGUMENTS, _SOURCE)
+    return kernel
+
+
+class Feed:
+    """A callable ``indices -> (inputs, labels)``: what ``experiment.training_batch`` gives, to the bit, always in the same memory.
+
+    Shape: indices ``[B]`` int64; inputs ``[B, C, H, W]`` float32, labels ``[B]`` int64.
+
+    Args:
+        experiment: a run on the CPU, its examples neither augmented nor laid out with channels last.
+
+    Attributes:
+        batch: that memory.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._train, prepare = experiment.train, experiment.prepare
+        shape = self._train.images.shape[1:]
+        self._scale, self._offset = (one.expand(shape).contiguous().flatten() for one in (prepare.scale, prepare.offset))
+        batch_size = experiment.config.train.batch_size
+        self._sizes = (batch_size, shape.numel(), prepare.shift)
+        self.batch = torch.zeros(batch_size, *shape), torch.zeros(batch_size, dtype=torch.int64)
+        self._run = _kernel()
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        self._run(self._train.images, self._train.labels, indices, self._scale, self._offset, *self.batch, *self._sizes)
+        return self.batch
+
+
+def feed_of(experiment: Experiment) -> Feed | None:
+    """The run's feed, tried on a batch; None where torch's own operations have to do it, which is told if it should not be so."""
+    dataset = experiment.config.dataset
+    as_it_is = experiment.prepare.layout is torch.preserve_format and experiment.train.images.is_contiguous()
+    if experiment.train.labels.is_cuda or not as_it_is or dataset.crop or dataset.flip:
+        return None
+    indices = torch.arange(experiment.config.train.batch_size).flip(0)
+    reason = "wrong answers"
+    try:
+        feed = Feed(experiment)
+        pairs = zip(feed(indices), experiment.training_batch(indices, experiment.augmentation), strict=True)
+        if all(torch.equal(*pair) for pair in pairs):
+            return feed
+    except Exception as error:  # no such name, no compiler: torch's public operations are right
+        reason = first_line(error)
+    say_once(f"batches are gathered operation by operation, which takes longer ({reason})")
+    return None
