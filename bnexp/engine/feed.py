@@ -81,10 +81,10 @@ def feed_of(experiment: Experiment) -> Feed | None:
     """The run's feed, tried on a batch; None where torch's own operations have to do it, which is told if it should not be so."""
     dataset = experiment.config.dataset
     as_it_is = experiment.prepare.layout is torch.preserve_format and experiment.train.images.is_contiguous()
-    if experiment.train.labels.is_cuda or not as_it_is or dataset.crop or dataset.flip:
+    if not experiment.train.labels.is_cpu or not as_it_is or dataset.crop or dataset.flip:
         return None
     indices = torch.arange(experiment.config.train.batch_size).flip(0)
-    reason = "wrong answers"
+    reason = "wrong answers"  # of bytes and labels of another type too: the kernel takes its arguments' word for it
     try:
         feed = Feed(experiment)
         pairs = zip(feed(indices), experiment.training_batch(indices, experiment.augmentation), strict=True)
