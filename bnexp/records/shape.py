@@ -23,7 +23,7 @@ HEADER: Mapping[str, Any] = {
     "data": dict, "hashes": dict, "versions": dict, "git": (dict, type(None)), "machine": dict,
 }  # fmt: skip
 
-#: Sections of a recorded config to what stands in them; of a run that trained all of these are there.
+#: Sections of a recorded config to what stands in them; of a run that trained all of these are there, but for ``LATER``.
 CONFIG: Mapping[str, Mapping[str, Any]] = {
     "train": {
         "steps": int, "batch_size": int, "eval_every": int, "log_every": int, "targets": list,
@@ -35,6 +35,9 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
     "optimizer": {"name": str, "lr": NUMBER},
     "schedule": {"name": str},
 }  # fmt: skip
+
+#: Settings of a training that runs of version 0.1 do not know.
+LATER = ("stop_at_accuracy", "stop_at_loss")
 
 #: The same of ``end.json``.
 END: Mapping[str, Any] = {
@@ -76,7 +79,8 @@ def header_misfit(content: Mapping[str, Any]) -> str:
             inner = config.get(section)
             if not isinstance(inner, dict):
                 return f"config.{section}"
-            if wrong := _wrong(inner, shape, all_of_them=whole and section != "train"):
+            required = {key: kind for key, kind in shape.items() if whole and key not in LATER}
+            if wrong := _wrong(inner, shape) or _wrong(inner, required, all_of_them=True):
                 return f"config.{section}.{wrong}"
     if not all(inner is None or isinstance(inner, dict) for inner in (config.get("probes") or {}).values()):
         return "config.probes"

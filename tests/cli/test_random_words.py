@@ -215,3 +215,19 @@ def test_a_value_changed_in_a_record_is_read_or_named(bnexp, run, data):  # noqa
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_changed_in_a_record_is_read_or_named(bnexp, run, data):  # noqa: ARG001 - as above
     check_damage(run, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run.json", "end.json"])
+def test_every_key_left_out_of_a_record_is_done_without_or_named(bnexp, run, name):  # noqa: ARG001 - bnexp goes to the folder
+    whole = (run / name).read_text()
+    for *above, last in places(json.loads(whole)):
+        content = json.loads(whole)
+        part = content
+        for key in above:
+            part = part[key]
+        if isinstance(part, dict):
+            del part[last]
+            (run / name).write_text(json.dumps(content))
+            for command in ("list runs", "list runs --json", "compare runs", "compare runs by=seed", "rerun RUN --dry-run"):
+                check(command.replace("RUN", run.name).split())
