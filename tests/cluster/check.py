@@ -16,8 +16,9 @@ from pathlib import Path
 from bnexp.records.reader import RunRecord, find_runs
 from bnexp.records.writer import CLOCK_KEYS
 
-SWEEP = ("train", "norm=none,batch", "seed=0,1", "train.steps=3000")
-CLAIM = ("reproduce", "fig1_speed", "budget=smoke", "--json")
+#: Runs of many seconds on the fastest processor: a job must still train when it is killed.
+SWEEP = ("train", "norm=none,batch", "seed=0,1", "train.steps=4000")
+CLAIM = ("reproduce", "fig1_speed", "budget=smoke", "model.width=600", "--json")
 SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=one", "hydra.launcher.mem_gb=null")
 
 #: Seconds that anything may take.
