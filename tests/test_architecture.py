@@ -68,7 +68,7 @@ RESERVED = {
 SLOW = {"torchvision", "mlxtend", "pandas"}
 
 #: The files that may use what another package keeps private, each behind a guard of its own.
-PRIVATE = {"engine/kernels.py", "engine/inductor.py", "engine/feed.py"}
+PRIVATE = {f"engine/{name}.py" for name in ("kernels", "inductor", "feed", "replayed", "decomposed")}
 
 #: Private by their spelling alone.
 PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}

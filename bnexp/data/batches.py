@@ -73,7 +73,7 @@ class Batches:
 
     def advance(self) -> int:
         """Go to the next batch, which may be of the next epoch; returns where it begins in ``order_N``."""
-        if self._position + self._batch_size > len(self.order_N):
+        if self._position + self._batch_size > self._end:
             if self._batch_size < self._num_examples:
                 self._shuffle()
             self._position = 0
@@ -104,7 +104,7 @@ class Batches:
     def _shuffle(self) -> None:
         self._epoch_start = self._generator.get_state()
         self.order_N = self._next_epoch().to(self._device)
-        self._position, self._views = 0, ()
+        self._position, self._end, self._views = 0, len(self.order_N), ()
 
     def _next_epoch(self) -> torch.Tensor:
         """The examples of another epoch, batch after batch."""

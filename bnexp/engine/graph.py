@@ -27,6 +27,7 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import capture
+from bnexp.engine.decomposed import DECOMPOSED
 from bnexp.engine.feed import feed_of
 from bnexp.engine.inductor import fused
 from bnexp.engine.replayed import replay
@@ -308,7 +309,7 @@ def traced(model: nn.Module, function: Callable[..., Any], tensors: Sequence[Ten
         RuntimeError: a layer keeps count of something outside its buffers, so that the next call would do something else.
     """
     before = _plain_attributes(model)
-    graph = make_fx(function, kernels.DECOMPOSED)(*tensors)
+    graph = make_fx(function, DECOMPOSED)(*tensors)
     after = _plain_attributes(model)
     for name, value in after.items():
         if before.get(name) != value:

@@ -116,13 +116,15 @@ class Ledger:
 
         The next step may write into both. On a CPU their numbers are there to be taken; on a GPU that would wait for the step.
         """
-        for held, new in ((self._losses, loss), (self._correct, correct)):
-            if not new.is_cpu:
-                held.append(new.clone())
-            elif new.ndim:
-                held.extend(new.tolist())
-            else:
-                held.append(new.item())
+        if not loss.is_cpu:
+            self._losses.append(loss.clone())
+            self._correct.append(correct.clone())
+        elif loss.ndim:
+            self._losses.extend(loss.tolist())
+            self._correct.extend(correct.tolist())
+        else:
+            self._losses.append(loss.item())
+            self._correct.append(correct.item())
 
     def broken(self) -> bool:
         """Whether a loss since the last reading was not finite; waits for the device."""

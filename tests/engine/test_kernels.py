@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from bnexp.engine.evaluate import evaluate
 from bnexp.engine.kernels import brgemm, fast_inference, private, with_fastest_products
 
 SMALL, WIDE = torch.ops.bnexp.panel_product.default, torch.ops.bnexp.wide_product.default
+ADDED = torch.ops.bnexp.add_panel_product_.default
 TORCHS = tuple(getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm"))
 
 
@@ -57,7 +59,7 @@ def without(monkeypatch):
 
 def used(graph) -> list[object]:
     """The operations of a graph that multiply."""
-    return [node.target for node in graph.graph.nodes if node.target in (SMALL, WIDE, *TORCHS)]
+    return [node.target for node in graph.graph.nodes if node.target in (SMALL, WIDE, ADDED, *TORCHS)]
 
 
 def assert_close(found, expected):
@@ -152,7 +154,7 @@ def test_a_processor_without_brgemm_and_a_machine_without_a_compiler_are_noticed
         (lambda *_: lambda *_: None, "wrong answers"),
     ):
         private.cache_clear()
-        monkeypatch.setattr(kernels, "_teach_inductor", lambda _: None)
+        monkeypatch.setattr(kernels, "_teach_inductor", lambda: None)
         monkeypatch.setattr(CppPythonBindingsCodeCache, "load_pybinding", load)
         assert private(brgemm) == (None, f"brgemm: {reason}")
 
@@ -220,80 +222,65 @@ def test_products_with_many_weights_in_columns_stay_with_torch(monkeypatch, capa
         assert kernels.named(graph) == f"{capability}; products: {words}"
 
 
-@pytest.mark.parametrize("shape", [(60, 7), (8, 3, 5, 5)])
-@pytest.mark.parametrize("affine", [True, False])
-def test_batch_norm_as_it_is_traced_is_torchs(shape, affine):
-    x, weight, bias = 3 + torch.randn(shape), torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
-    given = (weight, bias) if affine else (None, None)
-    plain, traced = ([torch.zeros(shape[1]), torch.ones(shape[1])] for _ in range(2))
+@needs_brgemm
+@pytest.mark.parametrize("turned", [False, True])
+def test_plain_descent_adds_its_product_to_the_weights(turned):
+    def step(weight, rate, dy, x):
+        gradient = (x.t() @ dy).t() if turned else dy.t() @ x
+        weight.sub_(rate.view(1, 1) * gradient)
 
-    def normalised(x, *running):
-        return torch.ops.aten.native_batch_norm(x, *given, *running, True, 0.1, 1e-5)
-
-    graph = make_fx(normalised, kernels.DECOMPOSED)(x, *[value.clone() for value in traced])
-    assert not graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
-    for found, expected in zip(graph(x, *traced), normalised(x, *plain), strict=True):
-        assert_close(found, expected)
-    assert_close(traced, plain)
-
-
-def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it():
-    x, ones = torch.randn(6, 3), torch.ones(3)
-    for given, training in ((x, False), (x.double(), True)):
-        tensors = given, *[ones.to(given.dtype)] * 4
-        graph = make_fx(
-            lambda x, *four, training=training: torch.ops.aten.native_batch_norm(x, *four, training, 0.1, 1e-5),
-            kernels.DECOMPOSED,
-        )(*tensors)
-        assert graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
+    given = torch.randn(100, 50), torch.tensor(0.3), torch.randn(60, 100), torch.randn(60, 50)
+    graph = make_fx(step)(*(one.clone() for one in given))
+    assert with_fastest_products(graph) == ""
+    assert used(graph) == ([SMALL] if turned else [ADDED])
+    assert kernels.named(graph).endswith("products: brgemm 1")
+    expected = given[0].clone()
+    step(expected, *given[1:])
+    graph(*given)
+    assert_close(given[0], expected)
 
 
-@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("window", "height", "ours"), [(2, 6, True), (2, 7, False), (3, 6, False)])
-def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor(form, window, height, ours):
-    pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
-    size = [window, window]
+def otherwise(how, w, m, rate, dy, x):
+    """Descent whose gradient is needed by something else, or is no product of the weights' own shape."""
+    if how == "momentum":
+        w.sub_(rate * m.mul_(0.9).add_(dy.t() @ x))
+    elif how == "weight decay":
+        w.sub_(rate * (dy.t() @ x + 0.1 * w))
+    elif how == "gradient kept":
+        gradient = dy.t() @ x
+        w.sub_(rate * gradient)
+        m.copy_(gradient)
+    elif how == "change kept":
+        change = rate * (dy.t() @ x)
+        w.sub_(change)
+        m.copy_(change)
+    elif how == "weights in columns":
+        w[:, :40].sub_(rate * (dy.t() @ x[:, :40]))
+    elif how == "one row for all":
+        w.sub_(rate * (dy[:, :1].t() @ x))
+    else:
+        w.sub_(m[:1] * (dy.t() @ x))
 
-    def pooled(x, weights):
-        y, indices = pool(x, size, size)
-        return y, back(y * weights, x, size, size, [0, 0], [1, 1], False, indices)
 
-    x = torch.randn(4, 3, height, 8).relu().contiguous(memory_format=form)  # many are 0
-    weights = 1 + torch.rand_like(pool(x, size, size)[0])
-    graph = make_fx(pooled, kernels.DECOMPOSED)(x, weights)
-    assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
-    assert ("bnexp" in graph.code) != ours
-    other = (x - 0.5).contiguous(memory_format=form).square()
-    for given in (x, other):
-        for found, expected in zip(graph(given, weights), pooled(given, weights), strict=True):
-            assert torch.equal(found, expected)
-            assert found.stride() == expected.stride()
+@needs_brgemm
+@pytest.mark.parametrize(
+    "how", ["momentum", "weight decay", "gradient kept", "change kept", "weights in columns", "one row for all", "a rate a column"]
+)
+def test_a_gradient_that_is_needed_otherwise_is_still_made(how):
+    step = partial(otherwise, how)
+    rate = torch.tensor(0.3).view(1, 1)
+    given = torch.randn(100, 50), torch.zeros(100, 50), rate, torch.randn(60, 100), torch.randn(60, 50)
+    graph = make_fx(step)(*(one.clone() for one in given))
+    assert with_fastest_products(graph) == ""
+    assert used(graph) == [SMALL]
+    expected = [one.clone() for one in given]
+    step(*expected)
+    graph(*given)
+    assert_close(list(given), expected)
 
 
-@pytest.mark.slow
-def test_recorded_kernels_do_again_what_inductors_code_does(monkeypatch):
-    from torch._inductor.codecache import PyCodeCache
-
-    def step(weight, x):
-        y = (x @ weight).relu()
-        weight.sub_(0.1 * (x.t() @ y))
-        return y.sum(), (y @ weight.t()).square().sum()
-
-    weight, x, kept = torch.rand(9, 5), torch.rand(6, 9), PyCodeCache.modules
-    graph = make_fx(step)(weight.clone(), x)
-    with_fastest_products(graph)
-    compiled = torch._inductor.compile(graph, [weight, x])
-    held = torch.zeros_like(x)
-    again, answer = kernels.recorded(lambda: compiled(weight, held))
-    for _ in range(3):
-        expected_weight, batch = weight.clone(), torch.rand(6, 9)
-        expected = step(expected_weight, batch)
-        held.copy_(batch)
-        again()
-        assert_close(answer, expected)
-        assert_close(weight, expected_weight)
-    for name, value in (("modules", []), ("modules", kept)):
-        monkeypatch.setattr(PyCodeCache, name, value)
-        monkeypatch.setattr(kernels, "MOST_HELD", 100)
-        with pytest.raises(RuntimeError, match=r"0 kernels" if not value else r"kernels on [\d,]+ bytes"):
-            kernels.recorded(lambda: compiled(weight, held))
+def test_without_brgemm_a_sum_of_products_is_torchs(without):
+    without("brgemm")
+    weight, a, b = torch.ones(3, 5), torch.randn(3, 4), torch.randn(4, 5)
+    ADDED(weight, a, b)
+    assert_close(weight, 1 + a @ b)
