@@ -6,6 +6,7 @@ Legend: M examples, U units (features or channels), K values a unit, T observati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -182,21 +183,16 @@ class LayerInputs(Probe):
 
 
 def _hooks(site: str, module: NormAct, captured: dict[str, list[Tensor]]) -> list[Any]:
-    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        captured[f"{site}/pre_norm"].append(inputs[0])
+    pre_norm, post_norm, next_input = (captured[f"{site}/{point}"] for point in POINTS)
 
-    def leave(_: nn.Module, __: Any, output: Tensor) -> None:
-        captured[f"{site}/post_norm"].append(output)
+    def normalised(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pre_norm.append(inputs[0])
+        post_norm.append(output)
 
     def pass_on(_: nn.Module, __: Any, output: Tensor) -> None:
-        captured[f"{site}/next_input"].append(output)
+        next_input.append(output)
 
-    norm = module.norm
-    return [
-        norm.register_forward_pre_hook(enter),
-        norm.register_forward_hook(leave),
-        module.register_forward_hook(pass_on),
-    ]
+    return [module.norm.register_forward_hook(normalised), module.register_forward_hook(pass_on)]
 
 
 #: Sorted values ``[U, K]``, everything that is kept of them by name, and how many are in each bin; None where one is not finite.
@@ -227,13 +223,12 @@ def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | N
         return statistics | nothing, None
     places_N, fine = _binned(values_N, lowest, highest)
     upto = np.cumsum(fine)
-    positions = np.array(QUANTILES) * (len(values_N) - 1)
-    ranks = np.array([np.floor(positions), np.ceil(positions)]).astype(int)
+    ranks, shares = _ranks(len(values_N))
     bins = upto.searchsorted(ranks, side="right")
-    shares = (positions - ranks[0]).astype(np.float32)
     quantiles = []
-    for (low, high), (first, last), share in zip(ranks.T.tolist(), bins.T.tolist(), shares, strict=True):
-        around = np.sort(values_N[places_N == first if first == last else (places_N >= first) & (places_N <= last)])
+    for low, high, first, last, share in zip(*ranks.tolist(), *bins.tolist(), shares, strict=True):
+        around = values_N[places_N == first if first == last else (places_N >= first) & (places_N <= last)]
+        around.sort()
         before = upto[first] - fine[first]
         below, above = around[low - before], around[high - before]
         quantiles.append(below + (above - below) * share)
@@ -241,7 +236,7 @@ def _pooled(values_N: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | N
     pooled = {
         "quantiles": np.array(quantiles, np.float32),
         "mean": (mean := values_N.mean(keepdims=True))[0],
-        "sd": values_N.std(mean=mean),
+        "sd": _sd(values_N, mean),
         "histogram": (counts / len(values_N)).astype(np.float32),
         "range": np.array([lowest, highest], np.float32),
     }
@@ -267,10 +262,22 @@ def _edges(lowest: float, highest: float) -> np.ndarray:
 
 def _statistics(sorted_UK: np.ndarray) -> dict[str, np.ndarray]:
     """Percentiles, mean and biased (1/K) sd along the last axis of sorted values."""
-    positions = np.array(QUANTILES) * (sorted_UK.shape[1] - 1)
-    low = np.floor(positions).astype(int)
-    high = np.ceil(positions).astype(int)
-    below, above = sorted_UK[:, low], sorted_UK[:, high]
-    quantiles = below + (above - below) * (positions - low).astype(np.float32)
+    (low, high), shares = _ranks(sorted_UK.shape[1])
+    below, above = sorted_UK.take(low, axis=1), sorted_UK.take(high, axis=1)
     mean = sorted_UK.mean(axis=1, keepdims=True)
-    return {"quantiles": quantiles, "mean": mean[:, 0], "sd": sorted_UK.std(axis=1, mean=mean)}
+    return {"quantiles": below + (above - below) * shares, "mean": mean[:, 0], "sd": _sd(sorted_UK, mean)}
+
+
+@cache
+def _ranks(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The order statistics around each of ``QUANTILES``, ``[2, 3]``, and how far between the two it lies, ``[3]``."""
+    positions = np.array(QUANTILES) * (count - 1)
+    ranks = np.array([np.floor(positions), np.ceil(positions)]).astype(int)
+    return ranks, (positions - ranks[0]).astype(np.float32)
+
+
+def _sd(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """``values.std(axis=-1, mean=mean)``, to the bit; most of that is numpy's own asking about its arguments."""
+    centred = values - mean
+    centred *= centred
+    return np.sqrt(centred.sum(axis=-1) / values.shape[-1])
