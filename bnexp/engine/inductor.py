@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -34,16 +35,17 @@ def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
     # here, so that a torch without it can still train side by side
     from torch._inductor import compile as inductor
 
-    with kept_on_disk() as options, few_units():
-        return inductor(graph, list(tensors), options)
+    with kept_on_disk() as (of_fixed_shape, options), few_units():
+        return inductor(graph, [of_fixed_shape(tensor) for tensor in tensors], options)
 
 
 @contextmanager
-def kept_on_disk() -> Iterator[dict[str, Any]]:
+def kept_on_disk() -> Iterator[tuple[Callable[[Tensor], Tensor], dict[str, Any]]]:
     """Inductor finds again what any process made of the same graph, in a second instead of ten: what it has to be told for that.
 
-    It looks only where there is something to note shapes in. Its key for a graph leaves out the processor's vectors, by which
-    the kernels count, so these are among the options. A torch that has none of this compiles every time, and that is told.
+    It looks only where there is something to note shapes in, and would then leave open what a graph does not settle: tensors are
+    given as stand-ins of their own shapes. Its key for a graph leaves out the processor's vectors, by which the kernels count, so
+    these are among the options. A torch that has none of this compiles every time, and that is told.
     """
     try:
         from torch._guards import TracingContext, tracing
@@ -51,13 +53,15 @@ def kept_on_disk() -> Iterator[dict[str, Any]]:
         from torch._subclasses.fake_tensor import FakeTensorMode
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        context: AbstractContextManager[Any] = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
+        mode = FakeTensorMode(shape_env=ShapeEnv())
+        of_fixed_shape: Callable[[Tensor], Tensor] = partial(mode.from_tensor, static_shapes=True)
+        context: AbstractContextManager[Any] = tracing(TracingContext(mode))
         options = {"cpp.simdlen": pick_vec_isa().bit_width() or None}
     except (ImportError, AttributeError, TypeError) as error:
         say_once(f"compiled kernels are not found again by other processes ({first_line(error)})")
-        context, options = nullcontext(), {}
+        context, options, of_fixed_shape = nullcontext(), {}, lambda tensor: tensor
     with context:
-        yield options
+        yield of_fixed_shape, options
 
 
 @contextmanager

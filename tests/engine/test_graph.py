@@ -12,6 +12,7 @@ from bnexp.engine.build import Experiment, build
 from bnexp.engine.graph import GraphStep
 from bnexp.engine.journal import Stopwatch
 from bnexp.engine.step import backend, pick_step, wants_graph
+from bnexp.models.blocks import freeze_norms
 from bnexp.runs.many import step_of
 
 STEPS = 8
@@ -80,6 +81,18 @@ def test_the_compiled_step_equals_the_eager_one_with_batch_norm(momentum):
 @pytest.mark.parametrize("optimizer", [("optimizer=sgd",), ("optimizer=adam", "dataset.flip=true")])
 def test_the_default_backend_replays_its_kernels_and_gives_the_same(optimizer):
     assert_equal_steps("norm=batch", *optimizer, backend="inductor")
+
+
+@pytest.mark.slow
+def test_frozen_norms_settle_no_shapes_and_get_the_same_products():
+    plain, fast = experiment("norm=batch"), experiment("norm=batch")
+    for built in (plain, fast):
+        freeze_norms(built.model)
+    compiled = GraphStep(fast)
+    assert compiled.products == kernels.private(kernels.brgemm)[1]
+    assert compiled.kernels.endswith("replayed")
+    expected = losses(plain, pick_step(plain, Stopwatch())[1])
+    torch.testing.assert_close(losses(fast, compiled), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

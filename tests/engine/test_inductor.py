@@ -101,11 +101,14 @@ def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel_and_says_
 def test_a_torch_without_these_names_compiles_every_time_and_says_so(monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(inductor, "say_once", said.append)
-    with inductor.kept_on_disk() as options:
+    some = torch.zeros(60, 100)
+    with inductor.kept_on_disk() as (of_fixed_shape, options):
         assert set(options) == {"cpp.simdlen"}
+        assert all(type(size) is int for size in of_fixed_shape(some).shape)
         assert torch._guards.TracingContext.try_get() is not None
     monkeypatch.setitem(sys.modules, "torch._subclasses.fake_tensor", None)
-    with inductor.kept_on_disk() as options:
+    with inductor.kept_on_disk() as (of_fixed_shape, options):
         assert options == {}
+        assert of_fixed_shape(some) is some
         assert torch._guards.TracingContext.try_get() is None
     assert [line.partition(" (")[0] for line in said] == ["compiled kernels are not found again by other processes"]
