@@ -167,7 +167,9 @@ class StackedStep:
         if backend:
             key = (len(experiments), *structure(first), backend)
             images, labels = (torch.stack([part] * len(experiments)) for part in example_batch(first))
-            self._advance, self.products, self.kernels = compiled(step, key, state, first.prepare, self._lr, (images, labels))
+            self._advance, self.products, self.kernels = compiled(
+                lambda: step, key, state, first.prepare, self._lr, (images, labels)
+            )
 
     def __call__(self, images: Tensor, labels: Tensor, factor: float) -> tuple[Tensor, Tensor]:
         """Shape: images ``[S, B, C, H, W]`` bytes, labels ``[S, B]`` int64; loss and number of correct answers are ``[S]``."""

@@ -57,13 +57,13 @@ class GraphStep:
         self._optimizer = experiment.optimizer
         self._lr = torch.zeros((), device=experiment.train.labels.device)
         self._filled = 0.0
-        step = PureStep(experiment.model, experiment.optimizer, num_passes(experiment), side_by_side=False)
+        made = partial(PureStep, experiment.model, experiment.optimizer, num_passes(experiment), side_by_side=False)
         state = state_of(experiment.model, experiment.optimizer)
         feed = feed_of(experiment) if backend == "inductor" else None
         self._batch_of = feed or partial(experiment.training_examples, generator=experiment.augmentation)
         batch, prepare = (feed.batch, None) if feed else (example_batch(experiment), experiment.prepare)
         key = (*structure(experiment), feed is None, backend)
-        self._graph, self.products, self.kernels = compiled(step, key, state, prepare, self._lr, batch)
+        self._graph, self.products, self.kernels = compiled(made, key, state, prepare, self._lr, batch)
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Shape: indices ``[B]`` int64; loss and number of correct answers are ``[]``."""
@@ -75,16 +75,16 @@ class GraphStep:
 
 
 def compiled(
-    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, lr: Tensor,
+    made: Callable[[], PureStep], key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, lr: Tensor,
     batch: tuple[Tensor, Tensor],
 ) -> tuple[OnBatch, str, str]:  # fmt: skip
-    """``step`` on ``state`` as one graph, tried once on ``batch`` and put back, why its products are torch's own, if they are, and
+    """A step on ``state`` as one graph, tried once on ``batch`` and put back, why its products are torch's own, if they are, and
     what it multiplies with.
 
     On a GPU it is captured too, for this state alone, so that a step is one launch.
 
     Args:
-        step: the function.
+        made: makes the function, which copies a model, where this process has no graph of it yet.
         key: what the graph depends on, the backend last.
         state: what the graph changes.
         prepare, lr: what it reads; no ``prepare`` where batches come standardised.
@@ -99,7 +99,7 @@ def compiled(
             tensor.copy_(value)
 
     def tried(fast: bool) -> tuple[OnBatch, str, str]:
-        graph, products, used = compile_once(step, (*key, fast), state, prepare, [*read, floats, batch[1]])
+        graph, products, used = compile_once(made, (*key, fast), state, prepare, [*read, floats, batch[1]])
 
         def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             # Inductor's code reads bytes one vector of floats at a time, which takes 60 us of the paper's step without AVX-512
@@ -142,23 +142,25 @@ def made_once(key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
 
 
 def compile_once(
-    step: PureStep, key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, tensors: list[Any]
+    made: Callable[[], PureStep], key: tuple[Any, ...], state: TrainingState, prepare: Standardizer | None, tensors: list[Any]
 ) -> tuple[Callable[..., tuple[Tensor, Tensor]], str, str]:
-    """``step`` compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
+    """The step compiled as a function of tensors, or what an earlier step of the same ``key`` left in this process.
 
     The step is traced operation by operation and not through ``torch.compile``, whose checks at every call cost a tenth of the
     paper's step. The key ends in the backend, and whether products may be other than torch's own.
     """
     *_, backend, fast = key
 
-    def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
-        if prepare is None:
-            *changed, lr, images, labels = given
-            return step(state.of(changed), None, lr, images, labels)
-        *changed, scale, offset, lr, images, labels = given
-        return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
-
     def make() -> tuple[Callable[..., Any], str, str]:
+        step = made()
+
+        def flat(*given: Tensor) -> tuple[Tensor, Tensor]:
+            if prepare is None:
+                *changed, lr, images, labels = given
+                return step(state.of(changed), None, lr, images, labels)
+            *changed, scale, offset, lr, images, labels = given
+            return step(state.of(changed), prepare.of(scale, offset), lr, images, labels)
+
         with torch.no_grad():
             graph = traced(step.model, flat, tensors)
             products = kernels.with_fastest_products(graph) if fast else ""

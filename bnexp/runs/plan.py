@@ -19,6 +19,7 @@ from bnexp.config.values import with_value
 from bnexp.data import SOURCES
 from bnexp.data.cache import default_data_dir, resolve_data_dir
 from bnexp.data.source import data_fingerprint
+from bnexp.records.reader import RunRecord
 from bnexp.runs.many import step_of
 from bnexp.runs.settle import settled
 
@@ -68,6 +69,7 @@ class Plan:
         jobs: run id to job; claims that need the same run share it.
         determined: keys of the claims whose reported runs are in the plan.
         hashes: of users' data files, each looked at once.
+        complete: run id to the record of a complete run, read once; nobody changes it any more.
     """
 
     claims: Sequence[Claim]
@@ -79,6 +81,7 @@ class Plan:
     jobs: dict[str, Job] = field(default_factory=dict)
     determined: set[str] = field(default_factory=set)
     hashes: dict[str, str] = field(default_factory=dict)
+    complete: dict[str, RunRecord] = field(default_factory=dict)
 
     @property
     def first_seed(self) -> int:
@@ -96,7 +99,11 @@ class Plan:
 
     def runs(self, claim: Claim) -> Runs:
         """The records of a claim's cells."""
-        return Runs(claim, self.budget.name, self.cells.get(claim.key, []), self.runs_dir)
+        opened = dict(self.complete)
+        runs = Runs(claim, self.budget.name, self.cells.get(claim.key, []), self.runs_dir, opened)
+        lacking = {cell.run_id for cell in runs.missing()}
+        self.complete |= {cell.run_id: opened[cell.run_id] for cell in runs.cells if cell.run_id not in lacking}
+        return runs
 
     def missing(self, claims: Collection[str] | None = None) -> list[Job]:
         """Jobs, of all claims or of some, whose run is not complete."""
