@@ -68,7 +68,7 @@ RESERVED = {
 SLOW = {"torchvision", "mlxtend", "pandas"}
 
 #: The files that may use what another package keeps private, each behind a guard of its own.
-PRIVATE = {f"engine/{name}.py" for name in ("kernels", "inductor", "feed", "replayed", "decomposed")}
+PRIVATE = {f"engine/{name}.py" for name in ("cpp", "kernels", "inductor", "replayed", "decomposed")}
 
 #: Private by their spelling alone.
 PUBLIC_AFTER_ALL = {"os._exit", "_asdict"}

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def seen_together(config: ExperimentConfig) -> int:
     return config.train.pass_size // int(config.execution.ddp or 1)
 
 
+@cache
 def quick_to_import(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """An optimiser whose methods do not import torch's compiler when they are first called, which is 1 s of every start-up.
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnexp.engine.kernels import Operator
+from bnexp.engine.cpp import Operator
 
 _LIBRARY = torch.library.Library("bnexp", "FRAGMENT")
 

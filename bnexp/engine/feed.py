@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bnexp.engine.build import Experiment
-from bnexp.engine.kernels import Operator, first_line
+from bnexp.engine.cpp import Operator, built
+from bnexp.engine.kernels import first_line
 from bnexp.engine.step import say_once
 
 _SOURCE = """
@@ -44,11 +45,8 @@ _ARGUMENTS = [
 
 @cache
 def _kernel() -> Operator:
-    """The loop above, built as Inductor builds its own, once on a machine."""
-    from torch._inductor.codecache import CppPythonBindingsCodeCache
-
-    kernel: Operator = CppPythonBindingsCodeCache.load_pybinding(_ARGUMENTS, _SOURCE)
-    return kernel
+    """The loop above."""
+    return built(_ARGUMENTS, _SOURCE)
 
 
 class Feed:

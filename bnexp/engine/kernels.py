@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from torch.overrides import TorchFunctionMode
 
+from bnexp.engine.cpp import Operator, built
+
 if TYPE_CHECKING:  # takes a while to import, and most runs are eager
     from torch.fx import GraphModule, Node
-
-Operator = Callable[..., Any]
 
 #: Products with a side of at least this many are faster in oneDNN's linear layer than in MKL.
 WIDE = 256
@@ -96,9 +96,7 @@ def brgemm() -> Operator:
 
     Source: ``at::native::cpublas::brgemm``, which torch's own flex attention calls in the same way.
     """
-    from torch._inductor.codecache import CppPythonBindingsCodeCache
-
-    _built["brgemm"] = CppPythonBindingsCodeCache.load_pybinding(_ARGUMENTS, _SOURCE)
+    _built["brgemm"] = built(_ARGUMENTS, _SOURCE)
 
     def multiply(a: Tensor, b: Tensor, added_to: Tensor | None = None) -> Tensor:
         shape = (*a.shape[:-1], b.shape[-1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bnexp.engine import kernels
-from bnexp.engine.kernels import Operator
+from bnexp.engine.cpp import Operator
 from bnexp.engine.step import OnBatch
 
 #: Bytes that the kernels of a recorded step may be given: as long as it is called, none of them is free.
