@@ -129,12 +129,14 @@ _built: dict[str, Any] = {}
 @contextmanager
 def each_through(passed: Callable[[Operator], Operator]) -> Iterator[None]:
     """While it is entered, brgemm is called as ``passed`` makes it, by operations and by what Inductor compiled."""
-    before = dict(_built)
-    _built["brgemm"] = passed(before["brgemm"]) if before else None
+    kernel = _built.get("brgemm")
+    if kernel:
+        _built["brgemm"] = passed(kernel)
     try:
         yield
     finally:
-        _built.update(before)
+        if kernel:
+            _built["brgemm"] = kernel
 
 
 def _sizes(a: Any, b: Any) -> list[int]:
