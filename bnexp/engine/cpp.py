@@ -5,6 +5,7 @@ Private names of torch: all of ``torch._inductor``. Without those of :func:`sett
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -23,9 +24,9 @@ def built(arguments: Sequence[str], source: str) -> Operator:
     Raises:
         Exception: of many kinds: no compiler, no such header, another torch.
     """
+    settle()
     from torch._inductor.codecache import CppPythonBindingsCodeCache
 
-    settle()
     function: Operator = CppPythonBindingsCodeCache.load_pybinding(arguments, source)
     return function
 
@@ -40,6 +41,8 @@ def settle() -> str:
     Returns:
         Why Inductor goes its own way; empty where it does not.
     """
+    # a torch built for GPUs complains of their absence; torch sets the level itself, later
+    logging.getLogger("torch.utils.cpp_extension").addFilter(lambda record: record.levelno >= logging.ERROR)
     try:
         from torch._inductor import config
         from torch._inductor.cpp_builder import get_cpp_compiler

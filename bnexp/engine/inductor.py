@@ -8,7 +8,6 @@ compiled by itself.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,12 +30,10 @@ ONE_BY_ONE = "kernels are compiled one by one, which takes longer ({error})"
 
 def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
     """The kernels that Inductor makes of a graph of ``tensors``."""
-    # a torch built for GPUs complains of their absence
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    cpp.settle()
     # here, so that a torch without it can still train side by side
     from torch._inductor import compile as inductor
 
-    cpp.settle()
     with kept_on_disk() as (of_fixed_shape, options), few_units():
         return inductor(graph, [of_fixed_shape(tensor) for tensor in tensors], options)
 

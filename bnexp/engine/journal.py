@@ -231,8 +231,8 @@ class Progress(Sink):
         bar = {"total": steps, "initial": done, "desc": title, "unit": "", "dynamic_ncols": True, "leave": False}
         self._bar = tqdm(**bar, bar_format=shape, disable=None)
         self._known: dict[str, float] = {}
-        self._started = self._last_line = time.monotonic()
-        self._first = done
+        self._first, self._started = done, 0.0
+        self._last_line = time.monotonic()
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """Take the newest loss and accuracy, and move on."""
@@ -248,10 +248,14 @@ class Progress(Sink):
         words = {"loss": self._known.get("train/loss"), "acc": self._known.get("val/accuracy")}
         shown = {name: f"{value:.3f}" for name, value in words.items() if value is not None}
         now = time.monotonic()
+        begins = not self._started
+        if begins:  # compiling and the first looks are behind us, and say nothing of what is to come
+            self._first, self._started, self._last_line = step, now, now
+            self._bar.unpause()
         if not self._bar.disable:
             self._bar.set_postfix_str(" ".join(f"{name} {value}" for name, value in shown.items()), refresh=False)
             self._bar.update(step - self._bar.n)
-        elif now - self._last_line >= LINE_SECONDS:
+        elif not begins and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
             rate = (step - self._first) / (now - self._started)
             left = (self._steps - step) / rate if rate else float("inf")

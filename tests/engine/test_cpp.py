@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
@@ -56,6 +57,14 @@ def test_a_compiler_is_believed_if_it_takes_the_flags(settings, tmp_path, monkey
     asked = (tmp_path / "asked").read_text(encoding="utf-8")
     assert "-mavx2" in asked
     assert "avx512" not in asked
+
+
+def test_nobody_without_a_gpu_is_told_that_there_is_none(settings):  # noqa: ARG001 - tried anew
+    cpp.settle()
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    logger.setLevel(logging.WARNING)  # as torch does once it compiles
+    told = [logger.filter(logger.makeRecord(logger.name, level, "", 0, "no GPU", (), None)) for level in (30, 40)]
+    assert list(map(bool, told)) == [False, True]
 
 
 def test_what_a_user_said_of_the_vectors_stays(settings):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from bnexp.engine import journal
 from bnexp.engine.build import build, build_optimizer
 from bnexp.engine.device import pick_device, use_threads
 from bnexp.engine.ensemble import Block
-from bnexp.engine.journal import Ledger, Reading
+from bnexp.engine.journal import Ledger, Progress, Reading
 from bnexp.engine.step import set_lr, train_step
 from bnexp.errors import UserError
 from bnexp.models.blocks import NormAct
@@ -228,3 +229,17 @@ def test_probes_are_given_at_least_one_whole_training_batch(make, monkeypatch, v
     pictures = {picture.numpy().tobytes() for picture in experiment.prepare(experiment.validation.images)}
     assert {picture.numpy().tobytes() for picture in view.inputs} <= pictures
     assert len({picture.numpy().tobytes() for picture in view.inputs}) == min(validation, seen)
+
+
+def test_what_is_left_is_foretold_without_what_came_before_the_first_step(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr("bnexp.engine.journal.time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = Progress("a run", 3000)
+    for seconds, step in ((20, 1), (10, 1001), (1, 1101), (9, 2001)):  # it compiles for 20 s
+        now[0] += seconds
+        progress.scalar(step, "train/loss", 0.5)
+    progress.close({})
+    assert capsys.readouterr().err.splitlines() == [
+        "a run: step 1001/3000, loss 0.500, 100 steps/s, 20 s left",
+        "a run: step 2001/3000, loss 0.500, 100 steps/s, 10 s left",
+    ]
