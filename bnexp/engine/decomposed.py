@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnexp.engine import convolved
+from bnexp.engine.convolved import in_memory
 from bnexp.engine.cpp import Operator
 
 _LIBRARY = torch.library.Library("bnexp", "FRAGMENT")
@@ -18,30 +20,48 @@ def _batch_norm(
     eps: float,
 ) -> Any:
     """torch's batch norm with 1/sd once for each feature, which Inductor by itself computes at every element: 10 us of the paper's
-    step. It is no private name, but ``as_strided`` is here because Inductor puts what it reads into memory.
+    step.
     """
     if not training or x.dtype != torch.float32 or x.device.type != "cpu":
         return NotImplemented
-    axes = [axis for axis in range(x.ndim) if axis != 1]
-    shape = [1, -1, *[1] * (x.ndim - 2)]
     count = x.numel() // x.shape[1]
-    batch_mean = x.sum(axes) * (1 / count)
-    centred = x - batch_mean.view(shape)
-    batch_var = (centred * centred).sum(axes) * (1 / count)
-    inverse = (batch_var + eps).rsqrt().as_strided(batch_var.shape, batch_var.stride())
+    if _of_pictures(x):
+        batch_mean, batch_var, inverse = convolved.moments(x, eps)
+        y = convolved.normalised(x, weight, bias, batch_mean, inverse)
+    else:
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        batch_mean = x.sum(axes) * (1 / count)
+        centred = x - batch_mean.view(shape)
+        batch_var = (centred * centred).sum(axes) * (1 / count)
+        inverse = in_memory((batch_var + eps).rsqrt())
+        y = centred * inverse.view(shape)
+        y = y if weight is None else y * weight.view(shape)
+        y = y if bias is None else y + bias.view(shape)
     if mean is not None and var is not None:
         mean.mul_(1 - momentum).add_(momentum * batch_mean)
         var.mul_(1 - momentum).add_(momentum * count / (count - 1) * batch_var)
-    y = centred * inverse.view(shape)
-    if weight is not None:
-        y = y * weight.view(shape)
-    if bias is not None:
-        y = y + bias.view(shape)
     return y, batch_mean, inverse
 
 
+def _of_pictures(x: Tensor) -> bool:
+    """Whether this is a batch of pictures on a CPU; instance norm makes a single one of a batch, with as many more channels."""
+    return x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim == 4 and len(x) > 1
+
+
+def _batch_norm_backward(
+    grad: Tensor, x: Tensor, weight: Tensor | None, _mean: Any, _var: Any, batch_mean: Tensor, inverse: Tensor, training: bool,
+    *_: Any,
+) -> Any:
+    ours = training and _of_pictures(x)
+    return convolved.norm_backward(grad, x, weight, batch_mean, inverse) if ours else NotImplemented
+
+
 #: How a step is traced, beside torch's own rules.
-DECOMPOSED: dict[Any, Callable[..., Any]] = {torch.ops.aten.native_batch_norm.default: _batch_norm}
+DECOMPOSED: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.native_batch_norm.default: _batch_norm,
+    torch.ops.aten.native_batch_norm_backward.default: _batch_norm_backward,
+}
 
 
 def _left_alone(operator: Any, places: slice, unless: Operator) -> None:
@@ -68,25 +88,7 @@ def _by_halves(x: Tensor, size: Any, stride: Any = (), padding: Any = (), dilati
     return fits and {*size} == {2} and {*stride} <= {2} and {*padding} <= {0} and {*dilation} <= {1}
 
 
-def _pool_by_halves(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    """As comparisons, which Inductor makes vectors of and puts into the kernels beside it: 3 % of a convolutional net's step.
-
-    Shape: the maxima, and which of its window each is (0 to 3, the first of equals), ``[B, C, H/2, W/2]``.
-    """
-    largest = x[:, :, ::2, ::2]
-    which = torch.zeros_like(largest)
-    for number in (1, 2, 3):
-        other = x[:, :, number // 2 :: 2, number % 2 :: 2]
-        which = torch.where(other > largest, number, which)
-        largest = torch.maximum(largest, other)
-    return largest, which
-
-
-def _pool_by_halves_backward(grad: Tensor, x: Tensor, *given: Any) -> Tensor:
-    wide_grad, wide_which = (part[:, :, :, None, :, None] for part in (grad, given[-1]))
-    spread = torch.where(wide_which == torch.arange(4.0).view(2, 1, 2), wide_grad, 0).reshape(x.shape)
-    return spread.contiguous(memory_format=torch.channels_last) if x.stride(1) == 1 else spread.contiguous()
-
-
-_left_alone(torch.ops.aten.max_pool2d_with_indices.default, slice(6), _pool_by_halves)
-_left_alone(torch.ops.aten.max_pool2d_with_indices_backward.default, slice(1, 7), _pool_by_halves_backward)
+_left_alone(torch.ops.aten.max_pool2d_with_indices.default, slice(6), lambda x, *_: convolved.pool(x))
+_left_alone(
+    torch.ops.aten.max_pool2d_with_indices_backward.default, slice(1, 7), lambda grad, *given: convolved.spread(grad, given[-1])
+)

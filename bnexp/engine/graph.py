@@ -27,6 +27,7 @@ from bnexp.data.standardize import Standardizer
 from bnexp.engine import kernels
 from bnexp.engine.build import Experiment
 from bnexp.engine.captured import capture
+from bnexp.engine.convolved import written_out
 from bnexp.engine.decomposed import DECOMPOSED
 from bnexp.engine.feed import feed_of
 from bnexp.engine.inductor import fused
@@ -312,6 +313,7 @@ def traced(model: nn.Module, function: Callable[..., Any], tensors: Sequence[Ten
     """
     before = _plain_attributes(model)
     graph = make_fx(function, DECOMPOSED)(*tensors)
+    written_out(graph)
     after = _plain_attributes(model)
     for name, value in after.items():
         if before.get(name) != value:

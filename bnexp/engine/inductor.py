@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from bnexp.engine import cpp
+from bnexp.engine.convolved import READS
 from bnexp.engine.kernels import first_line
 from bnexp.engine.step import say_once
 
@@ -35,6 +36,7 @@ def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
     from torch._inductor import compile as inductor
 
     with kept_on_disk() as (of_fixed_shape, options), few_units():
+        options |= {READS: graph.meta[READS]} if READS in graph.meta else {}
         return inductor(graph, [of_fixed_shape(tensor) for tensor in tensors], options)
 
 

@@ -226,7 +226,8 @@ def with_fastest_products(graph: GraphModule) -> str:
             made.meta = dict(node.meta)
             node.replace_all_uses_with(made)
             graph.graph.erase_node(node)
-    _add_updates_in_products(graph)
+    if not graph.graph.find_nodes(op="call_function", target=torch.ops.aten.convolution.default):
+        _add_updates_in_products(graph)  # which takes longer to call than it saves where the step is not replayed (replayed.py)
     graph.recompile()
     return missing
 

@@ -7,6 +7,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
+from bnexp.engine.convolved import written_out
 from bnexp.engine.decomposed import DECOMPOSED
 
 
@@ -21,6 +22,8 @@ def test_batch_norm_as_it_is_traced_is_torchs(shape, affine):
         return torch.ops.aten.native_batch_norm(x, *given, *running, True, 0.1, 1e-5)
 
     graph = make_fx(normalised, DECOMPOSED)(x, *[value.clone() for value in traced])
+    written_out(graph)
+    assert "bnexp" not in graph.code
     assert not graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
     for found, expected in zip(graph(x, *traced), normalised(x, *plain), strict=True):
         assert_close(found, expected)
@@ -51,6 +54,7 @@ def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor
     x = torch.randn(4, 3, height, 8).relu().contiguous(memory_format=form)  # many are 0
     weights = 1 + torch.rand_like(pool(x, size, size)[0])
     graph = make_fx(pooled, DECOMPOSED)(x, weights)
+    written_out(graph)
     assert not [node for node in graph.graph.nodes if node.target in (pool, back)]
     assert ("bnexp" in graph.code) != ours
     other = (x - 0.5).contiguous(memory_format=form).square()
