@@ -188,7 +188,8 @@ Compiling is not counted, nor is the first turn of any loop.
 - **bnexp**: `bnexp.engine.loop.train` itself (stacked: `bnexp.engine.ensemble.train_together`), with `threads=null` alone and
   one thread each as two processes (alone, the paper's network has one thread too); loss and accuracy of every step are collected.
   Evaluation and records are not counted; `end.json` of every run has them under `seconds`.
-- **What probes add**: looks of `layer_inputs`, at one every `steps_between` steps, the most its schedule allows on average.
+- **What probes add**: looks of `layer_inputs`, each after some training steps, at one every `steps_between` steps, the most its
+  schedule allows on average.
 - **The floor**: the bare matrix products (convolutions) of forward and backward pass as torch computes them, the first layer's
   input gradient left out; no data, norm, nonlinearity or update. "Fastest kernel": the fastest float32 kernel that torch ships for
   each product. torch does not take it by itself, but our compiled step does, and so it can be below torch's own products.
