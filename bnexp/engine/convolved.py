@@ -149,9 +149,10 @@ def written_out(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target in PARTS:
             tensors = [each.meta["val"] for each in node.args if each]
-            key = node.target, *(each is None for each in node.args), *((each.shape, each.stride()) for each in tensors)
+            key = node.target, *(each is None for each in node.args), *((each.shape, each.stride(), each.dtype) for each in tensors)
             if key not in traced:
-                traced[key] = _traced_parts(node, [torch.empty_strided(each.shape, each.stride()) for each in tensors])
+                like = [torch.empty_strided(each.shape, each.stride(), dtype=each.dtype) for each in tensors]
+                traced[key] = _traced_parts(node, like)
             _replace(node, traced[key])
     graph.recompile()
 

@@ -41,9 +41,10 @@ def test_batch_norm_in_eval_mode_and_in_other_numbers_is_traced_as_torch_has_it(
         assert graph.graph.find_nodes(op="call_function", target=torch.ops.aten.native_batch_norm.default)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("window", "height", "ours"), [(2, 6, True), (2, 7, False), (3, 6, False)])
-def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor(form, window, height, ours):
+def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor(form, window, height, ours, dtype):
     pool, back = (getattr(torch.ops.aten, f"max_pool2d_with_indices{end}").default for end in ("", "_backward"))
     size = [window, window]
 
@@ -51,7 +52,7 @@ def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor
         y, indices = pool(x, size, size)
         return y, back(y * weights, x, size, size, [0, 0], [1, 1], False, indices)
 
-    x = torch.randn(4, 3, height, 8).relu().contiguous(memory_format=form)  # many are 0
+    x = torch.randn(4, 3, height, 8, dtype=dtype).relu().contiguous(memory_format=form)  # many are 0
     weights = 1 + torch.rand_like(pool(x, size, size)[0])
     graph = make_fx(pooled, DECOMPOSED)(x, weights)
     written_out(graph)
@@ -61,4 +62,5 @@ def test_max_pooling_as_it_is_traced_is_torchs_with_ties_and_unknown_to_inductor
     for given in (x, other):
         for found, expected in zip(graph(given, weights), pooled(given, weights), strict=True):
             assert torch.equal(found, expected)
+            assert found.dtype == expected.dtype
             assert found.stride() == expected.stride()
