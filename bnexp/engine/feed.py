@@ -26,15 +26,17 @@ _SOURCE = """
 #endif
 extern "C" VECTORS void kernel(
     const uint8_t* images, const int64_t* labels, const int64_t* rows, const float* scale, const float* offset,
-    float* inputs, int64_t* answers, int64_t B, int64_t F, int64_t shift) {
+    float* inputs, int64_t* answers, int64_t B, int64_t P, int64_t shift) {
     const int64_t ahead = 4;  // rows lie anywhere in memory, which no processor foresees
     for (int64_t b = 0; b < B; ++b) {
         if (b + ahead < B)
-            for (int64_t f = 0; f < F; f += 64) __builtin_prefetch(images + rows[b + ahead] * F + f);
-        const uint8_t* row = images + rows[b] * F;
-        float* input = inputs + b * F;
+            for (int64_t f = 0; f < C * P; f += 64) __builtin_prefetch(images + rows[b + ahead] * C * P + f);
+        const uint8_t* row = images + rows[b] * C * P;
+        float* input = inputs + b * C * P;
         answers[b] = labels[rows[b]];
-        for (int64_t f = 0; f < F; ++f) input[f] = float(row[f] >> shift) * scale[f] + offset[f];
+        for (int64_t p = 0; p < P; ++p)
+            for (int64_t c = 0; c < C; ++c)
+                input[p * C + c] = float(row[c * P + p] >> shift) * scale[c * P + p] + offset[c * P + p];
     }
 }
 """
@@ -44,9 +46,9 @@ _ARGUMENTS = [
 
 
 @cache
-def _kernel() -> Operator:
-    """The loop above."""
-    return built(_ARGUMENTS, _SOURCE)
+def _kernel(channels: int) -> Operator:
+    """The loop above; ``channels`` are to lie together, which 1 leaves where they are."""
+    return built(_ARGUMENTS, f"constexpr long C = {channels};{_SOURCE}")
 
 
 class Feed:
@@ -55,7 +57,7 @@ class Feed:
     Shape: indices ``[B]`` int64; inputs ``[B, C, H, W]`` float32, labels ``[B]`` int64.
 
     Args:
-        experiment: a run on the CPU, its examples neither augmented nor laid out with channels last.
+        experiment: a run on the CPU, its examples not augmented.
 
     Attributes:
         batch: that memory.
@@ -66,9 +68,11 @@ class Feed:
         shape = self._train.images.shape[1:]
         self._scale, self._offset = (one.expand(shape).contiguous().flatten() for one in (prepare.scale, prepare.offset))
         batch_size = experiment.config.train.batch_size
-        self._sizes = (batch_size, shape.numel(), prepare.shift)
-        self.batch = torch.zeros(batch_size, *shape), torch.zeros(batch_size, dtype=torch.int64)
-        self._run = _kernel()
+        inputs = prepare(self._train.images.new_zeros(batch_size, *shape))
+        together = 1 if inputs.is_contiguous() else shape[0]
+        self._sizes = (batch_size, shape.numel() // together, prepare.shift)
+        self.batch = inputs, torch.zeros(batch_size, dtype=torch.int64)
+        self._run = _kernel(together)
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         self._run(self._train.images, self._train.labels, indices, self._scale, self._offset, *self.batch, *self._sizes)
@@ -78,8 +82,7 @@ class Feed:
 def feed_of(experiment: Experiment) -> Feed | None:
     """The run's feed, tried on a batch; None where torch's own operations have to do it, which is told if it should not be so."""
     dataset = experiment.config.dataset
-    as_it_is = experiment.prepare.layout is torch.preserve_format and experiment.train.images.is_contiguous()
-    if not experiment.train.labels.is_cpu or not as_it_is or dataset.crop or dataset.flip:
+    if not experiment.train.labels.is_cpu or not experiment.train.images.is_contiguous() or dataset.crop or dataset.flip:
         return None
     indices = torch.arange(experiment.config.train.batch_size).flip(0)
     reason = "wrong answers"  # of bytes and labels of another type too: the kernel takes its arguments' word for it
