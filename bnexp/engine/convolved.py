@@ -57,16 +57,27 @@ def _pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Shape: the maxima, and which of its window each is (0 to 3, the first of equals), ``[B, C, H/2, W/2]``.
     """
-    largest = x[:, :, ::2, ::2]
+    return _pool_both(x, x)[:2]
+
+
+def _pool_both(x: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, and what ``other`` ``[B, C, H, W]`` is where ``x`` is largest."""
+    largest, *rest = _corners(x)
+    chosen, *others = _corners(other)
     which = torch.zeros_like(largest)
-    for number in (1, 2, 3):
-        other = x[:, :, number // 2 :: 2, number % 2 :: 2]
-        which = torch.where(other > largest, number, which)
-        largest = torch.maximum(largest, other)
+    for number, (corner, beside) in enumerate(zip(rest, others, strict=True), start=1):
+        larger = corner > largest
+        which, chosen = torch.where(larger, number, which), torch.where(larger, beside, chosen)
+        largest = torch.maximum(largest, corner)
     if not _channels_last(x):
-        return largest, which
-    which = in_memory(which)
-    return largest + 0 * which, which  # so that both are computed where x is at hand
+        return largest, which, chosen
+    which, chosen = in_memory(which), in_memory(chosen)
+    return largest + 0 * (which + chosen), which, chosen  # so that all are computed where x is at hand
+
+
+def _corners(x: Tensor) -> list[Tensor]:
+    """The four pixels of each window of 2 x 2, each ``[B, C, H/2, W/2]``."""
+    return [x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
 
 
 def _spread(grad: Tensor, which: Tensor) -> Tensor:
@@ -94,12 +105,9 @@ def _norm_backward(grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor,
 
 
 def _pooled_norm_backward(
-    grad: Tensor, which: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse: Tensor
+    grad: Tensor, which: Tensor, chosen: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same, from the gradient by what was pooled of its output: sums over windows instead of pixels."""
-    chosen = x[:, :, ::2, ::2]
-    for number in (1, 2, 3):
-        chosen = torch.where(which == number, x[:, :, number // 2 :: 2, number % 2 :: 2], chosen)
+    """The same, from the gradient by what was pooled of its output: sums over the pixels that were ``chosen``, not over all."""
     along = grad * (chosen - mean[:, None, None])
     return _norm_gradients(_spread(grad, which), _sum(grad), _sum(along), x, weight, mean, inverse)
 
@@ -123,10 +131,11 @@ _LIBRARY = torch.library.Library("bnexp", "FRAGMENT")
 _NORM = "Tensor x, Tensor? weight, Tensor mean, Tensor inverse) -> (Tensor, Tensor, Tensor)"
 _SCHEMAS: dict[str, Callable[..., Any]] = {
     "pool(Tensor x) -> (Tensor, Tensor)": _pool,
+    "pool_both(Tensor x, Tensor other) -> (Tensor, Tensor, Tensor)": _pool_both,
     "spread(Tensor grad, Tensor which) -> Tensor": _spread,
     "normalised(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor inverse) -> Tensor": _normalised,
     f"norm_backward(Tensor grad, {_NORM}": _norm_backward,
-    f"pooled_norm_backward(Tensor grad, Tensor which, {_NORM}": _pooled_norm_backward,
+    f"pooled_norm_backward(Tensor grad, Tensor which, Tensor chosen, {_NORM}": _pooled_norm_backward,
 }
 
 #: What each of these operations consists of.
@@ -137,7 +146,7 @@ for _schema, _parts in _SCHEMAS.items():
     for _key in ("CPU", "Meta"):
         _LIBRARY.impl(_name, _parts, _key)
     PARTS[getattr(torch.ops.bnexp, _name).default] = _parts
-pool, spread, normalised, norm_backward, pooled_norm_backward = PARTS
+pool, pool_both, spread, normalised, norm_backward, pooled_norm_backward = PARTS
 
 
 def written_out(graph: GraphModule) -> None:
@@ -182,10 +191,10 @@ def _replace(node: Node, parts: Graph) -> None:
 def _rearrange(graph: Graph) -> None:
     """Let the backward pass read and write less.
 
+    - The norm's sums are over gradients of which three of four are 0 where they come from a pooling, which keeps what is needed.
     - What ReLU lets through is known from its input, which the norm's backward pass reads anyway, as well as from its output, which
       then need not be written where it is pooled.
     - Behind a pooling it is known from the maxima, a quarter as many: where one is not above 0, nothing in its window is.
-    - The norm's sums are over gradients of which three of four are 0 where they come from a pooling.
     """
     masks = torch.ops.aten.threshold_backward.default
     for masked in graph.find_nodes(op="call_function", target=masks):
@@ -204,9 +213,15 @@ def _rearrange(graph: Graph) -> None:
         elif result.args[0].target is normalised:
             masked.args = (grad, result.args[0], threshold)
     for norm in graph.find_nodes(op="call_function", target=norm_backward):
-        grad, *rest = norm.args
+        grad, x, *rest = norm.args
         if grad.target is spread:
-            norm.target, norm.args = pooled_norm_backward, (*grad.args, *rest)
+            small, which = grad.args
+            pooled = which.args[0]
+            pooled.target, pooled.args = pool_both, (pooled.args[0], x)
+            with graph.inserting_after(which):
+                chosen = graph.call_function(getitem, (pooled, 2))
+            chosen.meta = dict(small.meta)
+            norm.target, norm.args = pooled_norm_backward, (small, which, chosen, x, *rest)
     graph.eliminate_dead_code()
 
 
