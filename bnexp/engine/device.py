@@ -7,9 +7,12 @@ bf16 is what torch calls autocast: convolutions and matrix products round their 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import sys
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +26,10 @@ _NATIVE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 
 #: Numbers of malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+#: Bytes: the largest piece that glibc takes from memory of its own, and how much of that is asked for in huge pages; none of it is
+#: used before a net needs it.
+_LARGEST, _AHEAD = 2**25, 2**30
 
 
 def pick_device(name: str) -> torch.device:
@@ -79,19 +86,29 @@ def use_threads(threads: int | None, model: nn.Module) -> int:
     return threads
 
 
+@cache
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, where it is glibc's to give back; its peak stays what it was.
+    """Let this process keep the memory that it frees, where it is glibc's to give back, and have the next of it in huge pages.
 
     By itself glibc hands large pieces back and gets them again page by page, in about half of all processes at every step: a
-    convolutional net's compiled step then takes 65 ms instead of 45.
+    convolutional net's compiled step then takes 65 ms instead of 45. And where each 4 KB have a page, finding them takes a tenth of
+    that step: pages of 2 MB are asked for. Its peak stays what it was, but for what is left of the last page.
 
-    Source: mallopt(3).
+    Source: mallopt(3), madvise(2).
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # which other C libraries lack
-        for parameter, value in ((_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**31 - 1)):  # the most that each may be
-            if mallopt is not None:
-                mallopt(parameter, value)
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(libc, "mallopt"):  # which other C libraries lack
+        return
+    for parameter, value in ((_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, 2**31 - 1)):  # the most that each may be
+        libc.mallopt(parameter, value)
+    libc.malloc.restype = ctypes.c_void_p
+    size = _LARGEST - mmap.PAGESIZE
+    pieces = [piece for _ in range(_AHEAD // size) if (piece := libc.malloc(ctypes.c_size_t(size)))]
+    for piece in pieces:
+        whole = -(-piece // mmap.PAGESIZE) * mmap.PAGESIZE
+        libc.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(size), mmap.MADV_HUGEPAGE)
+    for piece in pieces:
+        libc.free(ctypes.c_void_p(piece))
 
 
 def set_precision(config: ExperimentConfig, model: nn.Module, device: torch.device) -> ExperimentConfig:

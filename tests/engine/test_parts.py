@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -192,6 +193,26 @@ def test_memory_that_is_freed_is_not_fetched_again_page_by_page():
     if given_back < 10_000:
         pytest.skip("this C library keeps such pieces without being told")
     assert kept < 100
+
+
+HUGE = """
+import torch
+from pathlib import Path
+from bnexp.engine.device import keep_memory
+
+keep_memory()
+piece = torch.ones(2**22)  # 16 MB
+print(next(line for line in Path("/proc/self/smaps_rollup").read_text().splitlines() if line.startswith("AnonHugePages")))
+"""
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_memory is for glibc")
+@pytest.mark.skipif(not PAGES.exists() or "[madvise]" not in PAGES.read_text(), reason="huge pages come to all or to none here")
+def test_memory_comes_in_huge_pages():
+    answer = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True)
+    assert int(answer.stdout.split()[1]) >= 14 * 1024  # KB; what numpy asks for is smaller
 
 
 def test_no_gpu_is_taken_for_granted(monkeypatch):
