@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.fx import GraphModule
+from torch.utils._pytree import tree_leaves
 
 from bnexp.engine import cpp
 from bnexp.engine.convolved import READS
@@ -24,6 +25,19 @@ from bnexp.engine.step import say_once
 
 #: Kernels that the C++ compiler is given at a time.
 KERNELS_A_UNIT = 6
+
+#: Bytes of a tensor that is not in a core's own cache any more when the next kernel wants it.
+CACHED = 2**20
+
+#: Floats, 2 KB. Half of it and half as much again are no better.
+AHEAD = 512
+
+#: A line of Inductor's that reads or writes a vector of a tensor that the outermost loop goes through.
+_VECTOR = re.compile(
+    r"^ *(?:auto tmp\d+ = at::vec::Vectorized<float>::loadu\(|(?P<write>tmp\d+\.store\())"
+    r"(?P<place>\w+ \+ static_cast<int64_t>\(.*?\bx0\b.*?\))(?:, static_cast<int64_t>\(\d+L?\))?\);$",
+    re.MULTILINE,
+)
 
 #: What is told where they are not.
 ONE_BY_ONE = "kernels are compiled one by one, which takes longer ({error})"
@@ -35,7 +49,7 @@ def fused(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
     # here, so that a torch without it can still train side by side
     from torch._inductor import compile as inductor
 
-    with kept_on_disk() as (of_fixed_shape, options), few_units():
+    with kept_on_disk() as (of_fixed_shape, options), few_units(prefetching if _leaves_caches(graph) else str):
         options |= {READS: graph.meta[READS]} if READS in graph.meta else {}
         return inductor(graph, [of_fixed_shape(tensor) for tensor in tensors], options)
 
@@ -65,13 +79,31 @@ def kept_on_disk() -> Iterator[tuple[Callable[[Tensor], Tensor], dict[str, Any]]
         yield of_fixed_shape, options
 
 
+def _leaves_caches(graph: GraphModule) -> bool:
+    """Whether it has tensors that a processor's core does not keep from one kernel to the next."""
+    values = tree_leaves([node.meta.get("val") for node in graph.graph.nodes])
+    return any(value.nbytes >= CACHED for value in values if isinstance(value, Tensor))
+
+
+def prefetching(source: str) -> str:
+    """A kernel that asks for what it will read and write ``AHEAD`` floats later, which is under way by then.
+
+    A processor does so by itself within a page of 4 KB and for what is read. What stands between the convolutions of ``model=cnn``
+    takes an eighth less.
+    """
+    return _VECTOR.sub(lambda line: f"__builtin_prefetch({line['place']} + {AHEAD}, {int(bool(line['write']))});{line[0]}", source)
+
+
 @contextmanager
-def few_units() -> Iterator[None]:
+def few_units(rewritten: Callable[[str], str] = str) -> Iterator[None]:
     """While it is entered, Inductor's kernels for the CPU are compiled ``KERNELS_A_UNIT`` at a time instead of one at a time.
 
     Of the second or two that one takes, 0.9 s are the header that all of them include: its templates are made anew for every unit,
     precompiled or not. What cannot be compiled together, for whatever reason, is compiled kernel by kernel, as torch does it, and
     that is told.
+
+    Args:
+        rewritten: makes of a kernel's source the one that is compiled.
     """
     try:
         from torch._inductor.async_compile import AsyncCompile, get_compile_threads
@@ -81,14 +113,14 @@ def few_units() -> Iterator[None]:
         waits = get_compile_threads() > 1  # with one thread torch wants a kernel at once and not the promise of one
     except (ImportError, AttributeError) as error:
         say_once(ONE_BY_ONE.format(error=first_line(error)))
-        waits = False
-    if not waits:
         yield
         return
     pending: list[_Kernel] = []
 
     def cpp_pybinding(compiler: Any, argtypes: list[str], source_code: str) -> Any:
-        kernel = _Kernel(argtypes, source_code)
+        if not waits:
+            return alone(compiler, argtypes, rewritten(source_code))
+        kernel = _Kernel(argtypes, rewritten(source_code))
         pending.append(kernel)
 
         def compiled() -> Any:

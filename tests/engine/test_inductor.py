@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.testing import assert_close
 
 from bnexp.engine import inductor
 
@@ -58,6 +61,23 @@ def libraries(cache: Path) -> set[Path]:
     return set(cache.rglob("*.main.so"))
 
 
+@pytest.mark.slow  # compiles three kernels
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_kernels_ask_ahead_for_what_leaves_the_caches_and_for_nothing_else(monkeypatch):
+    sources, own = [], inductor.prefetching
+    monkeypatch.setattr(inductor, "prefetching", lambda source: sources.append(own(source)) or sources[-1])
+    for side, threads in ((512, 1), (520, 2), (64, 2)):
+        monkeypatch.setattr("torch._inductor.async_compile.get_compile_threads", lambda threads=threads: threads)
+        x, scale = torch.randn(side, side), torch.randn(side)
+        graph = make_fx(lambda x, scale: (x * scale - 1,))(x, scale)
+        assert_close(inductor.fused(graph, [x, scale])(x, scale)[0], x * scale - 1)
+    asked = [set(re.findall(r"__builtin_prefetch\((\w+) \+ .*?, (\d)\);", source)) for source in sources]
+    assert asked == [{("in_ptr0", "0"), ("out_ptr0", "1")}] * 2
+    assert inductor.prefetching("tmp0.store(out_ptr0 + static_cast<int64_t>(x1));") == (
+        "tmp0.store(out_ptr0 + static_cast<int64_t>(x1));"
+    )
+
+
 UNITS = "from bnexp.engine import inductor\n"
 
 
@@ -86,9 +106,6 @@ def test_a_torch_without_the_names_for_units_compiles_kernel_by_kernel_and_says_
     with inductor.few_units():
         assert AsyncCompile.cpp_pybinding is not own
     assert AsyncCompile.cpp_pybinding is own
-    monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 1)
-    with inductor.few_units():
-        assert AsyncCompile.cpp_pybinding is own
     said: list[str] = []
     monkeypatch.setattr(inductor, "say_once", said.append)
     monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 2)
