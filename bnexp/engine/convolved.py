@@ -52,27 +52,24 @@ def _channels_last(x: Tensor) -> bool:
     return x.stride(1) == 1
 
 
-def _pool(x: Tensor) -> tuple[Tensor, Tensor]:
+def _pool(x: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
     """Max pooling in windows of 2 x 2 as comparisons, which Inductor makes vectors of and puts into the kernels beside it.
 
-    Shape: the maxima, and which of its window each is (0 to 3, the first of equals), ``[B, C, H/2, W/2]``.
+    Shape: the maxima, which of its window each is (0 to 3, the first of equals), and what each of ``beside`` ``[B, C, H, W]`` is
+    there, ``[B, C, H/2, W/2]``.
     """
-    return _pool_both(x, x)[:2]
-
-
-def _pool_both(x: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same, and what ``other`` ``[B, C, H, W]`` is where ``x`` is largest."""
-    largest, *rest = _corners(x)
-    chosen, *others = _corners(other)
+    first, *others = zip(*map(_corners, (x, *beside)), strict=True)
+    largest, *chosen = first
     which = torch.zeros_like(largest)
-    for number, (corner, beside) in enumerate(zip(rest, others, strict=True), start=1):
+    for number, (corner, *alternatives) in enumerate(others, start=1):
         larger = corner > largest
-        which, chosen = torch.where(larger, number, which), torch.where(larger, beside, chosen)
+        which = torch.where(larger, number, which)
+        chosen = [torch.where(larger, *pair) for pair in zip(alternatives, chosen, strict=True)]
         largest = torch.maximum(largest, corner)
     if not _channels_last(x):
-        return largest, which, chosen
-    which, chosen = in_memory(which), in_memory(chosen)
-    return largest + 0 * (which + chosen), which, chosen  # so that all are computed where x is at hand
+        return largest, which, *chosen
+    which, *chosen = kept = [in_memory(each) for each in (which, *chosen)]
+    return largest + 0 * sum(kept[1:], kept[0]), which, *chosen  # so that all are computed where x is at hand
 
 
 def _corners(x: Tensor) -> list[Tensor]:
@@ -131,7 +128,7 @@ _LIBRARY = torch.library.Library("bnexp", "FRAGMENT")
 _NORM = "Tensor x, Tensor? weight, Tensor mean, Tensor inverse) -> (Tensor, Tensor, Tensor)"
 _SCHEMAS: dict[str, Callable[..., Any]] = {
     "pool(Tensor x) -> (Tensor, Tensor)": _pool,
-    "pool_both(Tensor x, Tensor other) -> (Tensor, Tensor, Tensor)": _pool_both,
+    "pool_beside(Tensor x, Tensor beside) -> (Tensor, Tensor, Tensor)": _pool,
     "spread(Tensor grad, Tensor which) -> Tensor": _spread,
     "normalised(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor inverse) -> Tensor": _normalised,
     f"norm_backward(Tensor grad, {_NORM}": _norm_backward,
@@ -146,7 +143,7 @@ for _schema, _parts in _SCHEMAS.items():
     for _key in ("CPU", "Meta"):
         _LIBRARY.impl(_name, _parts, _key)
     PARTS[getattr(torch.ops.bnexp, _name).default] = _parts
-pool, pool_both, spread, normalised, norm_backward, pooled_norm_backward = PARTS
+pool, pool_beside, spread, normalised, norm_backward, pooled_norm_backward = PARTS
 
 
 def written_out(graph: GraphModule) -> None:
@@ -217,7 +214,7 @@ def _rearrange(graph: Graph) -> None:
         if grad.target is spread:
             small, which = grad.args
             pooled = which.args[0]
-            pooled.target, pooled.args = pool_both, (pooled.args[0], x)
+            pooled.target, pooled.args = pool_beside, (pooled.args[0], x)
             with graph.inserting_after(which):
                 chosen = graph.call_function(getitem, (pooled, 2))
             chosen.meta = dict(small.meta)

@@ -191,7 +191,8 @@ Compiling is not counted, nor is the first turn of any loop.
 - **What probes add**: looks of `layer_inputs`, each after some training steps, at one every `steps_between` steps, the most its
   schedule allows on average.
 - **The floor**: the bare matrix products (convolutions) of forward and backward pass as torch computes them, the first layer's
-  input gradient left out; no data, norm, nonlinearity or update. "Fastest kernel": the fastest float32 kernel that torch ships for
-  each product. torch does not take it by itself, but our compiled step does, and so it can be below torch's own products.
+  input gradient left out; no data, norm, nonlinearity or update, in memory that is kept and in huge pages as our step's is.
+  "Fastest kernel": the fastest float32 kernel that torch ships for each product. torch does not take it by itself, but our
+  compiled step does, and so it can be below torch's own products.
 
 """

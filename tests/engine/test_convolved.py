@@ -85,6 +85,15 @@ def test_what_relu_lets_through_is_looked_up_among_the_maxima_where_channels_lie
     assert mask.meta["val"].shape == (6, 4, side, side)
 
 
+@pytest.mark.parametrize(("layers", "choices"), [("pooled", 2), ("no norm", 1)])
+def test_what_a_pooling_chose_is_kept_where_a_norm_needs_it_and_only_there(layers, choices):
+    function, given = gradients(LAYERS[layers], torch.randn(6, 4, 8, 8).contiguous(memory_format=torch.channels_last))
+    graph = make_fx(function, DECOMPOSED)(*given)
+    written_out(graph)
+    chosen = graph.graph.find_nodes(op="call_function", target=torch.ops.aten.where.self)
+    assert len([node for node in chosen if node.meta["val"].shape == (6, 4, 4, 4)]) == 3 * choices
+
+
 def test_relu_behind_a_norm_is_masked_by_its_input_and_the_output_of_any_other_is_not_kept_for_it():
     for layers, of_input in (("relu", True), ("a sum", False), ("no norm", False)):
         without_pooling = [*LAYERS[layers]()[:2]]
