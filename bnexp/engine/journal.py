@@ -229,7 +229,7 @@ class Progress(Sink):
         # 80 columns hold all of it and some bar.
         shape = "{desc} |{bar}| {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
         bar = {"total": steps, "initial": done, "desc": title, "unit": "", "dynamic_ncols": True, "leave": False}
-        self._bar = tqdm(**bar, bar_format=shape, disable=None)
+        self._bar = tqdm(**bar, bar_format=shape, disable=None, postfix="preparing")  # a first compilation takes 15 s
         self._known: dict[str, float] = {}
         self._first, self._started = done, 0.0
         self._last_line = time.monotonic()

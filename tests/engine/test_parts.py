@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -250,6 +251,17 @@ def test_probes_are_given_at_least_one_whole_training_batch(make, monkeypatch, v
     pictures = {picture.numpy().tobytes() for picture in experiment.prepare(experiment.validation.images)}
     assert {picture.numpy().tobytes() for picture in view.inputs} <= pictures
     assert len({picture.numpy().tobytes() for picture in view.inputs}) == min(validation, seen)
+
+
+def test_a_bar_says_that_a_run_is_being_prepared_until_its_first_step(monkeypatch):
+    terminal = StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = Progress("a run", 3000)
+    assert terminal.getvalue().rstrip().endswith("left, preparing")
+    progress.scalar(1, "train/loss", 0.5)
+    progress._bar.refresh()
+    assert terminal.getvalue().rstrip().endswith("left, loss 0.500")
 
 
 def test_what_is_left_is_foretold_without_what_came_before_the_first_step(monkeypatch, capsys):
