@@ -249,4 +249,7 @@ def entry() -> None:
             file=sys.stderr,
         )
         code = code or USER_ERROR
+    if here is not None:  # torch's threads can abort a process that Python takes apart, for which torchrun ends all others
+        err.flush()
+        os._exit(code)
     sys.exit(code)

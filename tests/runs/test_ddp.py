@@ -296,14 +296,15 @@ def test_what_one_process_lacks_is_told_by_the_first(make, together, tmp_path):
     assert not Path(config.runs_dir).exists()
 
 
-#: ``python -m bnexp`` with a checkpoint at every chance; each process says who it is.
+#: ``python -m bnexp`` with a checkpoint at every chance; each process says who it is, and whether Python takes it apart at the end.
 PROGRAM = """
-import os, sys
+import atexit, os, sys
 from pathlib import Path
 from bnexp.runs import run
 run.CHECKPOINT_SECONDS = 0.2
 Path(sys.argv.pop(1), os.environ["RANK"]).write_text(str(os.getpid()))
 from bnexp.cli.main import entry
+atexit.register(os.write, 2, b"taken apart")
 entry()
 """
 
@@ -373,5 +374,6 @@ def test_under_torchrun_a_run_survives_the_loss_of_a_process_and_being_told_to_s
     told = torchrun("again")
     out, err = told.communicate(timeout=120)
     assert told.returncode == 0, err
+    assert "taken apart" not in err  # a thread of torch's that is still there would abort one process, and with it the others
     assert out.count("finished after 300 steps") == 1
     same_record(RunRecord(record.folder), only_record(config), without_clock)
