@@ -27,18 +27,18 @@ class Stop:
 
     Attributes:
         gently: training has begun: the first signal waits for the next point where a run can be saved, for ``GRACE`` seconds.
+        shared: this is one of the processes that ``torchrun`` began for a run.
     """
 
     def __init__(self) -> None:
-        self.gently = False
-        self._grace = GRACE
+        self.gently = self.shared = False
         self._agree: Callable[[bool], bool] = bool
         self._asked_at: float | None = None
         self._step, self._answer = -1, False
 
     def share(self, agree: Callable[[bool], bool]) -> None:
         """Several processes share the run; ``agree`` makes an answer of this one that of all."""
-        self._grace, self._agree = SHARED_GRACE, agree
+        self.shared, self._agree = True, agree
 
     def at(self, step: int) -> bool:
         """Whether to stop after this step; runs that train as one program are all told the same."""
@@ -54,14 +54,18 @@ class Stop:
             self._asked_at, told_by = now, told_by or number
             if not self.gently:
                 raise KeyboardInterrupt
-            signal.setitimer(signal.ITIMER_REAL, self._grace)
+            signal.setitimer(signal.ITIMER_REAL, SHARED_GRACE if self.shared else GRACE)
         elif number == signal.SIGALRM or now - self._asked_at > ECHO:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Inside, SIGTERM, SIGHUP and SIGUSR1 end a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued."""
+    """Inside, SIGTERM, SIGHUP and SIGUSR1 end a run as Ctrl-C does: a scheduler's kill leaves a record that can be continued.
+
+    A process of ``torchrun`` that has stopped hears none of them any more: once one process is gone torchrun tells the others, and
+    this one has still to say where the run goes on.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -72,6 +76,10 @@ def stoppable() -> Iterator[Stop]:
     before = {number: signal.signal(number, stop.signalled) for number in heard}
     try:
         yield stop
+    except KeyboardInterrupt:
+        if stop.shared:
+            before = dict.fromkeys(before, signal.SIG_IGN)
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
