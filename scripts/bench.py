@@ -4,7 +4,7 @@
     python scripts/bench.py                     everything; writes bench.json, README.md and figures into results/bench
     python scripts/bench.py steps               a training step, with all instructions of the processor and with AVX2 alone
     python scripts/bench.py steps --isa avx2    the latter alone
-    python scripts/bench.py answers             from a command to its answer, with the processor's instructions
+    python scripts/bench.py answers             from a command to its answer; --isa avx2 holds it to AVX2, and busy too
     python scripts/bench.py busy                commands while another process keeps one core busy
     python scripts/bench.py growth              cost against runs, steps, claims, width and depth
     python scripts/bench.py gpu                 a training step on a GPU; left out where there is none
@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     if (arguments.quick_runs is None) != (arguments.quick_seconds is None):
         example = "bench.py answers --quick-runs runs --quick-seconds 1500"
         raise UserError("--quick-runs and --quick-seconds go together", todo=example)
+    if arguments.isa and arguments.part not in ("all", *BY_SET):
+        raise UserError(f"--isa is for {', '.join(BY_SET)}", got=arguments.part, todo=f"bench.py {arguments.part}")
     file = arguments.out / "bench.json"
     command = "python scripts/bench.py" + "".join(f" {word}" for word in _without_places(argv))
     for part in PARTS if arguments.part == "all" else [arguments.part]:
@@ -78,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("part", nargs="?", choices=("all", *PARTS, "redraw"), default="all", help="what (default: all)")
     parser.add_argument("--size", choices=SIZES, default="full", help="smoke is for trying it out (default: full)")
     parser.add_argument(
-        "--isa", choices=("both", "native", *FORCED), default="both",
-        help="instructions that a training step may use: the processor's, or no more than these (default: one after the other)",
+        "--isa", choices=("native", *FORCED),
+        help="instructions that may be used: the processor's, or no more than these (default: the processor's; steps with both)",
     )  # fmt: skip
     parser.add_argument("--quick-runs", type=Path, metavar="D", help="runs folder of a reproduce all budget=quick")
     parser.add_argument("--quick-seconds", type=float, metavar="S", help="how long that took by the clock")
@@ -100,27 +102,25 @@ def _without_places(argv: Sequence[str]) -> list[str]:
 def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) -> None:
     """One part, which takes its place in ``bench.json`` as soon as it is there."""
     size, smoke = SIZES[arguments.size], arguments.size == "smoke"
-    if part == "steps":
-        for isa in ("native", *FORCED) if arguments.isa == "both" else [arguments.isa]:
-            with at_most(isa):
-                machine = describe()
-                keep(file, ("steps", machine["capability"]), command, machine, lambda isa=isa: steps(size, isa, arguments.data_dir))
-        return
     if part == "gpu" and not describe()["gpu"]:
         tell("torch finds no CUDA device: what is known of GPUs stays as it was")
         return
     quick = None
     if arguments.quick_runs is not None:
         quick = answers.of_quick(arguments.quick_runs, arguments.quick_seconds)
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "answers": lambda: answers.measure(smoke, arguments.data_dir, tell, quick),
-        "busy": lambda: busy.measure(smoke, arguments.data_dir, tell),
-        "growth": lambda: growth.measure(size, arguments.data_dir, tell),
-        "gpu": lambda: gpu.measure(size, arguments.data_dir, tell),
+    parts: dict[str, Callable[[str], dict[str, Any]]] = {
+        "steps": lambda isa: steps(size, isa, arguments.data_dir),
+        "answers": lambda _: {"found": answers.measure(smoke, arguments.data_dir, tell, quick)},
+        "busy": lambda _: {"found": busy.measure(smoke, arguments.data_dir, tell)},
+        "growth": lambda _: {"found": growth.measure(size, arguments.data_dir, tell)},
+        "gpu": lambda _: {"found": gpu.measure(size, arguments.data_dir, tell)},
     }
-    machine = describe()
-    place = (part, machine["capability"]) if part in BY_SET else (part,)
-    keep(file, place, command, machine, lambda: {"found": parts[part]()})
+    sets = [arguments.isa] if arguments.isa and part in BY_SET else ["native", *(FORCED if part == "steps" else ())]
+    for isa in sets:
+        with at_most(isa):
+            machine = describe()
+            place = (part, machine["capability"]) if part in BY_SET else (part,)
+            keep(file, place, command, machine, lambda isa=isa: {"isa": isa, **parts[part](isa)})
 
 
 def keep(file: Path, place: tuple[str, ...], command: str, machine: dict[str, Any], part: Callable[[], dict[str, Any]]) -> None:
@@ -147,7 +147,7 @@ def steps(size: Size, isa: str, data_dir: str | None) -> dict[str, Any]:
         images = make_images(Path(folder) / "images.npz")
         settings = [(*setting, "cpu") for setting in size.settings]
         tables = [_table(size, base_job(size, *setting, data_dir, images), not native) for setting in settings]
-    found = {"isa": isa, "rounds": size.rounds, "data": data_words(data_dir), "tables": tables}
+    found = {"rounds": size.rounds, "data": data_words(data_dir), "tables": tables}
     return {**found, "default_run": default_run()} if native else found
 
 

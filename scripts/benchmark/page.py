@@ -31,7 +31,8 @@ def page(bench: Mapping[str, Any]) -> str:
         if name in bench:
             sections = [OTHERS[name].section(found["found"]) for _, found in _measured(bench, name)]
             if name in BY_SET:
-                sections = [f"### Instructions: {isa}\n\n{one}" for isa, one in zip(bench[name], sections, strict=True)]
+                titles = [_instructions(isa, found) for isa, found in bench[name].items()]
+                sections = [f"{title}\n\n{one}" for title, one in zip(titles, sections, strict=True)]
             others[f"more_{name}"] = text.format(section="\n\n".join(sections))
     return PAGE.format(targets=_targets(bench), steps=_steps(bench), machine=_machines(bench), **others)
 
@@ -54,8 +55,12 @@ def _steps(bench: Mapping[str, Any]) -> str:
 
 
 def _of_one_set(isa: str, found: Mapping[str, Any]) -> str:
-    forced = "" if found["isa"] == "native" else ", to which the same processor was held (`--isa`)"
-    return "\n\n".join([f"### Instructions: {isa}{forced}", *(_section(found, table) for table in found["tables"])])
+    return "\n\n".join([_instructions(isa, found), *(_section(found, table) for table in found["tables"])])
+
+
+def _instructions(isa: str, found: Mapping[str, Any]) -> str:
+    held = "" if found.get("isa", "native") == "native" else ", to which the same processor was held (`--isa`)"
+    return f"### Instructions: {isa}{held}"
 
 
 def _targets(bench: Mapping[str, Any]) -> str:

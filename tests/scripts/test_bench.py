@@ -125,7 +125,7 @@ def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
 
     rows = row("usual", 8, 8, 8), row("eager", 1, 1, 1), row("jax", skipped="jax is not installed")
     text = page({"steps": {"AVX512": steps_of(*rows), "AVX2": steps_of(*rows, isa="avx2")}})
-    assert "### Instructions: AVX2, to which the same processor was held" in text
+    assert text.count("### Instructions: AVX2, to which the same processor was held") == 1
     assert "- JAX, compiled: jax is not installed" in text
     assert "| bnexp, eager | 1.000 [1.000, 1.000] | 8.0 [8.0, 8.0] |" in text
     assert str(Path.home()) not in text
@@ -289,6 +289,38 @@ def test_redrawing_without_numbers_is_refused(tmp_path):
 
     with pytest.raises(UserError, match=r"(?s)there is nothing to redraw.*try: python scripts/bench\.py"):
         bench.main(["redraw", "--out", str(tmp_path)])
+
+
+def test_instructions_are_chosen_for_parts_that_are_kept_for_each_set_and_for_no_others(tmp_path):
+    import bench
+
+    from bnexp.errors import UserError
+
+    with pytest.raises(UserError, match=r"(?s)--isa is for steps, answers, busy.*got: growth.*try: bench\.py growth"):
+        bench.main(["growth", "--isa", "avx2", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("isa", [None, "avx2"])
+def test_a_part_that_was_held_down_says_so(monkeypatch, tmp_path, isa):
+    import bench
+    from benchmark import busy
+
+    asked = []
+    monkeypatch.setattr(bench, "describe", lambda: machine_of(capability=os.environ.get("ATEN_CPU_CAPABILITY", "avx512").upper()))
+    commands = {"train": {"words": "a run", "command": ["train"], "quiet": [2.0], "busy": [3.0], "processor": [[2.0, 2.0]]}}
+
+    def measured(*_):
+        asked.append(os.environ.get("ONEDNN_MAX_CPU_ISA"))
+        return {"commands": commands, "cores": 2}
+
+    monkeypatch.setattr(busy, "measure", measured)
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert bench.main(["busy", *(["--isa", isa] if isa else []), "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    title = "AVX2, to which the same processor was held (`--isa`)" if isa else "AVX512"
+    assert asked == ["AVX2" if isa else None]
+    assert f"### Instructions: {title}\n\n| command |" in text
 
 
 def test_with_fewer_instructions_the_loops_of_the_targets_are_measured_and_no_others():
