@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -123,23 +124,31 @@ def train_many(
 
 
 def preview(configs: Sequence[ExperimentConfig]) -> int:
-    """How many runs, how many of them complete, and about how long the others take; trains and creates nothing."""
+    """How many runs, how many of them complete or refused, and about how long the others take; trains and creates nothing."""
+    from bnexp.runs.dry import find_refusals
     from bnexp.runs.many import count_processes, find_complete
     from bnexp.runs.price import find_prices
+    from bnexp.stats.verdict import counted
 
     complete = find_complete(configs)
     rest = [config for config, record in zip(configs, complete, strict=True) if record is None]
-    words = f"{len(configs):,} run{'s' * (len(configs) != 1)}, {len(configs) - len(rest):,} complete already"
+    words = f"{counted(len(configs), 'run')}, {len(configs) - len(rest):,} complete already"
     print(words if rest else f"{words}: nothing to train", flush=True)
-    if rest:
-        prices = find_prices(rest, Path(rest[0].runs_dir), dry=True)
-        num_processes = count_processes(rest, rest[0].execution.jobs)
-        if any(map(prices.known, rest)):
-            seconds = prices.total(rest, num_processes)
+    refusals = find_refusals(rest)
+    possible = [config for config, refusal in zip(rest, refusals, strict=True) if not refusal]
+    if possible:
+        prices = find_prices(possible, Path(possible[0].runs_dir), dry=True)
+        num_processes = count_processes(possible, possible[0].execution.jobs)
+        if any(map(prices.known, possible)):
+            seconds = prices.total(possible, num_processes)
             print(f"about {duration(seconds)} on {num_processes} process{'es' * (num_processes > 1)}")
         for reason in dict.fromkeys(prices.reasons.values()):
-            print(f"without a price: {reason}")
-    return DONE
+            print(f"without a price: {reason}", flush=True)
+    for refusal, number in Counter(filter(None, refusals)).items():
+        print(f"refused: {counted(number, 'run')}: {refusal}", file=sys.stderr)
+    if len(possible) == len(rest):
+        return DONE
+    return USER_ERROR if len(rest) - len(possible) == len(configs) else SOME_FAILED
 
 
 def _parser() -> Parser:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from bnexp.config.schema import ExperimentConfig
-from bnexp.data import SOURCES
-from bnexp.data.cache import cache_file, resolve_data_dir
-from bnexp.data.official import OFFICIAL, inspect
+from bnexp.data.cache import resolve_data_dir
 from bnexp.errors import UserError
 from bnexp.records.header import processor
 from bnexp.records.reader import find_runs
+from bnexp.runs.dry import missing_data, shown
 
 #: Steps of a calibration, and the seconds after which it makes no more of them.
 CALIBRATION_STEPS, CALIBRATION_SECONDS = 60, 0.1
@@ -85,17 +82,6 @@ def find_prices(configs: Sequence[ExperimentConfig], runs_dir: Path, *, dry: boo
     return Prices(prices, reasons)
 
 
-def missing_data(config: ExperimentConfig) -> list[str]:
-    """Data sets that a config needs, its own or one its own is made of, and that would have to be downloaded first."""
-    data_dir, name = resolve_data_dir(config.data_dir), config.dataset.name
-    spec = SOURCES[name] if name in tuple(SOURCES) else None
-    if spec and spec.of:
-        return [] if spec.here and spec.here(data_dir) else [spec.of]
-    needed = [name for name in (name, *config.dataset.options.values()) if name in tuple(OFFICIAL)]
-    parsed = {name for name in needed if cache_file(data_dir, name).is_file()}
-    return [name for name in needed if name not in parsed and inspect(data_dir, OFFICIAL[name]).form is None]
-
-
 def _past(runs_dir: Path, kinds: Iterable[Kind]) -> dict[Kind, float]:
     """Median seconds a step, evaluation, probes and records included, of finished runs on one thread of such a machine.
 
@@ -132,22 +118,8 @@ def _calibrate_dry(config: ExperimentConfig) -> float:
             got=", ".join(absent),
             todo=f"bnexp data fetch {' '.join(absent)}, or bnexp data import PATH",
         )
-    with _shown(resolve_data_dir(config.data_dir)) as folder:
+    with shown(resolve_data_dir(config.data_dir)) as folder:
         return _calibrate(replace(config, data_dir=str(folder)))
-
-
-@contextmanager
-def _shown(data_dir: Path) -> Iterator[Path]:
-    """A throw-away data folder that shows the files of the real one, so that a parsed copy is written elsewhere."""
-    with TemporaryDirectory(prefix="bnexp-price-") as name:
-        folder = Path(name)
-        (folder / "cache").mkdir()
-        for place in ("", "cache"):
-            entries = (data_dir / place).iterdir() if (data_dir / place).is_dir() else ()
-            for entry in entries:
-                if (place, entry.name) != ("", "cache"):
-                    (folder / place / entry.name).symlink_to(entry.resolve())
-        yield folder
 
 
 def _calibrate(config: ExperimentConfig) -> float:

@@ -11,7 +11,7 @@ from bnexp.config.schema import ALL, DatasetConfig, ExperimentConfig
 from bnexp.data.cache import resolve_data_dir
 from bnexp.data.source import load_source
 from bnexp.errors import UserError
-from bnexp.runs.price import missing_data
+from bnexp.runs.dry import missing_data
 
 
 def settled(config: ExperimentConfig, known: dict[str, int] | None = None) -> ExperimentConfig:

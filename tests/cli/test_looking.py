@@ -36,6 +36,22 @@ def test_a_preview_says_how_many_runs_there_are_how_many_are_complete_and_about_
     assert bnexp("train", *small, "--dry-run").out == "1 run, 1 complete already: nothing to train\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "refused"), [("norm.p=l3 seed=0,1", 2, 2), ("norm.p=l3,l1 seed=0,1", 3, 2), ("norm.p=l1", 0, 0)]
+)
+def test_a_preview_tells_what_would_be_refused_though_its_kind_has_a_price(
+    bnexp, small, files_below, tmp_path, words, code, refused
+):
+    assert bnexp("train", *small, "threads=1", "norm=lp", "seed=9").code == 0
+    before = files_below(tmp_path)
+    answer = bnexp("train", *small, "threads=1", "norm=lp", *words.split(), "--dry-run")
+    assert answer.code == code
+    assert ("about " in answer.out) is (code != 2)
+    told = f"refused: {refused} runs: norm.p must be one of l1, l2, linf\n  got: 'l3'\n  try: norm.p=l2\n"
+    assert answer.err == (told if refused else "")
+    assert files_below(tmp_path) == before
+
+
 @pytest.mark.slow
 def test_a_sweep_that_is_complete_is_answered_from_its_records_without_torch(bnexp, small, tmp_path):
     assert bnexp("train", *small, "seed=0,1").code == 0
