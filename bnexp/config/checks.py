@@ -226,7 +226,8 @@ def _as(kind: Any, value: Any) -> Any:
     if kind in (int, float):
         return _number(kind, value)
     if kind is str:
-        return value if isinstance(value, str) else _UNFIT
+        number = isinstance(value, int | float) and not isinstance(value, bool)  # YAML reads 2 and inf so
+        return str(value) if number or isinstance(value, str) else _UNFIT
     if _is_list(kind):
         inner = (get_args(kind) or (object,))[0]
         entries = [_as(inner, entry) for entry in value] if isinstance(value, list | tuple) else [_UNFIT]

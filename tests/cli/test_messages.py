@@ -104,7 +104,9 @@ REFUSED = [
         "  try: --config-dir FOLDER, with FOLDER/norm/NAME.yaml in it",
     ),
     ("norm=renorm norm.momentum=null", "norm.momentum must be a number\n  got: None\n  try: norm.momentum=0.01"),
-    ("norm.affine=7", "norm.affine must be a word\n  got: 7\n  try: norm.affine=full"),
+    ("norm.affine=7", "norm.affine must be one of full, scale, shift, none\n  got: '7'\n  try: norm.affine=full"),
+    ("norm=lp norm.p=inf", "norm.p must be one of l1, l2, linf\n  got: 'inf'\n  try: norm.p=linf"),
+    ("norm=lp norm.p=[l1]", "norm.p must be a word\n  got: ['l1']\n  try: norm.p=l1"),
     ("seed=0,-1", "seed must be a whole number of at least 0\n  got: -1\n  try: seed=0"),
 ]
 
