@@ -136,6 +136,8 @@ SECTIONS = {
     "answers": """\
 ## From a command to its answer
 
+Seconds are for comparing within a set of instructions: in other hours, or on another machine ("Where"), all of them are others.
+
 {section}
 
 """,
