@@ -48,6 +48,16 @@ class UserError(Exception):
         super().__init__("\n".join(lines))
 
 
+def about_memory(error: Exception) -> UserError | None:
+    """What a user is told who asks for more than fits; torch says so by a RuntimeError, in words of several kinds."""
+    words = r"can't allocate memory|not enough memory|out of memory|[Ss]torage size calculation overflowed"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search(words, str(error))):
+        asked = re.search(r"tried? to allocate ([\d.]+ \w+)", str(error))
+        got = f"{asked[1]} in one piece" if asked else str(error).partition("\n")[0] or None
+        return UserError("this takes more memory than there is", got=got, todo="a smaller model, or less of it at once")
+    return None
+
+
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The choice that looks most like ``word``, or None when none is like it to ``cutoff``; capitals and signs do not count.
 

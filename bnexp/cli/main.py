@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from bnexp import __version__
 from bnexp.config.processes import MOST_THREADS, launched
-from bnexp.errors import UserError, unknown_name
+from bnexp.errors import UserError, about_memory, unknown_name
 
 DONE, USER_ERROR, SOME_FAILED, CONTRADICTED = 0, 2, 3, 4
 INTERRUPTED = 130
@@ -85,7 +85,7 @@ def run(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except (MemoryError, OSError, RuntimeError) as error:
-        told = _about_memory(error) or _about_a_path(error)
+        told = about_memory(error) or _about_a_path(error)
         if told is None:
             raise
         print(f"error: {told}", file=sys.stderr)
@@ -95,16 +95,6 @@ def run(argv: Sequence[str]) -> int:
             f"\ninterrupted; {error if str(error) else 'the same command continues where it left off'}", file=sys.stderr
         )
         return INTERRUPTED
-
-
-def _about_memory(error: Exception) -> UserError | None:
-    """What a user is told who asks for more than fits; torch says so by a RuntimeError, in words of several kinds."""
-    words = r"can't allocate memory|not enough memory|out of memory|[Ss]torage size calculation overflowed"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search(words, str(error))):
-        asked = re.search(r"tried? to allocate ([\d.]+ \w+)", str(error))
-        got = f"{asked[1]} in one piece" if asked else str(error).partition("\n")[0] or None
-        return UserError("this takes more memory than there is", got=got, todo="a smaller model, or less of it at once")
-    return None
 
 
 def _about_a_path(error: Exception) -> UserError | None:

@@ -12,7 +12,7 @@ from bnexp.config.schema import ExperimentConfig
 from bnexp.data import SOURCES
 from bnexp.data.cache import cache_file, resolve_data_dir
 from bnexp.data.official import OFFICIAL, inspect
-from bnexp.errors import UserError
+from bnexp.errors import UserError, about_memory
 
 
 def missing_data(config: ExperimentConfig) -> list[str]:
@@ -62,6 +62,6 @@ def _refusal(config: ExperimentConfig) -> str:
                 build(replace(config, data_dir=str(folder)))
     except UserError as error:
         return str(error)
-    except Exception:  # a plugin's; the run itself fails, and says where
-        pass
+    except Exception as error:  # where it is a plugin's, the run itself fails, and says where
+        return str(about_memory(error) or "")
     return ""

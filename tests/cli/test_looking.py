@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,6 +51,13 @@ def test_a_preview_tells_what_would_be_refused_though_its_kind_has_a_price(
     told = f"refused: {refused} runs: norm.p must be one of l1, l2, linf\n  got: 'l3'\n  try: norm.p=l2\n"
     assert answer.err == (told if refused else "")
     assert files_below(tmp_path) == before
+
+
+def test_a_preview_of_a_net_that_does_not_fit_says_so(bnexp, small):
+    answer = bnexp("train", *(word for word in small if not word.startswith("model.width=")), "model.width=1e12", "--dry-run")
+    assert answer.code == 2
+    told = r"refused: 1 run: this takes more memory than there is\n  got: .*\n  try: a smaller model, or less of it at once\n"
+    assert re.fullmatch(told, answer.err)
 
 
 @pytest.mark.slow
