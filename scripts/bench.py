@@ -32,7 +32,7 @@ from benchmark.contest import hold
 from benchmark.isa import FORCED, at_most
 from benchmark.job import Job
 from benchmark.machine import default_run, describe
-from benchmark.page import BY_SET, page
+from benchmark.page import BY_SET, HELD, page
 from benchmark.plan import SIZES, Size, base_job, table_jobs
 
 from bnexp.errors import UserError
@@ -119,7 +119,8 @@ def measure(part: str, arguments: argparse.Namespace, command: str, file: Path) 
     for isa in sets:
         with at_most(isa):
             machine = describe()
-            place = (part, machine["capability"]) if part in BY_SET else (part,)
+            name = machine["capability"] + ("" if isa == "native" else HELD)
+            place = (part, name) if part in BY_SET else (part,)
             keep(file, place, command, machine, lambda isa=isa: {"isa": isa, **parts[part](isa)})
 
 

@@ -23,6 +23,9 @@ OTHERS = {"answers": answers, "busy": busy, "growth": growth, "gpu": gpu}
 #: Parts that are kept for each instruction set.
 BY_SET = ("steps", "answers", "busy")
 
+#: Ends the name of a set to which a processor with more was held, so that it takes no place of one that has no more.
+HELD = ", held"
+
 
 def page(bench: Mapping[str, Any]) -> str:
     """The Markdown page of all parts that were measured, those of ``BY_SET`` for one instruction set or more."""
@@ -31,8 +34,7 @@ def page(bench: Mapping[str, Any]) -> str:
         if name in bench:
             sections = [OTHERS[name].section(found["found"]) for _, found in _measured(bench, name)]
             if name in BY_SET:
-                titles = [_instructions(isa, found) for isa, found in bench[name].items()]
-                sections = [f"{title}\n\n{one}" for title, one in zip(titles, sections, strict=True)]
+                sections = [f"{_instructions(isa)}\n\n{one}" for isa, one in zip(bench[name], sections, strict=True)]
             others[f"more_{name}"] = text.format(section="\n\n".join(sections))
     return PAGE.format(targets=_targets(bench), steps=_steps(bench), machine=_machines(bench), **others)
 
@@ -55,12 +57,12 @@ def _steps(bench: Mapping[str, Any]) -> str:
 
 
 def _of_one_set(isa: str, found: Mapping[str, Any]) -> str:
-    return "\n\n".join([_instructions(isa, found), *(_section(found, table) for table in found["tables"])])
+    return "\n\n".join([_instructions(isa), *(_section(found, table) for table in found["tables"])])
 
 
-def _instructions(isa: str, found: Mapping[str, Any]) -> str:
-    held = "" if found.get("isa", "native") == "native" else ", to which the same processor was held (`--isa`)"
-    return f"### Instructions: {isa}{held}"
+def _instructions(isa: str) -> str:
+    held = ", to which the same processor was held (`--isa`)" if isa.endswith(HELD) else ""
+    return f"### Instructions: {isa.removesuffix(HELD)}{held}"
 
 
 def _targets(bench: Mapping[str, Any]) -> str:
@@ -125,7 +127,7 @@ Written by `scripts/bench.py` from [bench.json](bench.json), which holds every t
 {targets}
 
 Steps are those of the paper's network with BN where nothing else is said. AVX512 and AVX2 are the instructions that torch used:
-"Where" says on which machine, and the tables say where a processor was held to less than it has.
+"Where" says on which machine and of which commit; "held" is a processor with more that was told to use no more.
 
 {steps}{more_answers}{more_busy}{more_growth}{more_gpu}## Where
 

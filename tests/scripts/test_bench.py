@@ -124,7 +124,7 @@ def test_the_page_says_what_was_not_run_and_names_no_place_of_the_machine():
     from benchmark.page import page
 
     rows = row("usual", 8, 8, 8), row("eager", 1, 1, 1), row("jax", skipped="jax is not installed")
-    text = page({"steps": {"AVX512": steps_of(*rows), "AVX2": steps_of(*rows, isa="avx2")}})
+    text = page({"steps": {"AVX512": steps_of(*rows), "AVX2, held": steps_of(*rows, isa="avx2")}})
     assert text.count("### Instructions: AVX2, to which the same processor was held") == 1
     assert "- JAX, compiled: jax is not installed" in text
     assert "| bnexp, eager | 1.000 [1.000, 1.000] | 8.0 [8.0, 8.0] |" in text
@@ -301,7 +301,7 @@ def test_instructions_are_chosen_for_parts_that_are_kept_for_each_set_and_for_no
 
 
 @pytest.mark.parametrize("isa", [None, "avx2"])
-def test_a_part_that_was_held_down_says_so(monkeypatch, tmp_path, isa):
+def test_a_part_that_was_held_down_says_so_and_leaves_a_machine_with_no_more_its_place(monkeypatch, tmp_path, isa):
     import bench
     from benchmark import busy
 
@@ -316,7 +316,13 @@ def test_a_part_that_was_held_down_says_so(monkeypatch, tmp_path, isa):
     monkeypatch.setattr(busy, "measure", measured)
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    known = {"busy": {"AVX2": {"command": "bench", "minutes": 1, "machine": machine_of(), "found": measured()}}}
+    (tmp_path / "bench.json").write_text(json.dumps(known))
+    asked.clear()
     assert bench.main(["busy", *(["--isa", isa] if isa else []), "--out", str(tmp_path)]) == 0
+    kept = json.loads((tmp_path / "bench.json").read_text())["busy"]
+    assert kept["AVX2"] == known["busy"]["AVX2"]
+    assert list(kept) == ["AVX2", "AVX2, held" if isa else "AVX512"]
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     title = "AVX2, to which the same processor was held (`--isa`)" if isa else "AVX512"
     assert asked == ["AVX2" if isa else None]
