@@ -11,8 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def gallery(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+def gallery():
     import gallery
 
     return gallery
